@@ -1,0 +1,309 @@
+"""The options of a pool, and which origin gets which. Everything is judged when it is given.
+
+Each option carries its unit and its meaning in its metadata; `options()` lists them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import attrs
+
+from quiver import fields
+from quiver.errors import InvalidOptions, InvalidURL
+from quiver.models import Origin
+
+__all__ = ["Option", "OriginRules", "PoolConfig", "options"]
+
+MIB: Final = 1024 * 1024
+CONGESTION_CONTROLS: Final = ("cubic", "reno")
+
+_Attribute = attrs.Attribute[Any]
+_Judge = Callable[[Any, _Attribute, Any], None]
+
+
+def _refuse(option: str, value: object, accepted: str) -> InvalidOptions:
+    return InvalidOptions(f"{option}={value!r}: must be {accepted}")
+
+
+def _count(least: int, *, or_none: bool = False) -> _Judge:
+    accepted = f"a whole number of at least {least}" + (" or None" if or_none else "")
+
+    def judge(_: object, attribute: _Attribute, value: Any) -> None:
+        if value is None and or_none:
+            return
+        if type(value) is not int or value < least:  # a bool is an int, but not here
+            raise _refuse(attribute.name, value, accepted)
+
+    return judge
+
+
+def _seconds(_: object, attribute: _Attribute, value: Any) -> None:
+    if value is None:
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value <= 0:
+        accepted = "a number of seconds above 0, or None for no limit"
+        raise _refuse(attribute.name, value, accepted)
+
+
+def _flag(_: object, attribute: _Attribute, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise _refuse(attribute.name, value, "True or False")
+
+
+def _file(_: object, attribute: _Attribute, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or not os.path.isfile(value):
+        raise _refuse(attribute.name, value, "the path of a file that exists, or None")
+    if not os.access(value, os.R_OK):
+        raise _refuse(attribute.name, value, "a file that this program may read")
+
+
+def _folder(_: object, attribute: _Attribute, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or not os.path.isdir(value):
+        raise _refuse(attribute.name, value, "the path of a folder that exists, or None")
+
+
+def _pem(_: object, attribute: _Attribute, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, bytes) or b"-----BEGIN CERTIFICATE-----" not in value:
+        said = f"{type(value).__name__} of {len(value)}" if isinstance(value, bytes) else value
+        raise _refuse(attribute.name, said, "certificates in PEM, as bytes or str, or None")
+
+
+def _name(_: object, attribute: _Attribute, value: Any) -> None:
+    if value is None:
+        return
+    try:
+        fields.normal_host(value)
+    except ValueError as error:
+        raise _refuse(attribute.name, value, f"a host name, an address or None ({error})") from None
+
+
+def _one_of(*accepted: str) -> _Judge:
+    def judge(_: object, attribute: _Attribute, value: Any) -> None:
+        if value not in accepted:
+            raise _refuse(attribute.name, value, " or ".join(map(repr, accepted)))
+
+    return judge
+
+
+def _path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _encoded(value: Any) -> Any:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _option(
+    default: Any,
+    unit: str,
+    meaning: str,
+    judge: _Judge,
+    converter: Callable[[Any], Any] | None = None,
+) -> Any:
+    metadata = {"unit": unit, "meaning": meaning}
+    return attrs.field(default=default, validator=judge, converter=converter, metadata=metadata)
+
+
+@attrs.frozen(kw_only=True)
+class PoolConfig:
+    """The options of one pool. Seconds are floats; None is no limit.
+
+    Raises InvalidOptions that names the option, its value and what is accepted.
+    """
+
+    max_connections: int = _option(
+        2, "connections", "live connections to the origin, draining ones not counted", _count(1)
+    )
+    max_streams_per_connection: int = _option(
+        100, "streams", "open requests on one connection; the server may allow fewer", _count(1)
+    )
+    max_waiting: int = _option(
+        10_000, "callers", "callers that may wait for a stream slot; more get QueueFull", _count(0)
+    )
+    connect_timeout: float | None = _option(5.0, "seconds", "for the handshake", _seconds)
+    checkout_timeout: float | None = _option(
+        5.0, "seconds", "waiting for a free stream slot", _seconds
+    )
+    receive_timeout: float | None = _option(
+        15.0, "seconds", "silence of the server on an open exchange", _seconds
+    )
+    timeout: float | None = _option(
+        None, "seconds", "the whole request, unless it brings its own", _seconds
+    )
+    idle_timeout: float | None = _option(
+        30.0, "seconds", "a connection without exchanges is closed after it", _seconds
+    )
+    keep_alive: float | None = _option(
+        None, "seconds", "between PINGs on an idle connection; None sends none", _seconds
+    )
+    max_age: float | None = _option(
+        None, "seconds", "a connection is retired at this age, its successor first", _seconds
+    )
+    max_requests_per_connection: int | None = _option(
+        9_000,
+        "requests",
+        "a connection is retired after so many, its successor first",
+        _count(1, or_none=True),
+    )
+    shutdown_timeout: float | None = _option(
+        5.0, "seconds", "that open exchanges are given when the pool is stopped", _seconds
+    )
+    max_header_size: int = _option(
+        65_536, "bytes", "a response's header section: names, values and 32 each", _count(1)
+    )
+    max_body_size: int = _option(100 * MIB, "bytes", "a buffered response body", _count(0))
+    verify: bool = _option(True, "flag", "refuse a server without a valid certificate", _flag)
+    cafile: str | None = _option(
+        None, "path", "PEM file of the roots to trust; None takes the system's", _file, _path
+    )
+    cadata: bytes | None = _option(
+        None, "PEM", "roots to trust, given as they are (bytes or str)", _pem, _encoded
+    )
+    server_name: str | None = _option(
+        None, "host", "name to ask for (SNI) and to verify; None takes the origin's host", _name
+    )
+    qlog_dir: str | None = _option(
+        None, "path", "folder for one qlog file per connection", _folder, _path
+    )
+    congestion_control: str = _option(
+        "cubic", "name", "algorithm: cubic or reno", _one_of(*CONGESTION_CONTROLS)
+    )
+    datagrams: bool = _option(True, "flag", "offer HTTP datagrams (RFC 9297)", _flag)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.verify and (self.cafile is not None or self.cadata is not None):
+            given = "cafile" if self.cafile is not None else "cadata"
+            raise InvalidOptions(
+                f"verify=False contradicts {given}: roots to trust are for verifying"
+            )
+        if (
+            self.keep_alive is not None
+            and self.idle_timeout is not None
+            and self.keep_alive >= self.idle_timeout
+        ):
+            raise _refuse("keep_alive", self.keep_alive, f"below idle_timeout={self.idle_timeout}")
+
+    @classmethod
+    def build(cls, origin: Origin | str | None = None, /, **given: object) -> PoolConfig:
+        """The config from options as a caller wrote them; `origin` is for the error's message.
+
+        Raises:
+            InvalidOptions: an option is unknown, has a wrong value or contradicts another.
+        """
+        named = None if origin is None else str(origin)
+        for option in given:
+            if option not in _KNOWN:
+                raise InvalidOptions(_unknown(option), origin=named)
+        try:
+            return cls(**given)  # type: ignore[arg-type] # judged by the validators
+        except InvalidOptions as error:
+            raise InvalidOptions(error.message, origin=named) from None
+
+
+_KNOWN: Final = tuple(attribute.name for attribute in attrs.fields(PoolConfig))
+
+
+def _unknown(option: str) -> str:
+    close = difflib.get_close_matches(option, _KNOWN, n=1)
+    if close:
+        return f"{option} is no option: did you mean {close[0]}?"
+    return f"{option} is no option; there are {', '.join(_KNOWN)}"
+
+
+class Option(NamedTuple):
+    """One option as the documentation shows it."""
+
+    name: str
+    default: Any
+    unit: str
+    meaning: str
+
+
+def options() -> list[Option]:
+    """Every option of PoolConfig in its order."""
+    return [
+        Option(each.name, each.default, each.metadata["unit"], each.metadata["meaning"])
+        for each in attrs.fields(PoolConfig)
+    ]
+
+
+class OriginRules:
+    """Which origin gets which options. The most specific rule holds, alone: nothing is merged.
+
+    Keys are `https://host[:port]`, `https://*.domain[:port]` for every host below the domain at
+    any depth, and `default`; without a port 443 is meant. An exact origin goes before wildcards,
+    a longer wildcard before a shorter one, and the default comes last.
+
+    Raises InvalidOptions for a bad key, and for bad options under it, when it is made.
+    """
+
+    def __init__(self, pools: Mapping[str, Mapping[str, object]] | None = None) -> None:
+        self._exact: dict[Origin, PoolConfig] = {}
+        self._wildcards: dict[tuple[str, int], PoolConfig] = {}  # domain and port
+        self._default = PoolConfig()
+        if pools is not None and not isinstance(pools, Mapping):
+            raise _refuse("pools", pools, "a mapping of origins to options")
+        for key, given in (pools or {}).items():
+            self._add(key, given)
+
+    def config_for(self, origin: Origin) -> PoolConfig:
+        """The options of the rule that holds for `origin`."""
+        exact = self._exact.get(origin)
+        if exact is not None or not self._wildcards:
+            return exact or self._default
+        return self._below(origin) or self._default
+
+    def _below(self, origin: Origin) -> PoolConfig | None:
+        _, dot, domain = origin.host.partition(".")
+        while dot:  # from the longest domain to the shortest
+            found = self._wildcards.get((domain, origin.port))
+            if found is not None:
+                return found
+            _, dot, domain = domain.partition(".")
+        return None
+
+    def _add(self, key: str, given: Mapping[str, object]) -> None:
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+            raise _refuse(f"pools[{key!r}]", given, "a mapping of option names to values")
+        if key == "default":
+            self._default = _built(key, given)
+            return
+        wildcard = isinstance(key, str) and key.lower().startswith("https://*.")
+        origin = _origin_of_key(key, wildcard)
+        domain = (origin.host, origin.port)
+        if (domain in self._wildcards) if wildcard else (origin in self._exact):
+            raise InvalidOptions(f"pools[{key!r}]: there is another rule for the same")
+        if wildcard:
+            self._wildcards[domain] = _built(key, given)
+        else:
+            self._exact[origin] = _built(key, given)
+
+
+def _built(key: str, given: Mapping[str, object]) -> PoolConfig:
+    try:
+        return PoolConfig.build(**given)
+    except InvalidOptions as error:
+        raise InvalidOptions(f"pools[{key!r}]: {error.message}") from None
+
+
+def _origin_of_key(key: str, wildcard: bool) -> Origin:
+    accepted = "keys are https://host[:port], https://*.domain[:port] or 'default'"
+    try:
+        origin = Origin.parse(key.replace("*.", "", 1) if wildcard else key)
+    except InvalidURL as error:
+        raise InvalidOptions(f"pools[{key!r}]: {error.message}; {accepted}") from error
+    if set(key.partition("://")[2]) & set("/?#"):
+        raise InvalidOptions(f"pools[{key!r}]: a rule has no path; {accepted}")
+    return origin

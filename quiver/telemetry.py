@@ -1,0 +1,132 @@
+"""Events that tell what Quiver does, for metrics and tracing. The catalogue:
+
+=====================  ==========================================  ===============================
+event                  measurements                                metadata
+=====================  ==========================================  ===============================
+request.start          (none)                                      origin, method, target
+request.stop           duration                                    origin, method, target, status
+request.exception      duration                                    origin, method, target, kind,
+                                                                   error
+connection.start       (none)                                      origin, connection
+connection.ready       duration (handshake), max_streams           origin, connection
+connection.draining    active (exchanges that go on)               origin, connection, reason
+connection.stop        duration (whole life), requests             origin, connection
+connection.exception   duration (whole life), requests             origin, connection, kind, error
+queue.depth            queued, active, idle                        origin
+=====================  ==========================================  ===============================
+
+Durations are seconds as floats; `origin` is text such as "https://localhost:4443"; `connection`
+the integer name of a connection in its pool; `kind` the error's kind and `error` the exception
+itself. Every `start` is followed by exactly one `stop` or `exception`. `queue.depth` is sent when
+the number of waiting callers has changed.
+
+    def observe(event, measurements, metadata):
+        histogram.record(measurements["duration"], origin=metadata["origin"])
+
+    quiver.telemetry.attach("latency", ["request.stop"], observe)
+
+A listener is called where the event happens, for most in the loop that carries all requests: it
+must be quick and must not block. One that raises is logged and detached. With no listener an
+event costs one test of `listening`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+__all__ = ["EVENTS", "Listener", "attach", "detach", "emit", "listening"]
+
+Listener = Callable[[str, dict[str, Any], dict[str, Any]], object]
+
+EVENTS: Final = (
+    "request.start",
+    "request.stop",
+    "request.exception",
+    "connection.start",
+    "connection.ready",
+    "connection.draining",
+    "connection.stop",
+    "connection.exception",
+    "queue.depth",
+)
+
+listening: bool = False
+"""Whether anybody listens to anything. Test it before you put an event together."""
+
+_logger = logging.getLogger("quiver.telemetry")
+_lock = threading.Lock()
+# Both are replaced, never changed: `emit` reads them without the lock.
+_attached: Mapping[str, tuple[frozenset[str], Listener]] = {}
+_by_event: Mapping[str, tuple[tuple[str, Listener], ...]] = {}
+
+
+def attach(handler_id: str, events: Iterable[str], fn: Listener) -> None:
+    """Call `fn(event, measurements, metadata)` for each of `events` from now on.
+
+    Raises:
+        ValueError: `handler_id` is attached already, or an event is not in the catalogue.
+        TypeError: `fn` cannot be called.
+    """
+    wanted = _known(events)
+    if not callable(fn):
+        raise TypeError(f"fn={fn!r} cannot be called")
+    with _lock:
+        if handler_id in _attached:
+            raise ValueError(f"handler_id={handler_id!r} is attached already: detach it first")
+        _replace({**_attached, handler_id: (wanted, fn)})
+
+
+def detach(handler_id: str) -> bool:
+    """Stop calling the listener. False when there is none of that name (any more)."""
+    with _lock:
+        if handler_id not in _attached:
+            return False
+        _replace({name: entry for name, entry in _attached.items() if name != handler_id})
+        return True
+
+
+def emit(event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+    """Tell the listeners of `event`. Raises nothing that a listener raised."""
+    for handler_id, fn in _by_event.get(event, ()):
+        try:
+            fn(event, dict(measurements), dict(metadata))
+        except Exception:
+            _logger.exception("listener %r failed on %s and was detached", handler_id, event)
+            _detach_failed(handler_id, fn)
+
+
+def _detach_failed(handler_id: str, fn: Listener) -> None:
+    with _lock:  # unless another one has taken its name meanwhile
+        if handler_id in _attached and _attached[handler_id][1] is fn:
+            _replace({name: entry for name, entry in _attached.items() if name != handler_id})
+
+
+def _known(events: Iterable[str]) -> frozenset[str]:
+    wanted = frozenset((events,) if isinstance(events, str) else events)
+    unknown = sorted(map(repr, wanted.difference(EVENTS)))
+    if unknown or not wanted:
+        said = ", ".join(unknown) or "no event"
+        raise ValueError(f"events: {said} given; the catalogue is {', '.join(EVENTS)}")
+    return wanted
+
+
+def _replace(attached: Mapping[str, tuple[frozenset[str], Listener]]) -> None:
+    global _attached, _by_event, listening
+    _attached = attached
+    _by_event = {
+        event: tuple((name, fn) for name, (wanted, fn) in attached.items() if event in wanted)
+        for event in EVENTS
+    }
+    listening = bool(attached)
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.Lock()  # a fork may have copied it while another thread held it
+
+
+os.register_at_fork(after_in_child=_renew_lock)
