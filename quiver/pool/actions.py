@@ -1,0 +1,115 @@
+"""What the pure tables ask to be done.
+
+Every public method of `RoutingTable` and of `Exchanges` returns a tuple of these values, in the order in which they
+must be carried out. The actor around the table runs one `match` over them. Tickets, connections and streams are
+integers; nothing here refers to an actor or a socket.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from quiver.errors import QuiverError
+from quiver.models import Response
+
+
+class Rejection(enum.Enum):
+    """Why a waiting caller gets no connection."""
+
+    CHECKOUT_TIMEOUT = "checkout timeout"
+    QUEUE_FULL = "queue full"
+    CONNECT_FAILED = "connect failed"
+    STOPPED = "stopped"
+
+
+# What routing asks of the coordinator.
+
+
+@attrs.frozen
+class Forward:
+    """Hand the ticket's request and reply to this connection; the lease is taken."""
+
+    ticket: int
+    connection: int
+
+
+@attrs.frozen
+class OpenConnection:
+    """Start a connection under this number, which the table has just given out."""
+
+    connection: int
+
+
+@attrs.frozen
+class Reject:
+    """Answer a waiting ticket with an error. `error` is what the last attempt died of, for CONNECT_FAILED."""
+
+    ticket: int
+    reason: Rejection
+    error: QuiverError | None = None
+
+
+@attrs.frozen
+class CancelExchange:
+    """Tell this connection to give the ticket up. The lease stays until the connection releases it."""
+
+    ticket: int
+    connection: int
+
+
+@attrs.frozen
+class Retire:
+    """Tell this connection to finish what it has and close. The table counts it as draining already."""
+
+    connection: int
+
+
+@attrs.frozen
+class Redial:
+    """Call `redial(now)` at this time. One is pending at most: a new one replaces the one before."""
+
+    at: float
+
+
+# What the exchanges ask of their connection.
+
+
+@attrs.frozen
+class Answer:
+    """Fulfil the ticket's reply: a response, or the error that says what happened."""
+
+    ticket: int
+    outcome: Response | QuiverError
+
+
+@attrs.frozen
+class Release:
+    """Tell the coordinator that the ticket's stream slot is free."""
+
+    ticket: int
+
+
+@attrs.frozen
+class ResetStream:
+    """Give the stream up in both directions, with this HTTP/3 error code (RFC 9114 section 8.1)."""
+
+    stream_id: int
+    code: int
+
+
+@attrs.frozen
+class Retry:
+    """Give the request back to the pool: the peer proved that it did not act on it.
+
+    It follows its ticket's `Release`, so that the table knows the ticket to be free when it is submitted again.
+    `error` is the answer if there can be no second attempt.
+    """
+
+    ticket: int
+    error: QuiverError
+
+
+RoutingAction = Forward | OpenConnection | Reject | CancelExchange | Retire | Redial
+ExchangeAction = Answer | Release | ResetStream | Retry

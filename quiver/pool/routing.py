@@ -1,0 +1,358 @@
+"""RoutingTable: which request goes out on which connection, and when another connection is opened.
+
+Theory of operation
+===================
+
+The table is pure: it holds integers (tickets, connections) and times that its caller hands in. Each public method
+says what happened and returns the actions to carry out. All of them end in `_assign`, which does two things:
+
+1. While somebody waits and `_pick` finds a connection, the first in line goes there (`Forward`).
+   **`_pick` is the one place that chooses a connection**: the least loaded that has room, the lowest number on a tie.
+2. `_dial` opens connections (`OpenConnection`) while fewer than `max_connections` are live.
+
+A connection moves in one direction through three states; where it is listed says which one it is in:
+
+    connecting  --ready-->  lending  --draining, Retire-->  draining  --down-->  forgotten
+    (_connecting)           (_lending)                      (only in _connections)
+
+`down` may come at any point. Connecting and lending ones are **live**, except those in `_retiring`: they have carried
+nearly as many requests as a server may stand (or are old), so a successor is dialled in their place. They go on
+lending meanwhile. Every connection that becomes ready relieves the oldest retiring one (`Retire`), and one that is
+used up retires at once. A draining connection gets nothing new; its leases go on until they are released.
+
+**Room.** QUIC's MAX_STREAMS is cumulative (RFC 9000 section 4.6): it limits how many streams are ever opened, not how
+many are open. So each connection counts `opened`, every Forward in its life; a release leaves that count alone unless
+the stream was never used. Room is also capped by what is open now, and by requests per connection.
+
+**Dials.** Each request that arrives opens one more connection, room or not (eager); beyond that there is a connecting
+one for each waiting caller. After a failed attempt further dials are held back, 0.1 s and doubling to 10 s, times
+jitter: `Redial(at)` asks to be called then. Two cases go ahead at once, because nobody else can serve the caller:
+a request that arrives while nothing is connecting or lending, and the loss of the last connection that was of use.
+One that is lost before it carried a request counts as a failed attempt, lest we dial it in a circle.
+When an attempt fails with an error and nothing is connecting or lending, all that wait get that error at once.
+
+**Races.** An event about a connection or ticket that the table no longer knows is a legitimate race: it returns `()`.
+An impossible one (a ticket submitted twice, a connection ready twice) raises ValueError.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import math
+import sys
+from collections.abc import Callable
+
+from quiver.errors import QuiverError
+from quiver.models import Stats
+from quiver.pool.actions import (
+    CancelExchange,
+    Forward,
+    OpenConnection,
+    Redial,
+    Reject,
+    Rejection,
+    Retire,
+    RoutingAction,
+)
+from quiver.pool.waiting import WaitingQueue
+
+Actions = tuple[RoutingAction, ...]
+
+FIRST_BACKOFF = 0.1
+LONGEST_BACKOFF = 10.0
+
+
+class State(enum.Enum):
+    """IDLE until a connection has been ready, and again when the last such connection is gone."""
+
+    IDLE = "idle"
+    CONNECTED = "connected"
+
+
+class _Connection:
+    """What the table knows about one connection. `limit` is cumulative, `cap` is at one time."""
+
+    __slots__ = ("cap", "id", "leases", "limit", "opened")
+
+    def __init__(self, connection: int, cap: int) -> None:
+        self.id = connection
+        self.cap = cap
+        self.limit = 0
+        self.opened = 0
+        self.leases: set[int] = set()
+
+    @property
+    def room(self) -> int:
+        return min(self.limit - self.opened, self.cap - len(self.leases))
+
+
+def _load(connection: _Connection) -> tuple[int, int]:
+    return len(connection.leases), connection.id
+
+
+class RoutingTable:
+    """The decisions of one origin's pool. Times are seconds on the caller's clock; None is no limit.
+
+    `jitter` gives the factor, at most 1, by which a backoff is multiplied.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_connections: int,
+        max_streams_per_connection: int,
+        max_waiting: int,
+        max_requests_per_connection: int | None = None,
+        jitter: Callable[[], float] = lambda: 1.0,
+    ) -> None:
+        self._max_connections = max_connections
+        self._max_streams = max_streams_per_connection
+        self._max_waiting = max_waiting
+        self._max_requests = max_requests_per_connection or sys.maxsize
+        self._worn_at = self._max_requests * 9 // 10
+        self._jitter = jitter
+        self._ids = itertools.count(1)
+        self._waiting = WaitingQueue()
+        self._leased: dict[int, _Connection] = {}
+        self._connections: dict[int, _Connection] = {}
+        self._connecting: dict[int, _Connection] = {}
+        self._lending: dict[int, _Connection] = {}
+        self._retiring: dict[int, _Connection] = {}  # these stand in _lending too
+        self._failures = 0
+        self._hold_until = -math.inf
+        self._redial_at: float | None = None
+        self._stopped = False
+
+    # What the table tells.
+
+    @property
+    def state(self) -> State:
+        """Whether any connection is past its handshake."""
+        connected = len(self._connections) > len(self._connecting)
+        return State.CONNECTED if connected else State.IDLE
+
+    def stats(self) -> Stats:
+        """Idle: slots that could be lent now. Active: slots lent. Queued: callers that wait.
+
+        Connections: all that are not down yet, the connecting and the draining ones included.
+        """
+        return Stats(
+            idle=sum(connection.room for connection in self._lending.values()),
+            active=len(self._leased),
+            queued=len(self._waiting),
+            connections=len(self._connections),
+        )
+
+    def next_deadline(self) -> float | None:
+        """When `sweep` has something to do next, or None."""
+        return self._waiting.next_deadline()
+
+    # What callers ask for.
+
+    def submit(self, ticket: int, deadline: float | None, now: float, *, front: bool = False) -> Actions:
+        """A request arrived; it waits for a slot until `deadline`.
+
+        `front` is for one that a connection gave back: it goes before those that never left the queue, and the
+        queue's limit does not apply. Raises ValueError when the ticket waits or is out already.
+        """
+        if self._stopped:
+            return (Reject(ticket, Rejection.STOPPED),)
+        if ticket in self._leased:
+            raise ValueError(f"ticket {ticket} is out on connection {self._leased[ticket].id}")
+        push = self._waiting.push_front if front else self._waiting.push
+        push(ticket, deadline)
+        if not self._useful:
+            self._hold_until = now
+        actions = self._assign(now, eager=True)
+        return actions if front else actions + self._turn_away(ticket)
+
+    def cancel(self, ticket: int, now: float) -> Actions:
+        """The caller lost interest: its reply has an answer already, so there is no Reject."""
+        if self._waiting.discard(ticket):
+            return self._assign(now)
+        connection = self._leased.get(ticket)
+        return () if connection is None else (CancelExchange(ticket, connection.id),)
+
+    def sweep(self, now: float) -> Actions:
+        """Turn away the callers whose deadline has come."""
+        late = self._waiting.expired(now)
+        rejected = tuple(Reject(ticket, Rejection.CHECKOUT_TIMEOUT) for ticket in late)
+        return rejected + self._assign(now)
+
+    def redial(self, now: float) -> Actions:
+        """The time of the last `Redial` has come."""
+        self._redial_at = None
+        return self._assign(now)
+
+    def stop(self) -> Actions:
+        """Turn away everybody who waits and everybody who will come. Connections are stopped by their owner."""
+        self._stopped = True
+        return self._reject_all(Rejection.STOPPED, None)
+
+    # What connections report.
+
+    def ready(self, connection: int, max_streams: int, now: float) -> Actions:
+        """The handshake is over, and the peer allows `max_streams` streams in all. ValueError when said twice."""
+        known = self._connections.get(connection)
+        if connection in self._lending:
+            raise ValueError(f"connection {connection} was ready before")
+        if known is None or self._connecting.pop(connection, None) is None:
+            return ()
+        self._allow(known, max_streams)
+        self._lending[connection] = known
+        self._failures = 0
+        self._hold_until = -math.inf
+        return self._relieve() + self._assign(now)
+
+    def capacity_changed(self, connection: int, max_streams: int, now: float) -> Actions:
+        """The peer's cumulative limit is now `max_streams`; a smaller one than before is void (RFC 9000 19.11)."""
+        known = self._connections.get(connection)
+        if known is None:
+            return ()
+        self._allow(known, max_streams)
+        return self._assign(now)
+
+    def released(self, connection: int, ticket: int, now: float, *, unused: bool = False) -> Actions:
+        """The ticket's slot is free again. `unused`: no stream was opened for it, so its credit comes back too."""
+        known = self._leased.get(ticket)
+        if known is None or known.id != connection:
+            return ()
+        del self._leased[ticket]
+        known.leases.remove(ticket)
+        known.opened -= unused
+        return self._assign(now)
+
+    def aged(self, connection: int, now: float) -> Actions:
+        """The connection has lived long enough: dial its successor, and retire it when that one is ready."""
+        if connection not in self._lending or connection in self._retiring:
+            return ()
+        self._retiring[connection] = self._lending[connection]
+        return self._assign(now)
+
+    def draining(self, connection: int, now: float) -> Actions:
+        """The connection takes no more requests (GOAWAY, say); those that it has go on."""
+        known = self._connections.get(connection)
+        if known is None:
+            return ()
+        self._lose(known, now)
+        return self._assign(now)
+
+    def down(self, connection: int, now: float, error: QuiverError | None = None) -> Actions:
+        """The connection is gone, and its leases with it: it answers those callers itself.
+
+        `error` counts when it was still connecting: it is what the attempt died of.
+        """
+        known = self._connections.pop(connection, None)
+        if known is None:
+            return ()
+        attempt = connection in self._connecting
+        self._lose(known, now)
+        for ticket in known.leases:
+            del self._leased[ticket]
+        if attempt and error is not None and not self._useful:
+            return self._reject_all(Rejection.CONNECT_FAILED, error)
+        return self._assign(now)
+
+    # The assignment step.
+
+    def _assign(self, now: float, *, eager: bool = False) -> Actions:
+        """Lend what can be lent, then dial for the others."""
+        if not (eager or self._waiting or self._retiring):
+            return ()
+        actions: list[RoutingAction] = []
+        while self._waiting and (connection := self._pick()) is not None:
+            self._lend(connection, actions)
+        self._dial(now, eager, actions)
+        return tuple(actions)
+
+    def _pick(self) -> _Connection | None:
+        """The connection that gets the next request: the least loaded with room, the lowest number on a tie."""
+        with_room = [connection for connection in self._lending.values() if connection.room > 0]
+        return min(with_room, key=_load, default=None)
+
+    def _lend(self, connection: _Connection, actions: list[RoutingAction]) -> None:
+        ticket = self._waiting.pop()
+        assert ticket is not None
+        self._leased[ticket] = connection
+        connection.leases.add(ticket)
+        connection.opened += 1
+        actions.append(Forward(ticket, connection.id))
+        if connection.opened >= self._worn_at:
+            self._retiring[connection.id] = connection
+        if connection.opened >= self._max_requests:
+            actions.append(self._retire(connection))
+
+    def _dial(self, now: float, eager: bool, actions: list[RoutingAction]) -> None:
+        """A connecting one for each that waits and each that retires; when eager, one more in any case."""
+        wanted = max(len(self._waiting), len(self._retiring)) - len(self._connecting)
+        free = 0 if self._stopped else self._max_connections - self._live
+        for _ in range(min(max(wanted, int(eager)), free)):
+            if now < self._hold_until:
+                return self._arrange_redial(actions)
+            connection = next(self._ids)
+            opened = _Connection(connection, self._max_streams)
+            self._connections[connection] = self._connecting[connection] = opened
+            actions.append(OpenConnection(connection))
+
+    def _arrange_redial(self, actions: list[RoutingAction]) -> None:
+        needed = self._waiting or self._retiring
+        arranged = self._redial_at is not None and self._redial_at <= self._hold_until
+        if needed and not arranged:
+            self._redial_at = self._hold_until
+            actions.append(Redial(self._hold_until))
+
+    # Small steps.
+
+    @property
+    def _live(self) -> int:
+        return len(self._connecting) + len(self._lending) - len(self._retiring)
+
+    @property
+    def _useful(self) -> bool:
+        """Whether any connection lends, or may come to."""
+        return bool(self._connecting or self._lending)
+
+    def _allow(self, connection: _Connection, max_streams: int) -> None:
+        connection.limit = max(connection.limit, min(max_streams, self._max_requests))
+
+    def _turn_away(self, ticket: int) -> Actions:
+        """Refuse the ticket that has just joined the queue, when the queue is too long with it."""
+        if len(self._waiting) <= self._max_waiting or not self._waiting.discard(ticket):
+            return ()
+        return (Reject(ticket, Rejection.QUEUE_FULL),)
+
+    def _reject_all(self, reason: Rejection, error: QuiverError | None) -> Actions:
+        rejected = []
+        while (ticket := self._waiting.pop()) is not None:
+            rejected.append(Reject(ticket, reason, error))
+        return tuple(rejected)
+
+    def _relieve(self) -> Actions:
+        """Retire the connection that has waited longest for a successor."""
+        oldest = next(iter(self._retiring.values()), None)
+        return () if oldest is None else (self._retire(oldest),)
+
+    def _retire(self, connection: _Connection) -> Retire:
+        self._withdraw(connection)
+        return Retire(connection.id)
+
+    def _withdraw(self, connection: _Connection) -> bool:
+        """Make it draining; False when it was that before."""
+        self._retiring.pop(connection.id, None)
+        was_connecting = self._connecting.pop(connection.id, None)
+        return (self._lending.pop(connection.id, None) or was_connecting) is not None
+
+    def _lose(self, connection: _Connection, now: float) -> None:
+        """It ended against our wish: hold further dials back if it was never of use, unless it was, and was the last."""
+        if not self._withdraw(connection):
+            return
+        if not connection.opened:
+            self._back_off(now)
+        elif not self._useful:
+            self._hold_until = now
+
+    def _back_off(self, now: float) -> None:
+        backoff = min(FIRST_BACKOFF * 2.0 ** min(self._failures, 30), LONGEST_BACKOFF)
+        self._failures += 1
+        self._hold_until = now + backoff * self._jitter()

@@ -1,0 +1,99 @@
+"""The callers that wait for a stream slot: first in, first out, each with its deadline.
+
+There are two lanes. Those whose request a connection gave back have waited before, so they stand in a lane of their
+own that is served first; inside a lane the order is that of arrival.
+
+Deadlines stand in a heap beside the lanes. A ticket that leaves the queue leaves its heap entry behind; such entries
+are recognised by looking at the lanes, and thrown out together once they are the majority. So every operation costs
+O(log n) on average, and memory stays in proportion to the tickets that wait.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+
+# How many left-over heap entries are not worth a clean-up.
+SLACK = 64
+
+_Lane = OrderedDict[int, float | None]
+
+
+class WaitingQueue:
+    """Tickets in the order in which they are to be served. Times are seconds on the caller's clock."""
+
+    __slots__ = ("_deadlines", "_fresh", "_returned")
+
+    def __init__(self) -> None:
+        self._returned: _Lane = OrderedDict()
+        self._fresh: _Lane = OrderedDict()
+        self._deadlines: list[tuple[float, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._returned) + len(self._fresh)
+
+    def __contains__(self, ticket: int) -> bool:
+        return ticket in self._fresh or ticket in self._returned
+
+    def push(self, ticket: int, deadline: float | None) -> None:
+        """Add a ticket at the end. Raises ValueError when it waits already."""
+        self._push(self._fresh, ticket, deadline)
+
+    def push_front(self, ticket: int, deadline: float | None) -> None:
+        """Add a ticket that came back: before all that never left, behind those that came back earlier."""
+        self._push(self._returned, ticket, deadline)
+
+    def pop(self) -> int | None:
+        """Take the ticket whose turn it is, or None when nobody waits."""
+        lane = self._returned or self._fresh
+        if not lane:
+            return None
+        ticket, _ = lane.popitem(last=False)
+        self._tidy()
+        return ticket
+
+    def discard(self, ticket: int) -> bool:
+        """Take a ticket out, wherever it stands; False when it does not wait."""
+        lane = self._returned if ticket in self._returned else self._fresh
+        if ticket not in lane:
+            return False
+        del lane[ticket]
+        self._tidy()
+        return True
+
+    def expired(self, now: float) -> list[int]:
+        """Take out the tickets whose deadline is `now` or earlier; the earliest deadline comes first."""
+        found = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            deadline, ticket = heapq.heappop(self._deadlines)
+            if self._waits_until(ticket, deadline):
+                self.discard(ticket)
+                found.append(ticket)
+        return found
+
+    def next_deadline(self) -> float | None:
+        """The earliest deadline of a ticket that waits, or None."""
+        while self._deadlines:
+            deadline, ticket = self._deadlines[0]
+            if self._waits_until(ticket, deadline):
+                return deadline
+            heapq.heappop(self._deadlines)
+        return None
+
+    def _push(self, lane: _Lane, ticket: int, deadline: float | None) -> None:
+        if ticket in self:
+            raise ValueError(f"ticket {ticket} waits already")
+        lane[ticket] = deadline
+        if deadline is not None:
+            heapq.heappush(self._deadlines, (deadline, ticket))
+
+    def _waits_until(self, ticket: int, deadline: float) -> bool:
+        """Whether a heap entry still speaks for a ticket that waits; the same ticket may have come back since."""
+        return self._fresh.get(ticket) == deadline or self._returned.get(ticket) == deadline
+
+    def _tidy(self) -> None:
+        if len(self._deadlines) <= 2 * len(self) + SLACK:
+            return
+        lanes = (self._returned, self._fresh)
+        self._deadlines = [(at, ticket) for lane in lanes for ticket, at in lane.items() if at is not None]
+        heapq.heapify(self._deadlines)
