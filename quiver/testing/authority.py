@@ -1,0 +1,165 @@
+"""A throw-away certificate authority: EC P-256, its files in a temporary folder."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import itertools
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+__all__ = ["LOOPBACK", "Authority"]
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+_HOUR = datetime.timedelta(hours=1)
+_DAY = datetime.timedelta(days=1)
+_NO_USE = {
+    "digital_signature": False,
+    "content_commitment": False,
+    "key_encipherment": False,
+    "data_encipherment": False,
+    "key_agreement": False,
+    "key_cert_sign": False,
+    "crl_sign": False,
+    "encipher_only": False,
+    "decipher_only": False,
+}
+
+
+class Authority:
+    """A certificate authority that lives as long as this object, or the `with` around it.
+
+    `cafile` is the path of its certificate (PEM): what a client is told to trust.
+    """
+
+    def __init__(self, name: str = "Quiver throw-away CA") -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="quiver-ca-", ignore_cleanup_errors=True)
+        self._numbers = itertools.count(1)
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._certificate = self._sign_own()
+        self.cafile = self._write("ca.pem", _pem_of(self._certificate))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Delete the files. Certificates that servers have loaded already go on working."""
+        self._folder.cleanup()
+
+    @property
+    def cadata(self) -> bytes:
+        """The authority's certificate as PEM bytes."""
+        return _pem_of(self._certificate)
+
+    def issue(
+        self,
+        hosts: Sequence[str] = LOOPBACK,
+        *,
+        not_before: datetime.datetime | None = None,
+        not_after: datetime.datetime | None = None,
+    ) -> tuple[str, str]:
+        """Issue a server certificate for `hosts`; return the paths (certificate, key), both PEM.
+
+        Without limits given it is valid from an hour ago for a day. An address among the hosts
+        becomes an iPAddress name, everything else a dNSName (RFC 5280 4.2.1.6).
+        """
+        now = datetime.datetime.now(datetime.UTC)
+        begins = not_before or min(now - _HOUR, (not_after or now) - _HOUR)
+        ends = not_after or max(now, begins) + _DAY
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._sign_leaf(key.public_key(), hosts, begins, ends)
+        stem = f"server-{next(self._numbers)}"
+        certfile = self._write(f"{stem}.pem", _pem_of(certificate))
+        return certfile, self._write(f"{stem}.key", _pem_of_key(key))
+
+    def _sign_own(self) -> x509.Certificate:
+        now = datetime.datetime.now(datetime.UTC)
+        public = self._key.public_key()
+        usage = x509.KeyUsage(**{**_NO_USE, "key_cert_sign": True, "crl_sign": True})
+        return (
+            self._builder(self._name, public, now - 10 * _DAY, now + 10 * _DAY)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(usage, critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def _sign_leaf(
+        self,
+        public: ec.EllipticCurvePublicKey,
+        hosts: Sequence[str],
+        begins: datetime.datetime,
+        ends: datetime.datetime,
+    ) -> x509.Certificate:
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
+        names = x509.SubjectAlternativeName([_name_of(host) for host in hosts])
+        usage = x509.KeyUsage(**{**_NO_USE, "digital_signature": True})
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        return (
+            self._builder(subject, public, begins, ends)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(names, critical=False)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(issuer, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def _builder(
+        self,
+        subject: x509.Name,
+        public: ec.EllipticCurvePublicKey,
+        begins: datetime.datetime,
+        ends: datetime.datetime,
+    ) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(begins)
+            .not_valid_after(ends)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        )
+
+    def _write(self, name: str, content: bytes) -> str:
+        path = Path(self._folder.name, name)
+        path.write_bytes(content)
+        return str(path)
+
+
+def _name_of(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _pem_of(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )

@@ -1,0 +1,52 @@
+"""What a server has been asked, counted while it runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Counts requests that were taken up; one that was refused unread (REJECTED) is not counted."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.refused = 0
+        self.connections = 0
+        self._paths: Counter[str] = Counter()
+        self._ids: Counter[str] = Counter()
+        self._rejected: set[str] = set()
+
+    def count(self, path: str, identifier: str | None) -> None:
+        """A request is about to be answered."""
+        self.total += 1
+        self._paths[path] += 1
+        if identifier is not None:
+            self._ids[identifier] += 1
+
+    def withdraw(self, path: str, identifier: str | None) -> None:
+        """The request just counted was refused after all."""
+        self.total -= 1
+        self.refused += 1
+        self._paths[path] -= 1
+        if identifier is not None:
+            self._ids[identifier] -= 1
+
+    def first_time(self, key: str) -> bool:
+        """Whether `key` had never been rejected before; from now on it has."""
+        if key in self._rejected:
+            return False
+        self._rejected.add(key)
+        return True
+
+    def as_json(self) -> dict[str, Any]:
+        """The counts as the control pipe carries them."""
+        return {
+            "total": self.total,
+            "refused": self.refused,
+            "connections": self.connections,
+            "paths": +self._paths,
+            "ids": +self._ids,
+        }

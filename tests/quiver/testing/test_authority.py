@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import ssl
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from quiver.testing import Authority
+
+
+def loaded(path: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(Path(path).read_bytes())
+
+
+def names_of(certificate: x509.Certificate) -> x509.SubjectAlternativeName:
+    return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+
+
+def test_issues_for_loopback(authority: Authority) -> None:
+    certfile, _ = authority.issue()
+    names = names_of(loaded(certfile))
+    assert names.get_values_for_type(x509.DNSName) == ["localhost"]
+    addresses = names.get_values_for_type(x509.IPAddress)
+    assert addresses == [ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")]
+
+
+def test_is_signed_by_the_authority(authority: Authority) -> None:
+    certfile, keyfile = authority.issue()
+    loaded(certfile).verify_directly_issued_by(loaded(authority.cafile))
+    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certfile, keyfile)
+    assert ssl.create_default_context(cadata=authority.cadata.decode()).cert_store_stats()
+
+
+def test_another_name(authority: Authority) -> None:
+    certfile, _ = authority.issue(["example.com"])
+    assert names_of(loaded(certfile)).get_values_for_type(x509.DNSName) == ["example.com"]
+
+
+@pytest.mark.parametrize("days", [-5, 5])
+def test_limits_of_validity(authority: Authority, days: int) -> None:
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    limit = now + datetime.timedelta(days=days)
+    expired, _ = authority.issue(not_after=limit)
+    assert loaded(expired).not_valid_after_utc == limit
+    assert loaded(expired).not_valid_before_utc < limit
+    early, _ = authority.issue(not_before=limit)
+    assert loaded(early).not_valid_before_utc == limit
+    assert loaded(early).not_valid_after_utc > limit
+
+
+def test_its_files_go_with_it() -> None:
+    with Authority() as made:
+        certfile, _ = made.issue()
+        assert Path(certfile).exists()
+    assert not Path(certfile).exists()
+    assert not Path(made.cafile).exists()
