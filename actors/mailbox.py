@@ -1,0 +1,91 @@
+"""An inbox that any thread may put into: many puts, one wake-up of the loop."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from gevent import get_hub, getcurrent
+
+from quiver.actors.monitor import Lifeline
+
+if TYPE_CHECKING:
+    from greenlet import greenlet
+
+    from quiver.actors.doorbell import Doorbell
+
+
+class Mailbox:
+    """One actor's queue of envelopes.
+
+    Lock-free under the GIL. The order of two steps carries it: a put appends and then looks
+    at `_awake`; the actor clears `_awake` and then looks at the queue again.
+    """
+
+    def __init__(self) -> None:
+        self.lifeline = Lifeline()
+        self._items: deque[Any] = deque()
+        self._awake = True  # until its actor first waits
+        self._sleeper: greenlet | None = None
+        self._doorbell: Doorbell | None = None
+        self._refuse: Callable[[Any], None] | None = None
+
+    def put(self, item: Any) -> None:
+        self._items.append(item)
+        if self._refuse is not None:
+            self._return_all()
+        elif not self._awake:
+            self._awake = True
+            assert self._doorbell is not None
+            self._doorbell.ring(self._resume)
+
+    def put_back(self, items: Iterable[Any]) -> None:
+        """Put `items` before all others, in their order. From the actor's own greenlet."""
+        self._items.extendleft(reversed(list(items)))
+
+    def get(self) -> Any:
+        """The oldest item. Raises IndexError when there is none: `wait` first."""
+        return self._items.popleft()
+
+    def empty(self) -> bool:
+        return not self._items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def wait(self) -> None:
+        """Block the calling greenlet, the actor's own, until there is an item."""
+        while not self._items:
+            self._awake = False
+            if self._items:
+                break
+            self._sleeper = getcurrent()
+            try:
+                get_hub().switch()
+            finally:
+                self._sleeper = None
+        self._awake = True
+
+    def attach(self, doorbell: Doorbell) -> None:
+        """Name the loop whose greenlet will wait here."""
+        self._doorbell = doorbell
+
+    def close(self, refuse: Callable[[Any], None]) -> None:
+        """Hand everything here, and everything put from now on, to `refuse`, each item once."""
+        self._refuse = refuse
+        self._return_all()
+
+    def _return_all(self) -> None:
+        assert self._refuse is not None
+        while True:
+            try:
+                item = self._items.popleft()
+            except IndexError:
+                return
+            self._refuse(item)
+
+    def _resume(self) -> None:
+        sleeper, self._sleeper = self._sleeper, None
+        if sleeper is not None:
+            sleeper.switch()
