@@ -25,6 +25,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.lifeline = Lifeline()
+        self.limit: int | None = None  # items beyond which an ask is refused
         self._items: deque[Any] = deque()
         self._awake = True  # until its actor first waits
         self._sleeper: greenlet | None = None
@@ -47,6 +48,10 @@ class Mailbox:
     def get(self) -> Any:
         """The oldest item. Raises IndexError when there is none: `wait` first."""
         return self._items.popleft()
+
+    @property
+    def full(self) -> bool:
+        return self.limit is not None and len(self._items) >= self.limit
 
     def empty(self) -> bool:
         return not self._items

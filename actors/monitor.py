@@ -17,6 +17,7 @@ from quiver.actors.signals import Terminated
 
 OnEnd = Callable[[BaseException | None], object]
 
+
 class Lifeline:
     """Who wants to hear of one actor's end."""
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 import pykka
-from gevent.hub import Waiter, get_hub_if_exists
+from gevent._hub_local import get_hub_if_exists
+from gevent._waiter import Waiter
 from greenlet import getcurrent
 
 from quiver.actors.doorbell import Doorbell, allocate_lock

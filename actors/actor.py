@@ -1,0 +1,343 @@
+"""GeventActor: a Pykka actor that lives as a greenlet in the process's hub.
+
+What it adds to Pykka's: a whole batch of messages and then one `after_batch()`; a reply that
+can be kept (`defer`) or passed on (`forward`); timers; death-watch; a stop that may take its
+time; and an end in which everybody who waits is answered, whatever the end was.
+
+This is the only file that touches Pykka's private names.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import gevent
+import pykka
+from pykka._envelope import Envelope
+from pykka.messages import _ActorStop
+
+from quiver.actors import monitor
+from quiver.actors.doorbell import allocate_lock
+from quiver.actors.hub import Hub, HubStopped
+from quiver.actors.mailbox import Mailbox
+from quiver.actors.reply import Reply
+from quiver.actors.signals import ForkedAway, TimerFired
+from quiver.actors.timers import Timers
+
+logger = logging.getLogger("quiver.actors")
+
+A = TypeVar("A", bound="GeventActor")
+
+BATCH = 256  # messages an actor takes in one go, before the others have their turn
+
+
+class GeventActorRef(pykka.ActorRef[A]):
+    """What the world holds of a GeventActor. Usable from any thread, greenlet or task."""
+
+    actor_class: type[A]
+    actor_inbox: Mailbox
+
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+        """Send `message` and wait for its reply.
+
+        Args:
+            message: anything.
+            block: False returns the `Reply` (a `pykka.Future`) instead of waiting on it.
+            timeout: seconds to wait when blocking; None waits as long as it takes. When it
+                passes, or when the waiting greenlet is killed, the ask is cancelled.
+
+        Raises:
+            pykka.Timeout: nothing came in time.
+            pykka.ActorDeadError: the actor is gone. With `block=False` the reply carries it.
+        """
+        reply: Reply[Any] = self.actor_class._create_future()
+        kind = self.actor_class
+        if not self.is_alive():
+            reply.fail(kind.dead_error(self, message))
+        elif self.actor_inbox.full and not isinstance(message, _ActorStop):
+            reply.fail(kind.overflow_error(self, message))
+        else:
+            self.actor_inbox.put(Envelope(message, reply))
+        return self._wait(message, reply, timeout) if block else reply
+
+    def kill(self) -> None:
+        """End the actor wherever it is; those who wait for it are answered with an error."""
+        actor = self._actor_weakref()
+        if actor is not None:
+            actor.kill()
+
+    def _wait(self, message: Any, reply: Reply[Any], timeout: float | None) -> Any:
+        try:
+            return reply.get(timeout=timeout)
+        except pykka.Timeout:
+            if not reply.cancel():
+                return reply.get()  # the answer came in this moment, or is this Timeout
+            raise self.actor_class.timeout_error(self, message, timeout) from None
+        except BaseException:  # the caller is killed, or interrupted: nobody waits any more
+            reply.cancel()
+            raise
+
+
+class GeventActor(pykka.Actor):
+    """Subclass it as you would `pykka.ThreadingActor`.
+
+    `on_receive` and the other hooks run in the actor's own greenlet, one at a time. They must
+    not block the thread; blocking on gevent's own operations is fine.
+    """
+
+    actor_inbox: Mailbox
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._actor_ref = GeventActorRef(self)
+        self.timers = Timers(self._fire)
+        self._hub: Hub | None = None
+        self._envelope: Envelope[Any] | None = None  # the one in hand
+        self._deferred = False
+        self._leaving = False
+        self._reason: BaseException | None = None
+        self._stop_replies: list[Reply[Any]] = []
+        self._set_aside: list[Envelope[Any]] = []
+        self._expired = allocate_lock()
+
+    # to be overridden -----------------------------------------------------------------------
+
+    def after_batch(self) -> None:
+        """Called once after each batch of messages, when the inbox is empty or BATCH is reached."""
+
+    def on_stop_requested(self) -> bool:
+        """Called when somebody asks the actor to stop. Return False to go on until `leave()`."""
+        return True
+
+    def on_exit(self, reason: BaseException | None) -> None:
+        """Called last of all hooks, at every end. `reason` is None when it stopped in order.
+
+        After a fork it is called in the child too, with `ForkedAway`, from no greenlet.
+        """
+
+    def undelivered(self, message: Any, reply: Reply[Any]) -> bool:  # noqa: ARG002
+        """Called with each ask that reaches the dead actor, in the thread it comes from.
+
+        Return True if the reply has been taken care of; else it gets `dead_error`.
+        """
+        return False
+
+    @classmethod
+    def dead_error(cls, ref: GeventActorRef[Any], message: Any) -> Exception:  # noqa: ARG003
+        """What an ask of a dead actor is answered with."""
+        return pykka.ActorDeadError(f"{ref} is gone")
+
+    @classmethod
+    def timeout_error(
+        cls,
+        ref: GeventActorRef[Any],
+        message: Any,  # noqa: ARG003
+        timeout: float | None,
+    ) -> Exception:
+        """What a blocking ask raises when its time is up."""
+        return pykka.Timeout(f"{ref} did not answer within {timeout} seconds")
+
+    @classmethod
+    def overflow_error(cls, ref: GeventActorRef[Any], message: Any) -> Exception:  # noqa: ARG003
+        """What an ask is answered with when the inbox is full."""
+        return OverflowError(f"the inbox of {ref} is full: {ref.actor_inbox.limit} messages")
+
+    # to be called by the actor itself -------------------------------------------------------
+
+    def defer(self) -> Reply[Any]:
+        """Take the reply of the message in hand: whoever has it answers it, later.
+
+        An actor that keeps replies answers them in `on_exit`.
+        """
+        reply = None if self._envelope is None else self._envelope.reply_to
+        if reply is None or self._deferred:
+            raise RuntimeError("there is no reply to defer: the message was told, not asked")
+        self._deferred = True
+        return cast("Reply[Any]", reply)
+
+    def forward(
+        self, ref: pykka.ActorRef[Any], message: Any, reply: Reply[Any] | None = None
+    ) -> None:
+        """Pass `message` on: `ref` answers the caller directly.
+
+        Args:
+            ref: any Pykka actor. If it is gone, the caller is told so.
+            message: what `ref` gets.
+            reply: a deferred one; by default that of the message in hand.
+        """
+        if reply is None:
+            reply = self.defer()
+        if ref.is_alive() or isinstance(ref.actor_inbox, Mailbox):
+            ref.actor_inbox.put(Envelope(message, reply))
+        else:
+            reply.fail(pykka.ActorDeadError(f"{ref} is gone"))
+
+    def watch(self, ref: pykka.ActorRef[Any]) -> None:
+        """Be told `Terminated(ref, reason)`, once, when that actor is gone."""
+        monitor.watch(self.actor_ref, ref)
+
+    def unwatch(self, ref: pykka.ActorRef[Any]) -> None:
+        monitor.unwatch(self.actor_ref, ref)
+
+    def leave(self, reason: BaseException | None = None) -> None:
+        """End after the message in hand. With a `reason` it is a failure."""
+        self._leaving, self._reason = True, reason
+
+    # life -----------------------------------------------------------------------------------
+
+    @staticmethod
+    def _create_actor_inbox() -> Mailbox:
+        return Mailbox()
+
+    @staticmethod
+    def _create_future() -> Reply[Any]:
+        return Reply()
+
+    def launch(self) -> GeventActorRef[Any]:
+        """Set a constructed actor going; `start()` does both.
+
+        Raises:
+            HubStopped: there is no loop to run it.
+        """
+        pykka.ActorRegistry.register(self.actor_ref)
+        self._start_actor_loop()
+        return cast("GeventActorRef[Any]", self.actor_ref)
+
+    def kill(self) -> None:
+        """Throw GreenletExit into the actor. From any thread."""
+        if self._hub is not None:
+            self._hub.kill(self)
+
+    def _start_actor_loop(self) -> None:
+        try:
+            self._hub = Hub.current()
+            self.actor_inbox.attach(self._hub.doorbell)
+            self._hub.spawn(self)
+        except HubStopped as stopped:
+            self.expire(stopped)
+            raise
+
+    def run(self) -> None:
+        """The actor's whole life. Called by the hub."""
+        reason: BaseException | None
+        try:
+            self.on_start()
+            self._serve()
+            reason = self._reason
+        except BaseException as error:  # noqa: BLE001 - also a Timeout or GreenletExit
+            reason = error
+        self.expire(reason)
+
+    def _serve(self) -> None:
+        inbox = self.actor_inbox
+        while not self._leaving:
+            if inbox.empty():
+                inbox.wait()
+            self._take(min(len(inbox), BATCH))
+            self.after_batch()
+            if not inbox.empty():
+                gevent.sleep(0)
+
+    def _take(self, count: int) -> None:
+        for _ in range(count):
+            self._deliver(self.actor_inbox.get())
+            if self._leaving:
+                return
+
+    def _deliver(self, envelope: Envelope[Any]) -> None:
+        message = envelope.message
+        if isinstance(message, TimerFired) and not self.timers.accepts(message):
+            return
+        if isinstance(message, _ActorStop):
+            return self._requested_to_stop(envelope)
+        self._envelope, self._deferred = envelope, False
+        try:
+            answer = self.dispatch(message)
+        except Exception as error:
+            self._answer_with(error, envelope)
+        except BaseException:
+            if envelope.reply_to is not None:
+                self._refuse(envelope)
+            raise
+        else:
+            if envelope.reply_to is not None and not self._deferred:
+                envelope.reply_to.set(answer)
+
+    def dispatch(self, message: Any) -> Any:
+        """Find the method for `message`. For the runtime's own layers to override."""
+        return self._handle_receive(message)
+
+    def _answer_with(self, error: Exception, envelope: Envelope[Any]) -> None:
+        """The error is the answer of an ask, and no crash; without a reply it is one."""
+        if envelope.reply_to is None:
+            raise error
+        cast("Reply[Any]", envelope.reply_to).fail(error)
+        if self._deferred:
+            raise error
+        logger.debug("%s answers with %r", self, error)
+
+    def _requested_to_stop(self, envelope: Envelope[Any]) -> None:
+        if envelope.reply_to is not None:
+            self._stop_replies.append(cast("Reply[Any]", envelope.reply_to))
+        if self.on_stop_requested():
+            self.leave()
+
+    def _fire(self, firing: TimerFired) -> None:
+        self.actor_inbox.put(Envelope(firing))
+
+    # its end --------------------------------------------------------------------------------
+
+    def expire(self, reason: BaseException | None) -> None:
+        """End the actor, once, leaving nobody without an answer. Called by the hub."""
+        if not self._expired.acquire(False):
+            return
+        if isinstance(reason, ForkedAway):
+            self._renew_locks()
+        self._actor_ref.actor_stopped.set()
+        pykka.ActorRegistry.unregister(self.actor_ref)
+        self._log_end(reason)
+        self._guarded(self._tell_subclass, reason)
+        self._guarded(self.on_exit, reason)
+        self._guarded(self.timers.close)
+        self.actor_inbox.put_back(self._set_aside)
+        self.actor_inbox.close(self._refuse)
+        self._guarded(self.actor_inbox.lifeline.end, reason)
+        for reply in self._stop_replies:
+            reply.set(None)
+
+    def _tell_subclass(self, reason: BaseException | None) -> None:
+        if reason is None:
+            self.on_stop()
+        elif not isinstance(reason, ForkedAway):
+            self.on_failure(type(reason), reason, reason.__traceback__)
+
+    def _guarded(self, step: Callable[..., object], *args: object) -> None:
+        try:
+            step(*args)
+        except BaseException:
+            logger.exception("%s failed at its end", self)
+
+    def _refuse(self, envelope: Envelope[Any]) -> None:
+        reply = cast("Reply[Any] | None", envelope.reply_to)
+        if reply is None:
+            return
+        if isinstance(envelope.message, _ActorStop):
+            reply.set(None)
+        elif not self.undelivered(envelope.message, reply):
+            ref = cast("GeventActorRef[Any]", self.actor_ref)
+            reply.fail(self.dead_error(ref, envelope.message))
+
+    def _log_end(self, reason: BaseException | None) -> None:
+        if reason is None or isinstance(reason, (gevent.GreenletExit, HubStopped, ForkedAway)):
+            logger.debug("%s ended: %r", self, reason)
+        else:
+            logger.error("%s failed", self, exc_info=reason)
+
+    def _renew_locks(self) -> None:
+        """In a forked child a lock may be held by a thread that is no more."""
+        self.actor_stopped = self._actor_ref.actor_stopped = threading.Event()
+        self.actor_inbox.lifeline.renew()
+        pykka.ActorRegistry._actor_refs_lock = threading.RLock()

@@ -1,0 +1,57 @@
+"""StateMachine: an actor whose answer to a message depends on the state that it is in."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, ClassVar
+
+from quiver.actors.actor import GeventActor
+from quiver.actors.signals import TimerFired
+
+_STATE_TIMEOUT = "state timeout"
+
+
+class StateMachine(GeventActor):
+    """States are members of an Enum; `initial` is entered when the actor starts.
+
+    A subclass that overrides `on_start` calls `super().on_start()` first.
+    """
+
+    initial: ClassVar[enum.Enum]
+    state: enum.Enum
+
+    def on_start(self) -> None:
+        self.become(self.initial)
+
+    def on_enter(self, state: enum.Enum) -> None:
+        """Called after each change of state."""
+
+    def on_state_timeout(self, state: enum.Enum) -> None:
+        """Called when the machine stayed in `state` for its timeout."""
+
+    def become(self, state: enum.Enum, timeout: float | None = None) -> None:
+        """Enter `state`, and look again at the messages that were set aside.
+
+        Args:
+            state: the next state; it may be the present one.
+            timeout: seconds until `on_state_timeout`, unless the state changes before.
+        """
+        self.state = state
+        if timeout is None:
+            self.timers.cancel(_STATE_TIMEOUT)
+        else:
+            self.timers.start(_STATE_TIMEOUT, timeout)
+        waiting, self._set_aside = self._set_aside, []
+        self.actor_inbox.put_back(waiting)
+        self.on_enter(state)
+
+    def set_aside(self) -> None:
+        """Keep the message in hand, with its reply, for the next state."""
+        assert self._envelope is not None, "there is no message in hand"
+        self._deferred = True
+        self._set_aside.append(self._envelope)
+
+    def dispatch(self, message: Any) -> Any:
+        if isinstance(message, TimerFired) and message.key is _STATE_TIMEOUT:
+            return self.on_state_timeout(self.state)
+        return super().dispatch(message)
