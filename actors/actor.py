@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import gevent
 import pykka
@@ -89,10 +89,11 @@ class GeventActor(pykka.Actor):
     """
 
     actor_inbox: Mailbox
+    ref_class: ClassVar[type[GeventActorRef[Any]]] = GeventActorRef
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._actor_ref = GeventActorRef(self)
+        self._actor_ref = self.ref_class(self)
         self.timers = Timers(self._fire)
         self._hub: Hub | None = None
         self._envelope: Envelope[Any] | None = None  # the one in hand
@@ -146,6 +147,11 @@ class GeventActor(pykka.Actor):
         return OverflowError(f"the inbox of {ref} is full: {ref.actor_inbox.limit} messages")
 
     # to be called by the actor itself -------------------------------------------------------
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody waits for the reply of the message in hand."""
+        return self._envelope is not None and self._envelope.reply_to is not None
 
     def defer(self) -> Reply[Any]:
         """Take the reply of the message in hand: whoever has it answers it, later.

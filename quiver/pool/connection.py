@@ -1,0 +1,300 @@
+"""Connection: the actor that owns one QUIC connection and its UDP socket.
+
+    RESOLVING -> CONNECTING -> CONNECTED -> DRAINING -> gone
+
+RESOLVING looks the name up, off the hub; CONNECTING tries one address after the other; CONNECTED
+takes exchanges; DRAINING finishes those it has. It may end from any state, and whatever the end
+is, every caller it holds gets an answer and the coordinator a `ConnectionDown`.
+
+What is in flight is decided by `Exchanges`, what goes over the wire by `Session`; here stand the
+socket, the timers and the callers' replies. A batch of messages, or of datagrams that were ready
+together, ends in one flush: see `after_batch`.
+"""
+
+from __future__ import annotations
+
+import copy
+import enum
+import time
+from typing import Any
+
+import pykka
+
+from quiver.actors.reply import Reply
+from quiver.actors.signals import ForkedAway, Terminated, TimerFired
+from quiver.errors import QuiverError, ReceiveTimeout, RequestTimeout
+from quiver.h3 import events
+from quiver.h3.headers import request_fields
+from quiver.pool import intake, messages
+from quiver.pool.actions import Answer, ExchangeAction, Release, ResetStream, Retry
+from quiver.pool.dialling import Dialling, State
+from quiver.pool.endpoint import Endpoint
+from quiver.pool.exchanges import Exchanges
+from quiver.pool.messages import Exchange, Occurrence
+from quiver.pool.reports import ConnectionReport
+
+H3_NO_ERROR = 0x100
+PING = 1  # a PING's name; which of several was answered never matters
+SILENCE = 1.0  # seconds without a packet that make a connection suspect when a request times out
+
+
+class Connection(Dialling):
+    """One QUIC connection to `endpoint`, number `number` of the pool that `coordinator` leads."""
+
+    def __init__(self, number: int, endpoint: Endpoint, coordinator: pykka.ActorRef[Any]) -> None:
+        super().__init__(endpoint)
+        self._number = number
+        self._config = endpoint.config
+        self._coordinator = coordinator
+        self._report = ConnectionReport(endpoint.name, number)
+        self._exchanges = Exchanges(
+            max_body_size=endpoint.config.max_body_size, origin=endpoint.name
+        )
+        self._held: dict[int, tuple[Exchange, Reply[Any]]] = {}
+        self._released: list[int] = []
+        self._heard = 0.0  # when the last datagram came
+
+    # its life ------------------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        self.watch(self._coordinator)
+        self._report.start()
+        super().on_start()
+
+    def on_enter(self, state: enum.Enum) -> None:
+        self._report.entered(state)
+
+    def _ready(self, max_streams: int) -> None:
+        if self.state is not State.CONNECTING:  # told to drain meanwhile
+            return
+        self.become(State.CONNECTED)
+        self._report.ready(max_streams)
+        self._tell(self._coordinator, messages.ConnectionReady(self._number, max_streams))
+        self._rest()
+        self._arrange_ping()
+        if self._config.max_age is not None:
+            self.timers.start("age", self._config.max_age)
+
+    # what it is told ------------------------------------------------------------------------
+
+    def on_receive(self, message: Any) -> None:
+        match message:
+            case Occurrence.READABLE:
+                self._receive()
+            case Exchange():
+                self._open(message, self.defer())
+            case TimerFired(key, _):
+                self._timer_fired(key)
+            case messages.GiveUp(ticket):
+                self._held.pop(ticket, None)
+                self._do(self._exchanges.cancel(ticket))
+            case messages.Drain(reason):
+                self._drain(reason)
+            case Occurrence.REFUSED:
+                self._refused()
+            case Terminated():
+                self._drain("its coordinator is gone")
+            case _:
+                super().on_receive(message)
+
+    def _timer_fired(self, key: object) -> None:
+        match key:
+            case "quic":
+                now = time.monotonic()
+                self._session.tick(now)
+                self._take_events(now)
+            case "sweep":
+                self._sweep(time.monotonic())
+            case "ping":
+                self._ping_in_time()
+            case "idle" if not self._exchanges:
+                self._withdraw("it was idle")
+            case "age":
+                self._tell(self._coordinator, messages.Aged(self._number))
+            case "probe":
+                self._probed(time.monotonic())
+            case _:
+                self.dialling_timer_fired(key)
+
+    def _open(self, exchange: Exchange, reply: Reply[Any]) -> None:
+        if self.state is not State.CONNECTED or reply.done:  # given up on its way here
+            return self._return(exchange, reply, unused=True)
+        request, config = exchange.request, self._config
+        fields = request_fields(request, self._endpoint.origin)
+        stream_id = self._session.open_request(fields, request.body)
+        self._held[exchange.ticket] = exchange, reply
+        self._report.requests += 1
+        return self._exchanges.open(
+            stream_id,
+            exchange.ticket,
+            method=request.method,
+            now=time.monotonic(),
+            deadline=exchange.deadline,
+            timeout=request.timeout or config.timeout,
+            receive_timeout=request.receive_timeout or config.receive_timeout,
+        )
+
+    # what the network brings ----------------------------------------------------------------
+
+    def _receive(self) -> None:
+        """Take every datagram that is there; what they ask to be sent goes out in one flush."""
+        self._readable = False
+        if self._socket is None:
+            return
+        self._heard = now = time.monotonic()
+        try:
+            for datagram in self._socket.receive():
+                self._session.receive(datagram, now)
+        except ConnectionRefusedError:
+            self._tell(self.actor_ref, Occurrence.REFUSED)
+        self._take_events(now)
+
+    def _take_events(self, now: float) -> None:
+        for event in self._session.events():
+            self._do(intake.take(self._exchanges, event, now))
+            match event:
+                case events.Ready(max_streams):
+                    self._ready(max_streams)
+                case events.CapacityChanged(max_streams):
+                    grown = messages.CapacityChanged(self._number, max_streams)
+                    self._tell(self._coordinator, grown)
+                case events.GoAway():
+                    self._withdraw("its server sent GOAWAY")
+                case events.Closed(error):
+                    self._closed(error)
+
+    def _refused(self) -> None:
+        if self.state is State.CONNECTING:
+            self._attempt_failed(self._endpoint.refused())
+        elif self._socket is not None:
+            self._end(self._endpoint.port_closed())
+
+    # silence --------------------------------------------------------------------------------
+
+    def _sweep(self, now: float) -> None:
+        late = self._exchanges.sweep(now)
+        self._do(late)
+        timed_out = any(
+            isinstance(action, Answer)
+            and isinstance(action.outcome, RequestTimeout | ReceiveTimeout)
+            for action in late
+        )
+        if timed_out and now - self._heard > SILENCE:
+            self._suspect()
+
+    def _suspect(self) -> None:
+        """Lend it no more, and see whether it answers a PING: a lost peer sends no farewell."""
+        self._withdraw("it went silent")
+        self._session.ping(PING)
+        self.timers.start("probe", SILENCE)
+
+    def _probed(self, now: float) -> None:
+        silence = now - self._heard
+        if silence > SILENCE:
+            self._end(self._endpoint.silent(silence))
+
+    def _arrange_ping(self) -> None:
+        """Often enough for `keep_alive`, and for neither side to time out with requests open."""
+        wanted = (self._config.keep_alive, self._session.idle_timeout / 3)
+        self.timers.start("ping", min(each for each in wanted if each))
+
+    def _ping_in_time(self) -> None:
+        if self._exchanges or self._config.keep_alive is not None:
+            self._session.ping(PING)
+        self._arrange_ping()
+
+    # what the tables ask for ----------------------------------------------------------------
+
+    def _do(self, actions: tuple[ExchangeAction, ...]) -> None:
+        for action in actions:
+            match action:
+                case Answer(ticket, outcome):
+                    self._answer(ticket, outcome)
+                case Release(ticket):
+                    self._released.append(ticket)
+                case ResetStream(stream_id, code):
+                    self._session.cancel(stream_id, code)
+                case Retry(ticket, error):
+                    self._retry(ticket, error)
+
+    def _answer(self, ticket: int, outcome: Any) -> None:
+        _, reply = self._held.pop(ticket)
+        if isinstance(outcome, QuiverError):
+            reply.fail(outcome)
+        else:
+            reply.answer(outcome)
+
+    def _retry(self, ticket: int, error: QuiverError) -> None:
+        exchange, reply = self._held.pop(ticket)
+        if exchange.attempts:
+            reply.fail(error)
+        else:
+            self._return(exchange._replace(attempts=1), reply, unused=False)
+
+    def _return(self, exchange: Exchange, reply: Reply[Any], *, unused: bool) -> None:
+        returned = messages.Returned(self._number, exchange, unused)
+        self.forward(self._coordinator, returned, reply)
+
+    def after_batch(self) -> None:
+        """One flush of datagrams, one report of the slots that became free, timers set anew."""
+        if self._socket is not None:
+            self._flush()
+            self.timers.at("quic", self._session.timer())
+            self.timers.at("sweep", self._exchanges.next_deadline())
+        if self._released:
+            released = messages.Released(self._number, tuple(self._released))
+            self._released.clear()
+            self._tell(self._coordinator, released)
+            self._rest()
+
+    # its end --------------------------------------------------------------------------------
+
+    def _rest(self) -> None:
+        """When nothing is open: close if draining, else see how long that lasts."""
+        if self._exchanges:
+            return
+        if self.state is State.DRAINING:
+            self.leave()
+        elif self._config.idle_timeout is not None:
+            self.timers.start("idle", self._config.idle_timeout)
+
+    def _withdraw(self, reason: str) -> None:
+        """Drain by our own decision: the coordinator must hear of it."""
+        self._tell(self._coordinator, messages.Draining(self._number))
+        self._drain(reason)
+
+    def _drain(self, reason: str) -> None:
+        if self.state is not State.DRAINING:
+            self._report.draining(len(self._exchanges), reason)
+            self.become(State.DRAINING)
+            self._rest()
+
+    def _end(self, error: QuiverError) -> None:
+        """The network has ended it; whoever is still held gets this error."""
+        self._do(self._exchanges.lost(error))
+        super()._end(error)
+
+    def on_exit(self, reason: BaseException | None) -> None:
+        if isinstance(reason, ForkedAway):
+            self._drop_socket()
+            return self._answer_all(self._endpoint.forked())
+        error = self._error or self._endpoint.last_words(reason)
+        if self._socket is not None:
+            self._session.close(H3_NO_ERROR, "")
+            self._flush()
+            self._drop_socket()
+        self._answer_all(error or self._endpoint.stopped())
+        self._report.down(error)
+        return self._tell(self._coordinator, messages.ConnectionDown(self._number, error))
+
+    def _answer_all(self, error: QuiverError) -> None:
+        for _, reply in self._held.values():
+            reply.fail(copy.copy(error))
+        self._held.clear()
+
+    def undelivered(self, message: Any, reply: Reply[Any]) -> bool:
+        """What was still on its way here never left: the pool carries it on."""
+        if not isinstance(message, Exchange):
+            return False
+        self._return(message, reply, unused=True)
+        return True

@@ -1,0 +1,119 @@
+"""What the coordinator and its connections say to each other.
+
+Streams and channels will travel like buffered exchanges do: the request and the caller's Reply
+in one forwarded `Exchange`, which then names its mode.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from quiver.errors import QuiverError
+from quiver.models import Request
+
+# From the coordinator to a connection.
+
+
+class Exchange(NamedTuple):
+    """Send this request and answer its caller; the caller's Reply is forwarded with it.
+
+    `deadline` is on the monotonic clock, seconds. `attempts` counts the connections on which the
+    request has been sent before.
+    """
+
+    ticket: int
+    request: Request
+    deadline: float | None
+    attempts: int = 0
+
+
+class GiveUp(NamedTuple):
+    """The caller of this ticket has lost interest."""
+
+    ticket: int
+
+
+class Drain(NamedTuple):
+    """Take nothing more, finish what is open, then close."""
+
+    reason: str
+
+
+# From a connection to the coordinator.
+
+
+class ConnectionReady(NamedTuple):
+    """The handshake is over; the server allows this many streams in the connection's life."""
+
+    connection: int
+    max_streams: int
+
+
+class CapacityChanged(NamedTuple):
+    """The server's cumulative limit of streams has grown to this."""
+
+    connection: int
+    max_streams: int
+
+
+class Released(NamedTuple):
+    """These tickets no longer hold a stream slot."""
+
+    connection: int
+    tickets: tuple[int, ...]
+
+
+class Returned(NamedTuple):
+    """The server did not act on this request: lend it another slot. Its Reply comes with it.
+
+    `unused`: the connection opened no stream for it.
+    """
+
+    connection: int
+    exchange: Exchange
+    unused: bool
+
+
+class Aged(NamedTuple):
+    """The connection has reached `max_age`."""
+
+    connection: int
+
+
+class Draining(NamedTuple):
+    """The connection takes nothing more: its server sent GOAWAY, or it was idle for too long."""
+
+    connection: int
+
+
+class ConnectionDown(NamedTuple):
+    """The connection is gone; every caller it had has an answer. `error` says what ended it."""
+
+    connection: int
+    error: QuiverError | None
+
+
+# From a caller, through its Reply.
+
+
+class Cancel(NamedTuple):
+    """The Reply of this ticket was cancelled."""
+
+    ticket: int
+
+
+# What a connection tells itself.
+
+
+class Occurrence(enum.Enum):
+    """What happened on the connection's socket."""
+
+    READABLE = "readable"
+    REFUSED = "refused"
+
+
+class Resolved(NamedTuple):
+    """What the origin's name was resolved to: addresses as `socket.connect` takes them."""
+
+    outcome: list[tuple[int, tuple[str, int]]] | QuiverError

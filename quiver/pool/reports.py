@@ -1,0 +1,88 @@
+"""What a connection and a request tell to telemetry and the log, in one place each."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import time
+from typing import Any
+
+from quiver import telemetry
+from quiver.actors.reply import Reply
+from quiver.errors import QuiverError
+from quiver.models import Request, Stats
+
+logger = logging.getLogger("quiver.pool")
+
+
+class ConnectionReport:
+    """One connection's life: start, ready, draining, then stop or exception."""
+
+    def __init__(self, origin: str, connection: int) -> None:
+        self._name = f"{origin} connection {connection}"
+        self._metadata = {"origin": origin, "connection": connection}
+        self._started = time.monotonic()
+        self.requests = 0
+
+    def start(self) -> None:
+        self._started = time.monotonic()
+        self._emit("connection.start", {})
+
+    def entered(self, state: enum.Enum) -> None:
+        logger.debug("%s: %s", self._name, state.value)
+
+    def ready(self, max_streams: int) -> None:
+        self._emit("connection.ready", {"duration": self._age(), "max_streams": max_streams})
+
+    def draining(self, active: int, reason: str) -> None:
+        logger.debug("%s drains: %s", self._name, reason)
+        self._emit("connection.draining", {"active": active}, reason=reason)
+
+    def down(self, error: QuiverError | None) -> None:
+        logger.debug("%s is down: %s", self._name, error)
+        measurements = {"duration": self._age(), "requests": self.requests}
+        if error is None:
+            self._emit("connection.stop", measurements)
+        else:
+            self._emit("connection.exception", measurements, kind=error.kind, error=error)
+
+    def _age(self) -> float:
+        return time.monotonic() - self._started
+
+    def _emit(self, event: str, measurements: dict[str, Any], **more: Any) -> None:
+        if telemetry.listening:
+            telemetry.emit(event, measurements, {**self._metadata, **more})
+
+
+def observe_request(origin: str, request: Request, reply: Reply[Any]) -> None:
+    """Tell when a request starts, and when its caller has an outcome, whatever it is."""
+    started = time.monotonic()
+    metadata = {"origin": origin, "method": request.method, "target": request.target}
+    telemetry.emit("request.start", {}, metadata.copy())
+    reply.when_done(lambda: _request_done(started, metadata, reply))
+
+
+def _request_done(started: float, metadata: dict[str, Any], reply: Reply[Any]) -> None:
+    measurements = {"duration": time.monotonic() - started}
+    try:
+        status = reply.get(timeout=0).status
+    except Exception as error:  # noqa: BLE001 - the outcome of the request, whatever it is
+        metadata.update(kind=getattr(error, "kind", "unrecoverable"), error=error)
+        telemetry.emit("request.exception", measurements, metadata)
+    else:
+        telemetry.emit("request.stop", measurements, {**metadata, "status": status})
+
+
+class QueueReport:
+    """Tells the depth of the queue when it has changed."""
+
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
+        self._told = 0
+
+    def update(self, stats: Stats) -> None:
+        if stats.queued == self._told:
+            return
+        self._told = stats.queued
+        measurements = {"queued": stats.queued, "active": stats.active, "idle": stats.idle}
+        telemetry.emit("queue.depth", measurements, {"origin": self._origin})
