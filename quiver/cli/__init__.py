@@ -1,0 +1,1 @@
+"""The command line: `quiver demo`. Needs the `cli` extra."""

@@ -1,0 +1,124 @@
+"""What `quiver demo` runs: threads that ask, a server that answers, one connection stopped."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+import pykka
+
+import quiver
+from quiver.models import ConnectionStats, GetConnections, Stats
+from quiver.pool.connection import Connection
+from quiver.testing import Origin
+
+TIME_LIMIT = 15.0  # seconds after which threads ask no more, done or not
+PATHS = ("/ok", "/items/42", "/bytes/2000", "/delay/0.005")
+
+
+class Account:
+    """Every ask and how it ended."""
+
+    def __init__(self, planned: int) -> None:
+        self.planned = planned
+        self.asked = 0
+        self.latencies: list[float] = []  # seconds, of those that were answered
+        self.errors: Counter[str] = Counter()
+        self.started = time.monotonic()
+        self._lock = threading.Lock()
+
+    @property
+    def answered(self) -> int:
+        return len(self.latencies)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every ask has its outcome, and each was answered."""
+        return self.asked == self.answered and not self.errors
+
+    def take(self) -> bool:
+        """Count one more ask; False when enough have been made, or time is up."""
+        with self._lock:
+            if self.asked >= self.planned or self.seconds() > TIME_LIMIT:
+                return False
+            self.asked += 1
+            return True
+
+    def answered_in(self, seconds: float) -> None:
+        self.latencies.append(seconds)
+
+    def failed(self, error: quiver.QuiverError) -> None:
+        with self._lock:
+            self.errors[f"{type(error).__name__} ({error.kind})"] += 1
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+
+class Demo:
+    """The demo while it runs. `with` starts the server and the threads, and ends all of them."""
+
+    def __init__(self, *, requests: int, threads: int, connections: int) -> None:
+        self.account = Account(requests)
+        self.origin = Origin()
+        self._options = {"max_connections": connections}
+        self._threads = [threading.Thread(target=self._call) for _ in range(threads)]
+        self._targets = itertools.cycle(PATHS)
+        self.stopped: str | None = None  # the connection that was stopped half-way
+
+    def __enter__(self) -> Self:
+        self.origin.start()
+        rule = {"cafile": self.origin.cafile, **self._options}
+        self.client = quiver.Client(pools={"default": rule}, name="demo")
+        self.account.started = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.account.planned = 0  # after an interrupt: ask no more
+        for thread in self._threads:
+            thread.join()
+        self.client.close()
+        self.origin.stop()
+
+    @property
+    def running(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the threads, at most so long."""
+        due = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, due - time.monotonic()))
+
+    def stats(self) -> tuple[Stats, list[ConnectionStats]]:
+        """The pool now: its counts, and each of its connections."""
+        pool = self.client.pool(self.origin.url)
+        return self.client.stats(self.origin.url), pool.ask(GetConnections())
+
+    def stop_a_connection_half_way(self) -> None:
+        """Stop one connection actor, once, when half of the requests are asked."""
+        if self.stopped is None and self.account.asked > self.account.planned / 2:
+            victim = next(iter(pykka.ActorRegistry.get_by_class(Connection)))
+            self.stopped = str(victim)
+            victim.stop(block=False)
+
+    def _call(self) -> None:
+        while self.account.take():
+            started = time.monotonic()
+            try:
+                self.client.get(self.origin.url + next(self._targets))
+            except quiver.QuiverError as error:
+                self.account.failed(error)
+            else:
+                self.account.answered_in(time.monotonic() - started)

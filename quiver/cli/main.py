@@ -1,0 +1,39 @@
+"""The `quiver` command."""
+
+from __future__ import annotations
+
+import sys
+
+try:
+    import click
+    import cryptography  # noqa: F401 - the demo's throw-away CA
+    import rich  # noqa: F401
+except ImportError as missing:
+    sys.exit(f"quiver's command line needs {missing.name}: install quiver[cli]")
+
+from quiver import __version__
+from quiver.cli.demo import Demo
+from quiver.cli.view import run_live
+
+
+@click.group()
+@click.version_option(__version__, prog_name="quiver")
+def main() -> None:
+    """HTTP/3 for programs that have no event loop."""
+
+
+@main.command()
+@click.option("--requests", default=4_000, show_default=True, help="Requests in all.")
+@click.option("--threads", default=32, show_default=True, help="Threads that ask.")
+@click.option("--connections", default=2, show_default=True, help="Connections in the pool.")
+def demo(requests: int, threads: int, connections: int) -> None:
+    """Many threads through one pool to an HTTP/3 server in a process of its own.
+
+    One connection is stopped half-way; the summary shows that nothing is lost.
+    """
+    for name, value in (("requests", requests), ("threads", threads), ("connections", connections)):
+        if value < 1:
+            raise click.BadParameter(f"{value} is less than 1", param_hint=f"--{name}")
+    with Demo(requests=requests, threads=threads, connections=connections) as running:
+        run_live(running)
+    sys.exit(0 if running.account.complete else 1)
