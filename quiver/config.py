@@ -9,7 +9,7 @@ import difflib
 import math
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import attrs
 
@@ -22,8 +22,8 @@ __all__ = ["Option", "OriginRules", "PoolConfig", "options"]
 MIB: Final = 1024 * 1024
 CONGESTION_CONTROLS: Final = ("cubic", "reno")
 
-_Attribute = attrs.Attribute[Any]
-_Judge = Callable[[Any, _Attribute, Any], None]
+_Attribute: TypeAlias = "attrs.Attribute[Any]"
+_Judge: TypeAlias = Callable[[Any, "_Attribute", Any], None]
 
 
 def _refuse(option: str, value: object, accepted: str) -> InvalidOptions:

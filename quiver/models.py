@@ -148,9 +148,11 @@ def _headers(given: Headers) -> HeaderPairs:
 def _field(pair: Any) -> tuple[str, str]:
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise InvalidRequest(f"headers: {pair!r} is no pair of name and value")
-    name = _text(pair[0], "name", pair).lower()
+    given = _text(pair[0], "name", pair)
+    name = given.lower()
     value = _text(pair[1], "value", pair)
-    fault = fields.name_fault(name)
+    # Before lower(), which makes an ASCII k of the Kelvin sign.
+    fault = fields.name_fault(name if given.isascii() else given)
     if fault:
         raise InvalidRequest(f"header name {pair[0]!r} {fault}")
     fault = fields.value_fault(value) or fields.connection_fault(name, value)

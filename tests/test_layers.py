@@ -192,13 +192,13 @@ RULES: Final = (
         ("quiver/client.py", "import quiver.cli.main"),
     ),
     Rule(
-        "adapters and cli are not known to each other, nor adapters to the package's face",
+        "adapters stand beside cli and testing, on the client",
         ("quiver/adapters/*",),
         no_import_of("quiver.cli", "quiver.testing"),
         ("quiver/adapters/requests.py", "from quiver.cli import main"),
     ),
     Rule(
-        "cli does not import adapters",
+        "cli stands beside the adapters, on the client",
         ("quiver/cli/*",),
         no_import_of("quiver.adapters"),
         ("quiver/cli/main.py", "from quiver.adapters import requests"),

@@ -1,4 +1,4 @@
-"""An HTTP/3 server to test clients against: a throw-away authority and an origin in its own process.
+"""An HTTP/3 server to test clients against: a throw-away authority, an origin in its own process.
 
     from quiver.testing import Origin
 

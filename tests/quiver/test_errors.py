@@ -31,7 +31,7 @@ BUILTINS: dict[str, type[Exception]] = {
 
 
 def leaves(cls: type[QuiverError] = QuiverError) -> Iterator[type[QuiverError]]:
-    below = cls.__subclasses__()
+    below = [each for each in cls.__subclasses__() if each.__module__ == errors.__name__]
     if not below:
         yield cls
     for each in below:

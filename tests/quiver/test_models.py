@@ -124,7 +124,8 @@ def test_a_path_may_hold_a_url() -> None:
 
 
 def test_headers_may_be_pairs_and_bytes_and_come_twice() -> None:
-    request = Request("GET", "/", [("A", "1"), [b"a", b"\xe9"], ("te", "trailers")])
+    pairs: list[Any] = [("A", "1"), [b"a", b"\xe9"], ("te", "trailers")]
+    request = Request("GET", "/", pairs)
     assert request.headers == (("a", "1"), ("a", "é"), ("te", "trailers"))
     assert Request("GET", "/", iter([("a", "1")])).headers == (("a", "1"),)
 
@@ -170,6 +171,7 @@ def test_what_a_request_was_can_be_changed_into_a_new_one() -> None:
         ({"headers": {"": "x"}}, "header name '' is empty"),
         ({"headers": {"a b": "x"}}, "header name 'a b'"),
         ({"headers": {":path": "/x"}}, "pseudo-header"),
+        ({"headers": {"\N{KELVIN SIGN}ey": "x"}}, "not a token"),  # its lower() is an ASCII k
         ({"headers": {"a": "x\ny"}}, r"header a: 'x\\ny' has a control"),
         ({"headers": {"a": "x\0"}}, "control"),
         ({"headers": {"a": " x"}}, "white space"),
