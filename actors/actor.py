@@ -53,8 +53,8 @@ class GeventActorRef(pykka.ActorRef[A]):
             pykka.Timeout: nothing came in time.
             pykka.ActorDeadError: the actor is gone. With `block=False` the reply carries it.
         """
-        reply: Reply[Any] = self.actor_class._create_future()
         kind = self.actor_class
+        reply = kind.new_reply()
         if not self.is_alive():
             reply.fail(kind.dead_error(self, message))
         elif self.actor_inbox.full and not isinstance(message, _ActorStop):
@@ -125,6 +125,11 @@ class GeventActor(pykka.Actor):
         Return True if the reply has been taken care of; else it gets `dead_error`.
         """
         return False
+
+    @classmethod
+    def new_reply(cls) -> Reply[Any]:
+        """The reply of one ask: what its caller waits on."""
+        return Reply()
 
     @classmethod
     def dead_error(cls, ref: GeventActorRef[Any], message: Any) -> Exception:  # noqa: ARG003

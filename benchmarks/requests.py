@@ -31,7 +31,9 @@ class Measured(NamedTuple):
     cpu: float
 
 
-def measure(kind: str, port: int, cafile: str, callers: int, seconds: float, limit: int) -> Measured:
+def measure(
+    kind: str, port: int, cafile: str, callers: int, seconds: float, limit: int
+) -> Measured:
     """Run in this process, for about so many seconds, with one warm-up before."""
     if kind == "bare":
         return _bare(port, cafile, callers, seconds)
@@ -111,9 +113,7 @@ def compare(rounds: int, seconds: float, connections: int) -> None:
     _print(results, rounds, connections)
 
 
-def _print(
-    results: dict[tuple[str, int], list[Measured]], rounds: int, connections: int
-) -> None:
+def _print(results: dict[tuple[str, int], list[Measured]], rounds: int, connections: int) -> None:
     print(f"medians of {rounds} rounds, {connections} connection(s), GET of 2 bytes")
     print(f"{'callers':>7} {'kind':>10} {'requests/s':>11} {'CPU us/req':>11} {'of bare':>8}")
     for callers in CALLERS:

@@ -1,12 +1,12 @@
 """Quiver: an HTTP/3 client connection pool built of actors.
 
-    response = quiver.get("https://localhost:4443/items/42")
+response = quiver.get("https://localhost:4443/items/42")
 
-    with quiver.Client(pools={"default": {"max_connections": 4}}) as client:
-        response = client.get("https://localhost:4443/items/42", timeout=2.0)
+with quiver.Client(pools={"default": {"max_connections": 4}}) as client:
+    response = client.get("https://localhost:4443/items/42", timeout=2.0)
 
-    pool = quiver.HTTP3Pool.start("https://localhost:4443", max_connections=2)
-    response = pool.ask(quiver.Request("GET", "/items/42"))
+pool = quiver.HTTP3Pool.start("https://localhost:4443", max_connections=2)
+response = pool.ask(quiver.Request("GET", "/items/42"))
 """
 
 from quiver import telemetry

@@ -288,8 +288,8 @@ class HTTP3Pool(GeventActor):
             with contextlib.suppress(pykka.ActorDeadError):
                 connection.tell(messages.Drain("its coordinator is gone"))
 
-    @staticmethod
-    def _create_future() -> Reply[Any]:
+    @classmethod
+    def new_reply(cls) -> Reply[Any]:
         return Reply(_request_cancelled)
 
     @classmethod

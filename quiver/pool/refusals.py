@@ -52,7 +52,9 @@ class Refusals:
         """The error for those who wait when the coordinator ends otherwise."""
         if isinstance(reason, ForkedAway):
             return PoolStopped("the pool lives on in the parent process only", origin=self._name)
-        return PoolStopped(f"the pool ended before it was their turn: {reason!r}", origin=self._name)
+        return PoolStopped(
+            f"the pool ended before it was their turn: {reason!r}", origin=self._name
+        )
 
     def _too_late(self, deadline: float | None) -> QuiverError:
         if deadline is not None and deadline <= time.monotonic():

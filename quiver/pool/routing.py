@@ -150,7 +150,9 @@ class RoutingTable:
 
     # What callers ask for.
 
-    def submit(self, ticket: int, deadline: float | None, now: float, *, front: bool = False) -> Actions:
+    def submit(
+        self, ticket: int, deadline: float | None, now: float, *, front: bool = False
+    ) -> Actions:
         """A request arrived; it waits for a slot until `deadline`.
 
         `front` is for one that a connection gave back: it goes before those that never left the queue, and the
@@ -213,7 +215,9 @@ class RoutingTable:
         self._allow(known, max_streams)
         return self._assign(now)
 
-    def released(self, connection: int, ticket: int, now: float, *, unused: bool = False) -> Actions:
+    def released(
+        self, connection: int, ticket: int, now: float, *, unused: bool = False
+    ) -> Actions:
         """The ticket's slot is free again. `unused`: no stream was opened for it, so its credit comes back too."""
         known = self._leased.get(ticket)
         if known is None or known.id != connection:

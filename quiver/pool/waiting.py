@@ -95,5 +95,7 @@ class WaitingQueue:
         if len(self._deadlines) <= 2 * len(self) + SLACK:
             return
         lanes = (self._returned, self._fresh)
-        self._deadlines = [(at, ticket) for lane in lanes for ticket, at in lane.items() if at is not None]
+        self._deadlines = [
+            (at, ticket) for lane in lanes for ticket, at in lane.items() if at is not None
+        ]
         heapq.heapify(self._deadlines)
