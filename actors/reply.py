@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any, TypeVar
 
 import pykka
@@ -169,7 +170,7 @@ class Reply(pykka.Future[T]):
         waiter: Waiter[Any] = Waiter(hub)
 
         def wake() -> None:
-            bell.ring(waiter.switch)
+            bell.ring(partial(waiter.switch, None))
 
         timer = None if timeout is None else hub.loop.timer(timeout)
         bell.hold()

@@ -1,0 +1,283 @@
+"""One HTTP/3 connection of a client, without sockets and clocks.
+
+Its owner carries datagrams both ways and calls `tick` when `timer` is due. After each `receive`,
+`tick` or `close` it takes `events`, and after whatever it did it sends `datagrams`, once:
+
+    session.connect(address, now)
+    loop: session.receive(datagram, now) | session.tick(now) | session.open_request(...)
+          for event in session.events(): ...
+          send(session.datagrams(now)); wake at session.timer()
+
+`now` is any clock in seconds that does not go back. When Closed has come out, one more call of
+`datagrams` yields what the server is to be told; after that the session is empty.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aioquic.quic import events as quic_events
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection, QuicConnectionState
+
+from quiver.errors import QuiverError
+from quiver.h3 import events, terminations
+from quiver.h3.codes import ErrorCode
+from quiver.h3.connection import Connection
+from quiver.h3.control import ControlFault, ControlReader
+from quiver.h3.headers import Fields
+from quiver.models import Origin
+
+__all__ = ["Session"]
+
+_LONGEST_REASON: Final = 200
+"""Characters of a CONNECTION_CLOSE's reason. aioquic fails on what does not fit a packet, and
+quotes all names of a certificate that has the wrong ones."""
+
+
+class Session:
+    """One connection to `origin`. Nothing is sent before `connect`."""
+
+    def __init__(
+        self, configuration: QuicConfiguration, origin: Origin, *, max_header_size: int
+    ) -> None:
+        self._quic = QuicConnection(configuration=configuration)
+        self._h3: Connection | None = None  # from the end of the handshake on
+        self._origin = str(origin)
+        self._max_header_size = max_header_size
+        self._address: Any = None
+        self._control = ControlReader()
+        self._events: list[events.Event] = []
+        self._max_streams = 0  # as last reported
+        self._sending: set[int] = set()  # requests whose body is not ended
+        self._closed = False
+        self._finished = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open" if self._h3 is not None else "connecting"
+        return f"<Session {self._origin} {state}>"
+
+    # what its owner may ask -----------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Closed has been reported, or is about to be."""
+        return self._closed
+
+    @property
+    def max_streams(self) -> int:
+        """How many requests may be opened in the connection's whole life, as of now."""
+        return self._quic._remote_max_streams_bidi if self._h3 is not None else 0
+
+    @property
+    def streams_opened(self) -> int:
+        """How many requests have been opened."""
+        return self._quic._local_next_stream_id_bidi // 4
+
+    @property
+    def idle_timeout(self) -> float:
+        """Seconds of silence that end the connection: the shorter of both sides' limits."""
+        ours, theirs = self._quic.configuration.idle_timeout, self._quic._remote_max_idle_timeout
+        return min(ours, theirs) if theirs else ours
+
+    def timer(self) -> float | None:
+        """When `tick` is due, None for never."""
+        if self._closed or self._address is None:
+            return None
+        return self._quic.get_timer()
+
+    def events(self) -> list[events.Event]:
+        """What has happened since the last call."""
+        happened, self._events = self._events, []
+        return happened
+
+    # what passes through --------------------------------------------------------------------
+
+    def connect(self, address: Any, now: float) -> None:
+        """Begin the handshake with the server at `address`, a tuple as sockets have it."""
+        self._address = address
+        self._quic.connect(address, now)
+
+    def receive(self, datagram: bytes, now: float) -> None:
+        """Take a datagram from the server. When it is all over, it is ignored."""
+        if not self._closed and self._address is not None:
+            self._quic.receive_datagram(datagram, self._address, now)
+            self._advance()
+
+    def tick(self, now: float) -> None:
+        """Do what was due at `timer()`."""
+        if not self._closed and self._address is not None:
+            self._quic.handle_timer(now)
+            self._advance()
+
+    def datagrams(self, now: float) -> list[bytes]:
+        """What is to be sent now, to the address given to `connect`."""
+        if self._finished or self._address is None:
+            return []
+        pending = [datagram for datagram, _ in self._quic.datagrams_to_send(now)]
+        if self._closed:
+            self._finish()
+        return pending
+
+    # requests -------------------------------------------------------------------------------
+
+    def open_request(self, fields: Fields, body: bytes | None, ended: bool = True) -> int:
+        """Send a request's header section, and its body or the first part of it.
+
+        Returns its stream id, which names it in events.
+
+        Raises:
+            ValueError: `max_streams` are opened already, or the session is not ready or closed.
+        """
+        h3, stream_id = self._h3, self._quic.get_next_available_stream_id()
+        if h3 is None or self._closed or stream_id // 4 >= self.max_streams:
+            raise ValueError(f"{self!r} has no room: {self.streams_opened} of {self.max_streams}")
+        h3.open.add(stream_id)
+        if body:
+            h3.send_headers(stream_id, fields)
+            h3.send_data(stream_id, body, ended)
+        else:
+            h3.send_headers(stream_id, fields, ended)
+        if not ended:
+            self._sending.add(stream_id)
+        return stream_id
+
+    def send_body(self, stream_id: int, content: bytes, ended: bool) -> None:
+        """Send more of the body. Ignored when the request was ended, by either side."""
+        if self._h3 is None or self._closed or stream_id not in self._sending:
+            return
+        if content or ended:
+            self._h3.send_data(stream_id, content, ended)
+        if ended:
+            self._sending.discard(stream_id)
+
+    def send_trailers(self, stream_id: int, fields: Fields) -> None:
+        """Send the trailer section, which ends the request. Ignored as in `send_body`."""
+        if self._h3 is not None and not self._closed and stream_id in self._sending:
+            self._sending.discard(stream_id)
+            self._h3.send_headers(stream_id, fields, True)
+
+    def cancel(self, stream_id: int, code: int) -> None:
+        """Give up a request: both directions are ended, and no event of it comes any more.
+
+        What is in `events()` already stays there. Ignored when both had ended.
+        """
+        h3 = self._h3
+        if h3 is None or self._closed:
+            return
+        receiving = stream_id in h3.open
+        if receiving or stream_id in self._sending:
+            self._sending.discard(stream_id)
+            h3.forget(stream_id)
+            self._quic.reset_stream(stream_id, code)
+        if receiving:
+            self._quic.stop_stream(stream_id, code)
+
+    def ping(self, uid: int) -> None:
+        """Send a PING; PingAcknowledged(uid) comes when the server has answered."""
+        if not self._closed:
+            self._quic.send_ping(uid)
+
+    def close(self, code: int = ErrorCode.H3_NO_ERROR, reason: str = "") -> None:
+        """End the connection. Closed is reported at once; `datagrams` tells the server."""
+        if self._closed:
+            return
+        self._quic.close(error_code=code, reason_phrase=reason[:_LONGEST_REASON])
+        self._end(terminations.ended_by_us(code, reason, self._origin))
+
+    # what QUIC reports ----------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        quic = self._quic
+        while (event := quic.next_event()) is not None:
+            kind = type(event)
+            if kind is quic_events.StreamDataReceived:
+                self._take_stream_data(event)
+            elif kind in _TAKEN:
+                _TAKEN[kind](self, event)
+        if self._h3 is not None and quic._remote_max_streams_bidi > self._max_streams:
+            self._max_streams = quic._remote_max_streams_bidi
+            self._events.append(events.CapacityChanged(self._max_streams))
+        if quic._close_event is not None:
+            self._terminated(quic._close_event)
+
+    def _take_stream_data(self, event: Any) -> None:
+        if self._h3 is None:
+            return
+        self._events += self._h3.handle_event(event)
+        if event.stream_id & 3 == 3 and self._quic._close_event is None:
+            self._read_control(event.stream_id, event.data)
+
+    def _read_control(self, stream_id: int, chunk: bytes) -> None:
+        try:
+            for limit in self._control.feed(stream_id, chunk):
+                self._events.append(events.GoAway(limit))
+        except ControlFault as fault:
+            self._quic.close(error_code=fault.code, reason_phrase=fault.reason)
+
+    def _take_handshake(self, event: quic_events.HandshakeCompleted) -> None:
+        quic = self._quic
+        self._h3 = Connection(quic, max_header_size=self._max_header_size)
+        self._max_streams = quic._remote_max_streams_bidi
+        datagrams = quic.configuration.max_datagram_frame_size is not None and bool(
+            quic._remote_max_datagram_frame_size
+        )
+        self._events.append(events.Ready(self._max_streams, datagrams, event.session_resumed))
+
+    def _take_reset(self, event: quic_events.StreamReset) -> None:
+        if self._h3 is None:
+            return
+        self._events += self._h3.handle_event(event)
+        if event.stream_id in self._h3.open:
+            self._h3.forget(event.stream_id)
+            self._sending.discard(event.stream_id)
+            # Nobody will read what is left of the request.
+            self._quic.reset_stream(event.stream_id, ErrorCode.H3_REQUEST_CANCELLED)
+            self._events.append(events.StreamReset(event.stream_id, event.error_code))
+
+    def _take_stop_sending(self, event: quic_events.StopSendingReceived) -> None:
+        if self._h3 is None:
+            return
+        self._events += self._h3.handle_event(event)
+        self._sending.discard(event.stream_id)
+        if event.stream_id in self._h3.open:
+            self._events.append(events.StopSending(event.stream_id, event.error_code))
+
+    def _take_datagram(self, event: quic_events.DatagramFrameReceived) -> None:
+        if self._h3 is not None:
+            self._events += self._h3.handle_event(event)
+
+    def _take_ping(self, event: quic_events.PingAcknowledged) -> None:
+        self._events.append(events.PingAcknowledged(event.uid))
+
+    # its end --------------------------------------------------------------------------------
+
+    def _terminated(self, event: quic_events.ConnectionTerminated) -> None:
+        """QUIC knows how it ends long before it says so, when the closing period is over."""
+        ready = self._h3 is not None
+        by_peer = self._quic._state is QuicConnectionState.DRAINING
+        mapped = terminations.ended_by_peer if by_peer else terminations.ended_here
+        error = mapped(event, self._origin, ready=ready)
+        event.reason_phrase = event.reason_phrase[:_LONGEST_REASON]
+        self._end(error)
+
+    def _end(self, error: QuiverError) -> None:
+        self._closed = True
+        self._sending.clear()
+        self._events.append(events.Closed(error))
+
+    def _finish(self) -> None:
+        """Skip the closing period: nothing would be sent in it, and a qlog is written after it."""
+        self._finished = True
+        due = self._quic.get_timer()
+        if due is not None:
+            self._quic.handle_timer(due)
+
+
+_TAKEN: Final[dict[type, Any]] = {
+    quic_events.HandshakeCompleted: Session._take_handshake,
+    quic_events.StreamReset: Session._take_reset,
+    quic_events.StopSendingReceived: Session._take_stop_sending,
+    quic_events.DatagramFrameReceived: Session._take_datagram,
+    quic_events.PingAcknowledged: Session._take_ping,
+}

@@ -1,0 +1,236 @@
+"""What a server must not do: which of it costs a stream, and which the connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from aioquic.buffer import encode_uint_var
+from aioquic.quic.events import StopSendingReceived, StreamReset
+
+from quiver.config import PoolConfig
+from quiver.errors import ProtocolViolation
+from quiver.h3 import events
+from quiver.h3.headers import request_fields
+from quiver.models import Origin, Request
+from quiver.testing.authority import Authority
+from tests.support.wire import Server, Wire, connected, frame
+
+GET = request_fields(Request("GET", "/"), Origin("https", "localhost", 4433))
+OK = [(b":status", b"200")]
+LIMIT = 4096
+
+Act = Callable[[Server, int], None]
+
+
+@pytest.fixture(scope="module")
+def authority() -> Iterator[Authority]:
+    with Authority() as authority:
+        yield authority
+
+
+@pytest.fixture
+def wire(authority: Authority) -> Wire:
+    server = Server(authority.issue())
+    return connected(PoolConfig(cafile=authority.cafile), server, max_header_size=LIMIT)
+
+
+def act(wire: Wire, action: Act) -> tuple[int, int]:
+    """Open two requests and let the server act on the first; return both stream ids."""
+    first, second = (wire.session.open_request(GET, None) for _ in range(2))
+    wire.settle()
+    assert wire.server is not None
+    action(wire.server, first)
+    wire.settle()
+    return first, second
+
+
+def assert_goes_on(wire: Wire, stream_id: int) -> None:
+    assert wire.server is not None
+    assert wire.server.h3 is not None
+    wire.server.h3.send_headers(stream_id, OK)
+    wire.server.h3.send_data(stream_id, b"fine", True)
+    wire.settle()
+    assert wire.on(stream_id) == [
+        events.Headers(stream_id, 200, [], False),
+        events.Body(stream_id, b"fine", True),
+    ]
+    assert wire.error is None
+
+
+def section(fields: list[tuple[bytes, bytes]], ended: bool = True) -> Act:
+    return lambda server, stream_id: server.send_section(stream_id, fields, ended)
+
+
+def malformed_then_more(server: Server, stream_id: int) -> None:
+    """In one packet, so that the frames after it are in the same buffer."""
+    server.send_section(stream_id, [(b":status", b"200"), (b"Upper", b"1")])
+    server.send_frame(stream_id, 0, b"content")
+    server.send_section(stream_id, [(b"x-sum", b"1")], True)
+
+
+def malformed_trailers(server: Server, stream_id: int) -> None:
+    server.send_section(stream_id, OK)
+    server.send_frame(stream_id, 0, b"content")
+    server.send_section(stream_id, [(b":status", b"200")], True)
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        (section([(b"x", b"1")]), "no :status"),
+        (section([*OK, (b"X-Upper", b"1")], ended=False), "upper-case"),
+        (section([*OK, (b"transfer-encoding", b"chunked")]), "connection-specific"),
+        (section([(b":status", b"103")]), "interim"),
+        (lambda server, stream_id: server.send_raw(stream_id, b"", True), "before its header"),
+        (lambda server, sid: server.send_frame(sid, 0x21, b"grease", True), "before its header"),
+        (malformed_then_more, "upper-case"),
+        (malformed_trailers, "pseudo-header"),
+    ],
+)
+def test_a_malformed_response_costs_its_stream_only(wire: Wire, action: Act, said: str) -> None:
+    bad, good = act(wire, action)
+    last = wire.on(bad)[-1]
+    assert isinstance(last, events.StreamMalformed)
+    assert said in last.reason
+    assert len(wire.of(events.StreamMalformed)) == 1
+    assert_goes_on(wire, good)
+    assert wire.session._h3 is not None
+    assert wire.session._h3.open == set()
+    assert bad not in wire.session._h3._stream
+
+
+def test_a_malformed_response_is_reset_and_stopped(wire: Wire) -> None:
+    stream_id = wire.session.open_request(GET, b"part", ended=False)
+    wire.settle()
+    assert wire.server is not None
+    wire.server.send_section(stream_id, [(b"x", b"1")])
+    wire.settle()
+    assert StreamReset(error_code=0x10E, stream_id=stream_id) in wire.server.seen
+    assert StopSendingReceived(error_code=0x10E, stream_id=stream_id) in wire.server.seen
+
+
+def test_late_bytes_of_a_malformed_response_are_dropped(wire: Wire) -> None:
+    bad, good = act(wire, section([(b"x", b"1")], ended=False))
+    assert wire.session._h3 is not None
+    before = list(wire.events)
+    event = type("E", (), {})  # what aioquic would report of bytes that were on their way
+    for octets in (b"\x02\x00", b"\x00\x01x", b""):
+        late: Any = event()
+        late.stream_id, late.data, late.end_stream = bad, octets, not octets
+        assert wire.session._h3._receive_stream_data(late) == []
+    assert wire.events == before
+    assert_goes_on(wire, good)
+
+
+def test_a_section_too_large_when_decoded_is_refused(wire: Wire) -> None:
+    fields = [*OK, *[(b"x", b"")] * 200]
+    bad, good = act(wire, section(fields))
+    size = 7 + 3 + 32 + 200 * 33
+    assert wire.on(bad) == [events.HeadersTooLarge(bad, size, LIMIT)]
+    assert_goes_on(wire, good)
+
+
+def test_a_section_of_the_limit_is_accepted(wire: Wire) -> None:
+    fields = [*OK, (b"x", b"v" * (LIMIT - 42 - 33))]
+    good, _ = act(wire, section(fields))
+    [headers] = wire.on(good)
+    assert len(headers.headers[0][1]) == LIMIT - 75
+
+
+def test_a_long_frame_is_refused_by_its_length(wire: Wire) -> None:
+    head = b"\x01" + encode_uint_var(50_000_000)
+    bad, good = act(wire, lambda server, sid: server.send_raw(sid, head + b"x" * 10))
+    assert wire.on(bad) == [events.HeadersTooLarge(bad, 50_000_000, LIMIT)]
+    assert wire.server is not None
+    assert StopSendingReceived(error_code=0x107, stream_id=bad) in wire.server.seen
+    assert_goes_on(wire, good)
+
+
+def test_large_trailers_are_refused_too(wire: Wire) -> None:
+    def action(server: Server, stream_id: int) -> None:
+        server.send_section(stream_id, OK)
+        server.send_section(stream_id, [(b"x", b"v" * LIMIT)], True)
+
+    bad, good = act(wire, action)
+    assert isinstance(wire.on(bad)[-1], events.HeadersTooLarge)
+    assert_goes_on(wire, good)
+
+
+def on_new_stream(octets: bytes, *, unidirectional: bool = True, ended: bool = False) -> Act:
+    def action(server: Server, _: int) -> None:
+        assert server.quic is not None
+        fresh = server.quic.get_next_available_stream_id(is_unidirectional=unidirectional)
+        server.send_raw(fresh, octets, ended)
+
+    return action
+
+
+def stop(name: str, then: Act = lambda server, stream_id: None) -> Act:
+    """Stop one of our critical streams, and do something in the same packet."""
+
+    def action(server: Server, stream_id: int) -> None:
+        assert server.quic is not None
+        server.quic.stop_stream(getattr(server.h3, f"_peer_{name}_stream_id"), 0x100)
+        then(server, stream_id)
+
+    return action
+
+
+def control(octets: bytes) -> Act:
+    return lambda server, _: server.control(octets)
+
+
+FATAL: list[tuple[str, Act, str]] = [
+    ("data first", lambda s, i: s.send_frame(i, 0, b"x"), "H3_FRAME_UNEXPECTED"),
+    ("settings on a request", lambda s, i: s.send_frame(i, 4, b""), "H3_FRAME_UNEXPECTED"),
+    ("webtransport", lambda s, i: s.send_raw(i, b"\x40\x41\x00"), "H3_FRAME_UNEXPECTED"),
+    ("push promise", lambda s, i: s.send_frame(i, 5, b"\x00"), "H3_ID_ERROR"),
+    ("push stream", on_new_stream(b"\x01\x00"), "H3_ID_ERROR"),
+    ("cut frame", lambda s, i: s.send_raw(i, b"\x01\x05a", True), "H3_FRAME_ERROR"),
+    ("server's own stream", on_new_stream(b"x", unidirectional=False), "H3_STREAM_CREATION"),
+    ("second control stream", on_new_stream(b"\x00"), "H3_STREAM_CREATION_ERROR"),
+    ("second settings", control(frame(4, b"")), "H3_FRAME_UNEXPECTED"),
+    ("goaway of nothing", control(frame(7, b"\x01")), "H3_ID_ERROR"),
+    ("goaway that grows", control(frame(7, b"\x04") + frame(7, b"\x08")), "H3_ID_ERROR"),
+    ("goaway too long", control(frame(7, bytes(9))), "H3_FRAME_ERROR"),
+    ("bad block", lambda s, i: s.send_frame(i, 1, b"\x00\x00\xff"), "QPACK_DECOMPRESSION"),
+    ("dynamic table", lambda s, i: s.send_frame(i, 1, b"\x02\x00\x80"), "QPACK_DECOMPRESSION"),
+    ("encoder stopped", stop("encoder"), "H3_CLOSED_CRITICAL_STREAM"),
+    ("decoder stopped", stop("decoder", section(OK)), "H3_CLOSED_CRITICAL_STREAM"),
+    ("control stopped", stop("control"), "H3_CLOSED_CRITICAL_STREAM"),
+]
+
+
+@pytest.mark.parametrize(("action", "code"), [f[1:] for f in FATAL], ids=[f[0] for f in FATAL])
+def test_a_fault_of_the_connection_ends_it(wire: Wire, action: Act, code: str) -> None:
+    act(wire, action)
+    assert isinstance(wire.error, ProtocolViolation)
+    assert code in str(wire.error)
+    assert wire.error.origin == "https://localhost:4433"
+    assert isinstance(wire.events[-1], events.Closed)
+    assert wire.server is not None
+    assert wire.server.terminated is not None
+
+
+def test_long_settings_are_refused_by_their_length(authority: Authority) -> None:
+    server = Server(authority.issue())
+    wire = connected(PoolConfig(cafile=authority.cafile), server)
+    assert wire.session._h3 is not None
+    connection = wire.session._h3
+    connection._settings_received = False  # as if they were still to come
+    server.control(b"\x04" + encode_uint_var(1_000_000))
+    wire.settle()
+    assert "H3_EXCESSIVE_LOAD" in str(wire.error)
+
+
+def test_a_body_passes_in_chunks_and_is_not_held(wire: Wire) -> None:
+    def action(server: Server, stream_id: int) -> None:
+        server.send_section(stream_id, OK)
+        server.send_raw(stream_id, b"\x00" + encode_uint_var(10_000_000) + b"x" * 100_000)
+
+    first, _ = act(wire, action)
+    assert wire.session._h3 is not None
+    assert wire.session._h3._stream[first].buffer == b""
+    assert sum(len(event.content) for event in wire.of(events.Body)) == 100_000

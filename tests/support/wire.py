@@ -1,0 +1,256 @@
+"""A client session and a real aioquic server, joined by a wire in memory with a clock of its own.
+
+The wire carries datagrams after a delay, and may drop, duplicate or reorder them as a plan says.
+Nothing waits: `run` steps from one thing due to the next.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import attrs
+from aioquic._buffer import Buffer
+from aioquic.buffer import encode_uint_var
+from aioquic.h3.connection import H3Connection
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
+from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, QuicEvent
+from aioquic.quic.packet import pull_quic_header
+
+from quiver.config import PoolConfig
+from quiver.h3 import events
+from quiver.h3.configuration import make_configuration
+from quiver.h3.session import Session
+from quiver.models import Origin
+
+CLIENT: Final = ("192.0.2.1", 50000)
+SERVER: Final = ("192.0.2.2", 443)
+DELAY: Final = 0.01  # seconds, one way
+
+
+@attrs.frozen
+class Fate:
+    """What becomes of one datagram: so many copies, each with so much more delay."""
+
+    extra: tuple[float, ...] = (0.0,)
+
+
+ARRIVES: Final = Fate()
+LOST: Final = Fate(())
+
+
+class Server:
+    """The far end: QUIC and HTTP/3 by aioquic. `answer(server, h3_event)` is the application."""
+
+    def __init__(
+        self,
+        certificate: tuple[str, str],
+        answer: Callable[[Server, Any], None] | None = None,
+        *,
+        max_streams: int = 128,
+        **options: Any,
+    ) -> None:
+        self.configuration = QuicConfiguration(
+            **{"is_client": False, "alpn_protocols": ["h3"], "idle_timeout": 60.0, **options}
+        )
+        self.configuration.load_cert_chain(*certificate)
+        self.quic: QuicConnection | None = None
+        self.h3: H3Connection | None = None
+        self.seen: list[QuicEvent] = []
+        self.requests: list[Any] = []  # every event of HTTP/3
+        self.raw = False  # then requests are answered through `quic` by the test alone
+        self._answer = answer
+        self._max_streams = max_streams
+
+    def receive(self, datagram: bytes, now: float) -> None:
+        if self.quic is None:
+            self.quic = self._accept(datagram)
+        self.quic.receive_datagram(datagram, CLIENT, now)
+        self.advance()
+
+    def advance(self) -> None:
+        assert self.quic is not None
+        while (event := self.quic.next_event()) is not None:
+            self.seen.append(event)
+            if isinstance(event, HandshakeCompleted):
+                self.h3 = H3Connection(self.quic)
+            if self.h3 is not None:
+                self._take(self.h3.handle_event(event))
+
+    def _take(self, happened: Iterable[Any]) -> None:
+        for each in happened:
+            self.requests.append(each)
+            if self._answer is not None:
+                self._answer(self, each)
+
+    def _accept(self, datagram: bytes) -> QuicConnection:
+        header = pull_quic_header(Buffer(data=datagram), host_cid_length=8)
+        quic = QuicConnection(
+            configuration=self.configuration,
+            original_destination_connection_id=header.destination_cid,
+        )
+        quic._local_max_streams_bidi.value = self._max_streams
+        return quic
+
+    @property
+    def terminated(self) -> ConnectionTerminated | None:
+        """How it ended, as soon as QUIC knows."""
+        return None if self.quic is None else self.quic._close_event
+
+    # what a server may do behind aioquic's back ---------------------------------------------
+
+    def send_raw(self, stream_id: int, octets: bytes, ended: bool = False) -> None:
+        assert self.quic is not None
+        self.quic.send_stream_data(stream_id, octets, ended)
+
+    def send_frame(self, stream_id: int, kind: int, payload: bytes, ended: bool = False) -> None:
+        self.send_raw(stream_id, frame(kind, payload), ended)
+
+    def send_section(
+        self, stream_id: int, fields: list[tuple[bytes, bytes]], ended: bool = False
+    ) -> None:
+        """A HEADERS frame with whatever fields, unchecked."""
+        assert self.h3 is not None
+        self.send_frame(stream_id, 1, self.h3._encode_headers(stream_id, fields), ended)
+
+    def control(self, octets: bytes) -> None:
+        assert self.h3 is not None
+        assert self.h3._local_control_stream_id is not None
+        self.send_raw(self.h3._local_control_stream_id, octets)
+
+    def goaway(self, stream_id: int) -> None:
+        self.control(frame(7, encode_uint_var(stream_id)))
+
+
+def frame(kind: int, payload: bytes) -> bytes:
+    """One frame of HTTP/3 (RFC 9114 7.1)."""
+    return encode_uint_var(kind) + encode_uint_var(len(payload)) + payload
+
+
+class Wire:
+    """Session and server with the datagrams between them. `now` is the only clock there is."""
+
+    def __init__(self, session: Session, server: Server | None, fates: Iterable[Fate] = ()) -> None:
+        self.session = session
+        self.server = server
+        self.now = 0.0
+        self.events: list[events.Event] = []
+        self.steps = 0
+        self._fates: Iterator[Fate] = iter(fates)
+        self._order = itertools.count()
+        self._flying: list[tuple[float, int, bool, bytes]] = []  # True: to the server
+        session.connect(SERVER, self.now)
+        self.flush()
+
+    def flush(self) -> None:
+        """Let both sides send, and take what the session has to say."""
+        self.events += self.session.events()
+        for datagram in self.session.datagrams(self.now):
+            self._launch(True, datagram)
+        if self.server is not None and self.server.quic is not None:
+            for datagram, _ in self.server.quic.datagrams_to_send(self.now):
+                self._launch(False, datagram)
+
+    def step(self) -> bool:
+        """Do the next thing that is due. False when there is none, and never will be."""
+        arrival = self._flying[0][0] if self._flying else None
+        due = [moment for moment in (arrival, self.session.timer(), self._servers()) if moment]
+        if not due:
+            return False
+        self.steps += 1
+        self.now = max(self.now, min(due))
+        while self._flying and self._flying[0][0] <= self.now:
+            self._land(*heapq.heappop(self._flying)[2:])
+        self._tick()
+        self.flush()
+        return True
+
+    def run(self, until: Callable[[], bool] = lambda: False, *, limit: int = 20_000) -> None:
+        """Step until `until` holds, or nothing is left to do. Fails after `limit` steps."""
+        self.flush()
+        for _ in range(limit):
+            if until() or not self.step():
+                return
+        raise AssertionError(f"not done after {limit} steps, at {self.now:.3f} s")
+
+    def settle(self, seconds: float = 1.0) -> None:
+        """Let some time pass."""
+        end = self.now + seconds
+        self.run(lambda: not self._flying and self._next() > end)
+        self.now = max(self.now, end)
+
+    def _next(self) -> float:
+        moments = (self.session.timer(), self._servers())
+        return min((moment for moment in moments if moment), default=float("inf"))
+
+    def _servers(self) -> float | None:
+        return (
+            None
+            if self.server is None or self.server.quic is None
+            else (self.server.quic.get_timer())
+        )
+
+    def _tick(self) -> None:
+        timer = self.session.timer()
+        if timer is not None and timer <= self.now:
+            self.session.tick(self.now)
+        moment = self._servers()
+        if moment is not None and moment <= self.now:
+            assert self.server is not None
+            assert self.server.quic is not None
+            self.server.quic.handle_timer(self.now)
+            self.server.advance()
+
+    def _launch(self, to_server: bool, datagram: bytes) -> None:
+        for extra in next(self._fates, ARRIVES).extra:
+            flight = (self.now + DELAY + extra, next(self._order), to_server, datagram)
+            heapq.heappush(self._flying, flight)
+
+    def _land(self, to_server: bool, datagram: bytes) -> None:
+        if not to_server:
+            self.session.receive(datagram, self.now)
+        elif self.server is not None:
+            self.server.receive(datagram, self.now)
+
+    # what tests ask -------------------------------------------------------------------------
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """The events of one kind so far."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def on(self, stream_id: int) -> list[Any]:
+        """The events of one stream so far."""
+        return [event for event in self.events if getattr(event, "stream_id", None) == stream_id]
+
+    @property
+    def error(self) -> Any:
+        """What the session closed with, None as long as it has not."""
+        closed = self.of(events.Closed)
+        return closed[0].error if closed else None
+
+
+def dial(
+    config: PoolConfig,
+    server: Server | None,
+    *,
+    host: str = "localhost",
+    fates: Iterable[Fate] = (),
+    max_header_size: int | None = None,
+) -> Wire:
+    """A wire with a session for https://host:4433 that has begun to connect."""
+    origin = Origin("https", host, 4433)
+    size = config.max_header_size if max_header_size is None else max_header_size
+    session = Session(make_configuration(config, origin), origin, max_header_size=size)
+    return Wire(session, server, fates)
+
+
+def connected(config: PoolConfig, server: Server, **options: Any) -> Wire:
+    """A wire whose handshake is done."""
+    wire = dial(config, server, **options)
+    wire.run(lambda: bool(wire.of(events.Ready)))
+    wire.settle(0.2)
+    assert wire.error is None
+    return wire
