@@ -40,11 +40,12 @@ def _authority(origin: Origin) -> bytes:
     return origin.authority.encode("ascii")
 
 
-def request_fields(request: Request, origin: Origin) -> Fields:
+def request_fields(request: Request, origin: Origin, *, streamed: bool = False) -> Fields:
     """The fields of `request` for `origin`: pseudo-headers first, a `host` field among them.
 
     A body brings its content-length along, and so does its absence where one is expected: POST,
-    PUT and PATCH without a body say 0 (RFC 9110 8.6).
+    PUT and PATCH without a body say 0 (RFC 9110 8.6). When the body is `streamed`, sent in parts
+    later, its length is not known here and only said if the request does.
     """
     section = [
         (b":method", request.method.encode("ascii")),
@@ -59,7 +60,9 @@ def request_fields(request: Request, origin: Origin) -> Fields:
             continue
         length_given = length_given or name == "content-length"
         section.append((name.encode("ascii"), value.encode("latin-1")))
-    if not length_given and (request.body is not None or request.method in _CONTENT_EXPECTED):
+    if streamed or length_given:
+        return section
+    if request.body is not None or request.method in _CONTENT_EXPECTED:
         section.append((b"content-length", b"%d" % len(request.body or b"")))
     return section
 

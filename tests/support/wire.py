@@ -61,7 +61,6 @@ class Server:
         self.h3: H3Connection | None = None
         self.seen: list[QuicEvent] = []
         self.requests: list[Any] = []  # every event of HTTP/3
-        self.raw = False  # then requests are answered through `quic` by the test alone
         self._answer = answer
         self._max_streams = max_streams
 
@@ -92,7 +91,8 @@ class Server:
             configuration=self.configuration,
             original_destination_connection_id=header.destination_cid,
         )
-        quic._local_max_streams_bidi.value = self._max_streams
+        limit = quic._local_max_streams_bidi
+        limit.value = limit.sent = self._max_streams
         return quic
 
     @property

@@ -57,6 +57,11 @@ def test_content_length_is_given_once_where_content_is_expected(
     assert lengths == ([] if length is None else [length])
 
 
+def test_a_streamed_body_has_no_length_of_ours() -> None:
+    section = request_fields(Request("POST", "/"), ORIGIN, streamed=True)
+    assert b"content-length" not in dict(section)
+
+
 names = st.from_regex(r"\A[a-z0-9!#$%&'*+.^_`|~-]{1,12}\Z").filter(
     lambda name: (
         name

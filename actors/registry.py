@@ -1,0 +1,72 @@
+"""Unique names for live actors, with a marker: register once, released on death."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from functools import partial
+from typing import Any, ClassVar
+
+import pykka
+
+from quiver.actors.actor import GeventActor, GeventActorRef
+from quiver.actors.doorbell import allocate_lock
+from quiver.actors.monitor import lifeline_of
+from quiver.actors.signals import ForkedAway
+
+
+class Registry:
+    """name -> ref. Looking up takes no lock."""
+
+    _lock: ClassVar[Any] = allocate_lock()  # of all registries: it is held for a moment only
+    _markers: ClassVar[dict[str, object]] = {}  # by urn
+
+    def __init__(self) -> None:
+        self._refs: dict[Hashable, GeventActorRef[Any]] = {}
+
+    def find(self, name: Hashable) -> GeventActorRef[Any] | None:
+        ref = self._refs.get(name)
+        return ref if ref is not None and ref.is_alive() else None
+
+    def names(self) -> list[Hashable]:
+        return [name for name, ref in list(self._refs.items()) if ref.is_alive()]
+
+    def register(
+        self, name: Hashable, ref: GeventActorRef[Any], marker: object
+    ) -> GeventActorRef[Any]:
+        with Registry._lock:
+            first = self.find(name)
+            if first is not None:
+                return first
+            self._refs[name] = ref
+            Registry._markers[ref.actor_urn] = marker
+        lifeline_of(ref).add((id(self), name), partial(self._release, name, ref))
+        return ref
+
+    def start(self, name: Hashable, marker: object, actor: GeventActor) -> GeventActorRef[Any]:
+        ref = self.register(name, actor.actor_ref, marker)
+        if ref is actor.actor_ref:
+            actor.launch()
+        return ref
+
+    def _release(
+        self, name: Hashable, ref: GeventActorRef[Any], reason: BaseException | None
+    ) -> None:
+        if isinstance(reason, ForkedAway):
+            Registry._lock = allocate_lock()
+        with Registry._lock:
+            Registry._markers.pop(ref.actor_urn, None)
+            if self._refs.get(name) is ref:
+                del self._refs[name]
+
+
+def marker_of(ref: pykka.ActorRef[Any]) -> object | None:
+    return Registry._markers.get(getattr(ref, "actor_urn", ""))
+
+
+def _renew() -> None:
+    Registry._lock = allocate_lock()
+
+
+os.register_at_fork(after_in_child=_renew)
+default = Registry()

@@ -1,0 +1,244 @@
+"""Supervisor: starts children, replaces those that fail, stops them in reverse order.
+
+The terms are OTP's. A child is any actor that a `ChildSpec` can start; how often it may be
+replaced is the `RestartIntensity` of its supervisor, which itself fails when that is exceeded, so
+that its own supervisor decides.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+import attrs
+
+from quiver.actors.actor import GeventActor, GeventActorRef
+from quiver.actors.restarts import RestartIntensity
+from quiver.actors.signals import ForkedAway, Terminated, TimerFired
+
+
+class Strategy(enum.Enum):
+    """Who is restarted when one child fails."""
+
+    ONE_FOR_ONE = "one for one"  # that child
+    REST_FOR_ONE = "rest for one"  # that child, and all that were started after it
+
+
+class Restart(enum.Enum):
+    """When a child is started again."""
+
+    PERMANENT = "permanent"  # always
+    TRANSIENT = "transient"  # when it failed; not when it stopped in order
+    TEMPORARY = "temporary"  # never
+
+
+@attrs.frozen
+class ChildSpec:
+    """How to start one child.
+
+    Attributes:
+        id: its name under this supervisor.
+        start: starts it and returns its ref. It must not block.
+        restart: when to start it again.
+        shutdown: seconds that it is given to stop before it is killed.
+    """
+
+    id: Hashable
+    start: Callable[[], GeventActorRef[Any]]
+    restart: Restart = Restart.PERMANENT
+    shutdown: float = 5.0
+
+
+@attrs.frozen
+class StartChild:
+    """Ask: start this child, or find the one of its id that lives. The reply is its ref."""
+
+    spec: ChildSpec
+
+
+@attrs.frozen
+class GetChild:
+    """Ask: the ref of the child of this id, or None."""
+
+    id: Hashable
+
+
+@attrs.frozen
+class StopChild:
+    """Ask: stop the child of this id and forget it. The reply, at once, is whether there was one."""
+
+    id: Hashable
+
+
+@attrs.frozen
+class WhichChildren:
+    """Ask: all children by id, in the order of their start."""
+
+
+class RestartIntensityExceeded(Exception):  # noqa: N818 - OTP's name is a state, not an error
+    """Children failed faster than they may be replaced."""
+
+
+class Supervisor(GeventActor):
+    """Ask it `StartChild`, `GetChild`, `StopChild` or `WhichChildren`.
+
+    Args:
+        children: what to start with, in this order.
+        strategy: who is restarted when one fails.
+        max_restarts: how many restarts are borne ...
+        within: ... in any so many seconds.
+        name: for the log.
+    """
+
+    def __init__(
+        self,
+        children: Iterable[ChildSpec] = (),
+        *,
+        strategy: Strategy = Strategy.ONE_FOR_ONE,
+        max_restarts: int = 3,
+        within: float = 5.0,
+        name: str = "",
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self._first = list(children)
+        self._strategy = strategy
+        self._intensity = RestartIntensity(max_restarts, within)
+        self._specs: dict[Hashable, ChildSpec] = {}  # in order of start
+        self._refs: dict[Hashable, GeventActorRef[Any]] = {}
+        self._ids: dict[str, Hashable] = {}  # by urn: children that may still be heard of
+        self._stopping = False
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} {self.name}"
+
+    def on_start(self) -> None:
+        for spec in self._first:
+            self._start(spec)
+
+    def on_receive(self, message: Any) -> Any:
+        match message:
+            case Terminated(ref, reason):
+                self._terminated(ref.actor_urn, reason)
+            case StartChild(spec):
+                return self._find(spec.id) or self._start(spec)
+            case GetChild(child):
+                return self._find(child)
+            case StopChild(child):
+                return self._stop_child(child)
+            case WhichChildren():
+                return dict(self._refs)
+            case TimerFired(("kill", urn), _):
+                self._kill(urn)
+            case _:
+                return super().on_receive(message)
+        return None
+
+    # starting -------------------------------------------------------------------------------
+
+    def _start(self, spec: ChildSpec) -> GeventActorRef[Any]:
+        if self._stopping:
+            raise RuntimeError(f"{self} is stopping: it starts no children")
+        ref = spec.start()
+        self._specs[spec.id] = spec
+        self._refs[spec.id] = ref
+        self._ids[ref.actor_urn] = spec.id
+        self.watch(ref)
+        return ref
+
+    def _find(self, child: Hashable) -> GeventActorRef[Any] | None:
+        """The live child; one that has died unnoticed is dealt with now, not when we are told."""
+        ref = self._refs.get(child)
+        if ref is not None and not ref.is_alive():
+            self._terminated(ref.actor_urn, RuntimeError("found dead"))
+            ref = self._refs.get(child)
+        return ref
+
+    # restarting -----------------------------------------------------------------------------
+
+    def _terminated(self, urn: str, reason: BaseException | None) -> None:
+        child = self._ids.pop(urn, None)
+        if child is None:
+            return
+        self.timers.cancel(("kill", urn))
+        if self._refs.get(child) is not None and self._refs[child].actor_urn == urn:
+            del self._refs[child]
+        if self._stopping:
+            return self._stop_next()
+        if child in self._specs:
+            self._replace(child, reason)
+        return None
+
+    def _replace(self, child: Hashable, reason: BaseException | None) -> None:
+        restart = self._specs[child].restart
+        if restart is Restart.TEMPORARY or (restart is Restart.TRANSIENT and reason is None):
+            del self._specs[child]
+            return
+        ids = list(self._specs)
+        again = [child]
+        if self._strategy is Strategy.REST_FOR_ONE:
+            again = ids[ids.index(child) :]
+            for later in reversed(again[1:]):
+                self._let_go(later)
+        for each in again:
+            self._restart(self._specs.pop(each), reason)
+
+    def _restart(self, spec: ChildSpec, reason: BaseException | None) -> None:
+        """A start that fails counts as one more failure, and is tried again."""
+        while True:
+            if not self._intensity.restart(time.monotonic()):
+                raise RestartIntensityExceeded(
+                    f"{self.name or self}: child {spec.id} fails too often; last: {reason!r}"
+                )
+            try:
+                self._start(spec)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is counted
+                reason = error
+            else:
+                return
+
+    # stopping -------------------------------------------------------------------------------
+
+    def on_stop_requested(self) -> bool:
+        """Children go first, the last one started before the others, each in its own time."""
+        if not self._stopping:
+            self._stopping = True
+            self._stop_next()
+        return False
+
+    def _stop_next(self) -> None:
+        if not self._refs:
+            return self.leave()
+        child = next(reversed(self._refs))
+        return self._ask_to_stop(self._refs[child], self._specs[child].shutdown)
+
+    def _stop_child(self, child: Hashable) -> bool:
+        spec, ref = self._specs.pop(child, None), self._refs.pop(child, None)
+        if spec is not None and ref is not None:
+            self._ask_to_stop(ref, spec.shutdown)
+        return ref is not None
+
+    def _ask_to_stop(self, ref: GeventActorRef[Any], shutdown: float) -> None:
+        ref.stop(block=False)
+        self.timers.start(("kill", ref.actor_urn), shutdown)
+
+    def _kill(self, urn: str) -> None:
+        for ref in list(self._refs.values()):
+            if ref.actor_urn == urn:
+                ref.kill()
+
+    def _let_go(self, child: Hashable) -> None:
+        """Stop one that is started again at once, and take no more notice of it."""
+        ref = self._refs.pop(child, None)
+        if ref is not None:
+            del self._ids[ref.actor_urn]
+            self.unwatch(ref)
+            ref.stop(block=False)
+
+    def on_exit(self, reason: BaseException | None) -> None:
+        """Children do not outlive their supervisor, whatever its end is."""
+        if not isinstance(reason, ForkedAway):
+            for ref in reversed(self._refs.values()):
+                ref.stop(block=False)

@@ -1,0 +1,174 @@
+"""Each private thing of aioquic that quiver.h3 stands on. A red one says what moved."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pylsqpack
+import pytest
+from aioquic.h3.connection import H3Connection, H3Stream, HeadersState, ProtocolError
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection, QuicConnectionState
+from aioquic.quic.logger import QuicFileLogger, QuicLogger, QuicLoggerTrace
+
+from quiver.h3.connection import Connection
+
+OVERRIDDEN = {
+    "handle_event": ["self", "event"],
+    "_init_connection": ["self"],
+    "_get_local_settings": ["self"],
+    "_receive_stream_data": ["self", "event"],
+    "_receive_request_or_push_data": ["self", "stream", "data", "stream_ended"],
+    "_check_request_or_push_frame_type": ["self", "frame_type", "stream"],
+    "_check_control_frame_type": ["self", "frame_type"],
+    "_handle_request_or_push_frame": ["self", "frame_type", "frame_data", "stream", "stream_ended"],
+    "_handle_request_or_push_end": ["self", "stream"],
+    "_receive_datagram": ["self", "data"],
+}
+
+
+def made() -> QuicConnection:
+    return QuicConnection(configuration=QuicConfiguration())
+
+
+@pytest.mark.parametrize("name", OVERRIDDEN)
+def test_an_overridden_method_has_its_parameters(name: str) -> None:
+    for owner in (H3Connection, Connection):
+        assert list(inspect.signature(getattr(owner, name)).parameters) == OVERRIDDEN[name]
+
+
+def test_nothing_else_is_overridden() -> None:
+    ours = {name for name in vars(Connection) if hasattr(H3Connection, name)}
+    assert {name for name in ours if not name.startswith("__")} == set(OVERRIDDEN)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_remote_max_streams_bidi",
+        "_local_next_stream_id_bidi",
+        "_remote_max_idle_timeout",
+        "_remote_max_datagram_frame_size",
+        "_close_event",
+        "_state",
+    ],
+)
+def test_quic_has_the_attribute(name: str) -> None:
+    assert name in vars(made())
+
+
+def test_opened_streams_are_counted_by_the_next_id() -> None:
+    quic = made()
+    quic.connect(("192.0.2.1", 443), 0.0)
+    assert quic._local_next_stream_id_bidi == 0
+    quic.send_stream_data(quic.get_next_available_stream_id(), b"x")
+    assert quic._local_next_stream_id_bidi == 4
+
+
+def test_surplus_streams_block_in_silence() -> None:
+    quic = made()
+    quic.connect(("192.0.2.1", 443), 0.0)
+    assert quic._remote_max_streams_bidi == 0
+    quic.send_stream_data(0, b"x")  # raises nothing
+    assert quic._streams[0].is_blocked
+
+
+def test_a_close_is_known_before_it_is_reported() -> None:
+    quic = made()
+    quic.connect(("192.0.2.1", 443), 0.0)
+    while quic.next_event() is not None:
+        pass
+    quic.close(0x100)
+    assert quic._close_event is not None
+    assert quic.next_event() is None
+    assert quic.datagrams_to_send(0.0)
+    states = [quic._state]
+    assert quic.datagrams_to_send(0.1) == []
+    due = quic.get_timer()
+    assert due is not None
+    quic.handle_timer(due)
+    states.append(quic._state)
+    assert states == [QuicConnectionState.CLOSING, QuicConnectionState.TERMINATED]
+    assert quic.get_timer() is None
+
+
+def test_there_is_a_state_for_a_close_by_the_peer() -> None:
+    assert "DRAINING" in QuicConnectionState.__members__
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("frame_type", None),
+        ("frame_size", None),
+        ("headers_recv_state", HeadersState.INITIAL),
+        ("receiving_ended", False),
+        ("sending_ended", False),
+        ("buffer", b""),
+    ],
+)
+def test_a_stream_has_the_attribute(name: str, value: object) -> None:
+    assert vars(H3Stream(0))[name] == value
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_is_done",
+        "_max_push_id",
+        "_max_table_capacity",
+        "_blocked_streams",
+        "_decoder",
+        "_stream",
+        "_peer_control_stream_id",
+        "_quic_logger",
+    ],
+)
+def test_the_http_layer_has_the_attribute(name: str) -> None:
+    quic = made()
+    quic.connect(("192.0.2.1", 443), 0.0)
+    assert name in vars(H3Connection(quic))
+
+
+def test_a_protocol_error_closes_inside_aioquic() -> None:
+    source = inspect.getsource(H3Connection.handle_event)
+    assert "except ProtocolError" in source
+    assert {"error_code", "reason_phrase"} <= {*vars(ProtocolError), *vars(ProtocolError("x"))}
+
+
+def test_a_frames_type_is_checked_before_it_is_held() -> None:
+    quic = made()
+    quic.connect(("192.0.2.1", 443), 0.0)
+    checked: list[tuple[int, Any]] = []
+
+    class Looking(H3Connection):
+        def _check_request_or_push_frame_type(self, frame_type: int, stream: H3Stream) -> None:
+            checked.append((frame_type, stream.frame_size))
+
+    stream = H3Stream(0)
+    Looking(quic)._receive_request_or_push_data(stream, b"\x01\x40\xff", False)
+    assert checked == [(1, 255)]
+
+
+def refused(attempt: Callable[[pylsqpack.Decoder], object], kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        attempt(pylsqpack.Decoder(0, 0))
+
+
+def test_a_decoder_without_a_table_refuses_what_needs_one() -> None:
+    refused(lambda decoder: decoder.feed_encoder(b"\x3f\xe1\x1f"), pylsqpack.EncoderStreamError)
+    refused(lambda decoder: decoder.feed_header(0, b"\x02\x00\x80"), pylsqpack.DecompressionFailed)
+    assert pylsqpack.Decoder(0, 0).feed_header(0, b"\x00\x00\xd9") == (b"", [(b":status", b"200")])
+    assert pylsqpack.Decoder(0, 0).cancel_stream(0) == b""
+
+
+def test_what_a_qlog_is_made_of() -> None:
+    assert "_traces" in vars(QuicLogger())
+    for name in ("start_trace", "end_trace"):
+        assert callable(getattr(QuicFileLogger, name))
+    assert list(inspect.signature(QuicLoggerTrace._encode_http3_headers).parameters) == [
+        "self",
+        "headers",
+    ]
