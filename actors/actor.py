@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import gevent
 import pykka
@@ -103,6 +103,16 @@ class GeventActor(pykka.Actor):
         self._stop_replies: list[Reply[Any]] = []
         self._set_aside: list[Envelope[Any]] = []
         self._expired = allocate_lock()
+
+    @classmethod
+    def start(cls, *args: Any, **kwargs: Any) -> GeventActorRef[Self]:
+        """Construct an actor and set it going. Raises HubStopped when nothing can run it."""
+        return cls(*args, **kwargs).launch()
+
+    @property
+    def actor_ref(self) -> GeventActorRef[Self]:
+        """What others hold of this actor."""
+        return cast("GeventActorRef[Self]", self._actor_ref)
 
     # to be overridden -----------------------------------------------------------------------
 
@@ -207,15 +217,11 @@ class GeventActor(pykka.Actor):
     def _create_future() -> Reply[Any]:
         return Reply()
 
-    def launch(self) -> GeventActorRef[Any]:
-        """Set a constructed actor going; `start()` does both.
-
-        Raises:
-            HubStopped: there is no loop to run it.
-        """
+    def launch(self) -> GeventActorRef[Self]:
+        """Set a constructed actor going; `start()` does both. Raises HubStopped."""
         pykka.ActorRegistry.register(self.actor_ref)
         self._start_actor_loop()
-        return cast("GeventActorRef[Any]", self.actor_ref)
+        return self.actor_ref
 
     def kill(self) -> None:
         """Throw GreenletExit into the actor. From any thread."""
@@ -263,7 +269,8 @@ class GeventActor(pykka.Actor):
         if isinstance(message, TimerFired) and not self.timers.accepts(message):
             return
         if isinstance(message, _ActorStop):
-            return self._requested_to_stop(envelope)
+            self._requested_to_stop(envelope)
+            return
         self._envelope, self._deferred = envelope, False
         try:
             answer = self.dispatch(message)
@@ -338,8 +345,7 @@ class GeventActor(pykka.Actor):
         if isinstance(envelope.message, _ActorStop):
             reply.set(None)
         elif not self.undelivered(envelope.message, reply):
-            ref = cast("GeventActorRef[Any]", self.actor_ref)
-            reply.fail(self.dead_error(ref, envelope.message))
+            reply.fail(self.dead_error(self.actor_ref, envelope.message))
 
     def _log_end(self, reason: BaseException | None) -> None:
         if reason is None or isinstance(reason, (gevent.GreenletExit, HubStopped, ForkedAway)):

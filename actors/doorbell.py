@@ -35,7 +35,7 @@ class Doorbell:
         self._ringing = False
         self._holds = 0
         self.disconnected = False
-        self._async = hub.loop.async_(ref=False)
+        self._async: Any = hub.loop.async_(ref=False)
         self._async.start(self._answer)
 
     @classmethod

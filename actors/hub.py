@@ -28,7 +28,7 @@ logger = logging.getLogger("quiver.actors")
 EXIT_TIMEOUT = 2.0  # seconds that a stopping hub gives its actors, all together
 
 
-class HubStopped(RuntimeError):
+class HubStopped(RuntimeError):  # noqa: N818 - a state of things, as OTP names them
     """The loop under the actors was stopped, or the interpreter is on its way out."""
 
 

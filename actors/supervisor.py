@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import attrs
+import pykka
 
 from quiver.actors.actor import GeventActor, GeventActorRef
 from quiver.actors.restarts import RestartIntensity
@@ -67,7 +68,7 @@ class GetChild:
 
 @attrs.frozen
 class StopChild:
-    """Ask: stop the child of this id and forget it. The reply, at once, is whether there was one."""
+    """Ask: stop the child of this id and forget it. The reply says whether there was one."""
 
     id: Hashable
 
@@ -108,7 +109,9 @@ class Supervisor(GeventActor):
         self._intensity = RestartIntensity(max_restarts, within)
         self._specs: dict[Hashable, ChildSpec] = {}  # in order of start
         self._refs: dict[Hashable, GeventActorRef[Any]] = {}
-        self._ids: dict[str, Hashable] = {}  # by urn: children that may still be heard of
+        self._ids: dict[pykka.ActorRef[Any], Hashable] = {}  # of all that have not ended yet
+        self._again: list[ChildSpec] = []  # what is started once `_awaited` have ended
+        self._awaited: set[pykka.ActorRef[Any]] = set()
         self._stopping = False
 
     def __str__(self) -> str:
@@ -121,7 +124,7 @@ class Supervisor(GeventActor):
     def on_receive(self, message: Any) -> Any:
         match message:
             case Terminated(ref, reason):
-                self._terminated(ref.actor_urn, reason)
+                self._terminated(ref, reason)
             case StartChild(spec):
                 return self._find(spec.id) or self._start(spec)
             case GetChild(child):
@@ -130,8 +133,8 @@ class Supervisor(GeventActor):
                 return self._stop_child(child)
             case WhichChildren():
                 return dict(self._refs)
-            case TimerFired(("kill", urn), _):
-                self._kill(urn)
+            case TimerFired(("kill", GeventActorRef() as ref), _):
+                ref.kill()
             case _:
                 return super().on_receive(message)
         return None
@@ -144,7 +147,7 @@ class Supervisor(GeventActor):
         ref = spec.start()
         self._specs[spec.id] = spec
         self._refs[spec.id] = ref
-        self._ids[ref.actor_urn] = spec.id
+        self._ids[ref] = spec.id
         self.watch(ref)
         return ref
 
@@ -152,38 +155,54 @@ class Supervisor(GeventActor):
         """The live child; one that has died unnoticed is dealt with now, not when we are told."""
         ref = self._refs.get(child)
         if ref is not None and not ref.is_alive():
-            self._terminated(ref.actor_urn, RuntimeError("found dead"))
+            self._terminated(ref, RuntimeError("found dead"))
             ref = self._refs.get(child)
         return ref
 
     # restarting -----------------------------------------------------------------------------
 
-    def _terminated(self, urn: str, reason: BaseException | None) -> None:
-        child = self._ids.pop(urn, None)
-        if child is None:
+    def _terminated(self, ref: pykka.ActorRef[Any], reason: BaseException | None) -> None:
+        child = self._ids.pop(ref, None)
+        if child is None:  # found dead before
             return
-        self.timers.cancel(("kill", urn))
-        if self._refs.get(child) is not None and self._refs[child].actor_urn == urn:
+        self.timers.cancel(("kill", ref))
+        expected = self._refs.get(child) is not ref
+        if not expected:
             del self._refs[child]
         if self._stopping:
-            return self._stop_next()
-        if child in self._specs:
+            self._stop_next()
+        elif ref in self._awaited:
+            self._awaited.discard(ref)
+            self._start_again(reason)
+        elif not expected:
             self._replace(child, reason)
-        return None
 
     def _replace(self, child: Hashable, reason: BaseException | None) -> None:
-        restart = self._specs[child].restart
-        if restart is Restart.TEMPORARY or (restart is Restart.TRANSIENT and reason is None):
+        spec = self._specs[child]
+        if spec.restart is Restart.PERMANENT or (
+            spec.restart is Restart.TRANSIENT and reason is not None
+        ):
+            self._again[:0] = self._taken_down_with(child)
+            self._start_again(reason)
+        else:
             del self._specs[child]
-            return
+
+    def _taken_down_with(self, child: Hashable) -> list[ChildSpec]:
+        """The specs to start again after `child` has failed, with those who live being stopped."""
         ids = list(self._specs)
-        again = [child]
-        if self._strategy is Strategy.REST_FOR_ONE:
-            again = ids[ids.index(child) :]
-            for later in reversed(again[1:]):
-                self._let_go(later)
-        for each in again:
-            self._restart(self._specs.pop(each), reason)
+        rest = self._strategy is Strategy.REST_FOR_ONE
+        concerned = ids[ids.index(child) :] if rest else [child]
+        for later in reversed(concerned[1:]):
+            ref = self._refs.pop(later)
+            self._awaited.add(ref)
+            self._ask_to_stop(ref, self._specs[later].shutdown)
+        return [self._specs.pop(each) for each in concerned]
+
+    def _start_again(self, reason: BaseException | None) -> None:
+        if not self._awaited:
+            again, self._again = self._again, []
+            for spec in again:
+                self._restart(spec, reason)
 
     def _restart(self, spec: ChildSpec, reason: BaseException | None) -> None:
         """A start that fails counts as one more failure, and is tried again."""
@@ -209,10 +228,11 @@ class Supervisor(GeventActor):
         return False
 
     def _stop_next(self) -> None:
-        if not self._refs:
-            return self.leave()
-        child = next(reversed(self._refs))
-        return self._ask_to_stop(self._refs[child], self._specs[child].shutdown)
+        if not self._ids:
+            self.leave()
+        elif self._refs:
+            child, ref = self._refs.popitem()
+            self._ask_to_stop(ref, self._specs[child].shutdown)
 
     def _stop_child(self, child: Hashable) -> bool:
         spec, ref = self._specs.pop(child, None), self._refs.pop(child, None)
@@ -222,23 +242,10 @@ class Supervisor(GeventActor):
 
     def _ask_to_stop(self, ref: GeventActorRef[Any], shutdown: float) -> None:
         ref.stop(block=False)
-        self.timers.start(("kill", ref.actor_urn), shutdown)
-
-    def _kill(self, urn: str) -> None:
-        for ref in list(self._refs.values()):
-            if ref.actor_urn == urn:
-                ref.kill()
-
-    def _let_go(self, child: Hashable) -> None:
-        """Stop one that is started again at once, and take no more notice of it."""
-        ref = self._refs.pop(child, None)
-        if ref is not None:
-            del self._ids[ref.actor_urn]
-            self.unwatch(ref)
-            ref.stop(block=False)
+        self.timers.start(("kill", ref), shutdown)
 
     def on_exit(self, reason: BaseException | None) -> None:
         """Children do not outlive their supervisor, whatever its end is."""
         if not isinstance(reason, ForkedAway):
-            for ref in reversed(self._refs.values()):
+            for ref in reversed(self._ids):
                 ref.stop(block=False)

@@ -14,7 +14,7 @@ from typing import Any
 import pykka
 
 import quiver
-from quiver.actors.actor import GeventActor
+from quiver.actors.actor import GeventActor, GeventActorRef
 
 
 class Cataloguer(GeventActor):
@@ -32,7 +32,7 @@ class Cataloguer(GeventActor):
 class Clerk(pykka.ThreadingActor):
     """An ordinary Pykka actor on a thread of its own."""
 
-    def __init__(self, catalogue: pykka.ActorRef[Any]) -> None:
+    def __init__(self, catalogue: GeventActorRef[Cataloguer]) -> None:
         super().__init__()
         self._catalogue = catalogue
 
@@ -49,8 +49,10 @@ def main(origin: str, **options: Any) -> None:
     for line in pykka.get_all(futures, timeout=10.0):
         print(line)
     print(pool.ask(quiver.GetStats()))
-    for ref in (*clerks, catalogue, pool):
-        ref.stop()
+    for clerk in clerks:
+        clerk.stop()
+    catalogue.stop()
+    pool.stop()
 
 
 if __name__ == "__main__":

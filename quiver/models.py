@@ -14,7 +14,17 @@ import attrs
 from quiver import fields
 from quiver.errors import InvalidRequest, InvalidURL
 
-__all__ = ["GetStats", "HeaderPairs", "Headers", "Origin", "Request", "Response", "Stats"]
+__all__ = [
+    "ConnectionStats",
+    "GetConnections",
+    "GetStats",
+    "HeaderPairs",
+    "Headers",
+    "Origin",
+    "Request",
+    "Response",
+    "Stats",
+]
 
 HeaderPairs = tuple[tuple[str, str], ...]
 Headers = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
@@ -309,6 +319,28 @@ class Response:
 @attrs.frozen
 class GetStats:
     """Ask a pool for its `Stats`."""
+
+
+@attrs.frozen
+class GetConnections:
+    """Ask a pool for the `ConnectionStats` of each of its connections, oldest first."""
+
+
+@attrs.frozen
+class ConnectionStats:
+    """One connection at one moment.
+
+    Attributes:
+        number: its name in the pool.
+        state: "connecting", "connected" or "draining".
+        active: streams lent now.
+        opened: streams lent in its life.
+    """
+
+    number: int
+    state: str
+    active: int
+    opened: int
 
 
 @attrs.frozen

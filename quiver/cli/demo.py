@@ -17,7 +17,7 @@ from quiver.pool.connection import Connection
 from quiver.testing import Origin
 
 TIME_LIMIT = 15.0  # seconds after which threads ask no more, done or not
-PATHS = ("/ok", "/items/42", "/bytes/2000", "/delay/0.005")
+PATHS = ("/ok", "/items/42", "/bytes/20000", "/delay/0.1")
 
 
 class Account:

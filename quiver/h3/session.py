@@ -34,6 +34,10 @@ _LONGEST_REASON: Final = 200
 """Characters of a CONNECTION_CLOSE's reason. aioquic fails on what does not fit a packet, and
 quotes all names of a certificate that has the wrong ones."""
 
+_ROUNDING: Final = 1e-6
+"""Seconds after the moment that aioquic names. At the moment itself, floats may round so that
+nothing is due yet, and one who ticks exactly then would do so for ever."""
+
 
 class Session:
     """One connection to `origin`. Nothing is sent before `connect`."""
@@ -84,7 +88,8 @@ class Session:
         """When `tick` is due, None for never."""
         if self._closed or self._address is None:
             return None
-        return self._quic.get_timer()
+        due = self._quic.get_timer()
+        return None if due is None else due + _ROUNDING
 
     def events(self) -> list[events.Event]:
         """What has happened since the last call."""

@@ -107,10 +107,10 @@ def _certificate_fault(reason: str) -> str:
 
 def _names_of(reason: str) -> str:
     """What aioquic says of names, without the classes that they are in."""
-    asked, _, patterns = reason.removeprefix("hostname ").partition(" doesn't match ")
+    asked, _, patterns = reason.removeprefix("hostname '").partition("' doesn't match ")
     names = _QUOTED.findall(patterns)
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return f"not for {asked.strip("'")}, but for {', '.join(names[:_MOST_NAMES])}{more}"
+    return f"not for {asked}, but for {', '.join(names[:_MOST_NAMES])}{more}"
 
 
 def _said(event: ConnectionTerminated) -> str:

@@ -22,7 +22,7 @@ import pykka
 
 from quiver.actors.reply import Reply
 from quiver.actors.signals import ForkedAway, Terminated, TimerFired
-from quiver.errors import QuiverError, ReceiveTimeout, RequestTimeout
+from quiver.errors import GoAway, QuiverError, ReceiveTimeout, RequestTimeout
 from quiver.h3 import events
 from quiver.h3.headers import request_fields
 from quiver.pool import intake, messages
@@ -225,11 +225,14 @@ class Connection(Dialling):
             reply.answer(outcome)
 
     def _retry(self, ticket: int, error: QuiverError) -> None:
+        """Once; but all connections may say GOAWAY together, and each may refuse it in turn."""
         exchange, reply = self._held.pop(ticket)
-        if exchange.attempts:
+        allowed = self._config.max_connections if isinstance(error, GoAway) else 1
+        if exchange.attempts >= allowed:
             reply.fail(error)
         else:
-            self._return(exchange._replace(attempts=1), reply, unused=False)
+            again = exchange._replace(attempts=exchange.attempts + 1)
+            self._return(again, reply, unused=False)
 
     def _return(self, exchange: Exchange, reply: Reply[Any], *, unused: bool) -> None:
         returned = messages.Returned(self._number, exchange, unused)
@@ -273,6 +276,13 @@ class Connection(Dialling):
         """The network has ended it; whoever is still held gets this error."""
         self._do(self._exchanges.lost(error))
         super()._end(error)
+
+    def on_stop_requested(self) -> bool:
+        """Finish what is open first; asked twice, or when draining already, end at once."""
+        if self.state is State.DRAINING:
+            return True
+        self._withdraw("it was asked to stop")
+        return False
 
     def on_exit(self, reason: BaseException | None) -> None:
         if isinstance(reason, ForkedAway):

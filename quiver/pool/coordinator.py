@@ -24,7 +24,7 @@ from quiver.actors.restarts import RestartIntensity
 from quiver.actors.signals import ForkedAway, Terminated, TimerFired
 from quiver.config import PoolConfig
 from quiver.errors import InvalidRequest, QueueFull, RequestCancelled
-from quiver.models import GetStats, Origin, Request
+from quiver.models import GetConnections, GetStats, Origin, Request
 from quiver.pool import messages
 from quiver.pool.actions import (
     CancelExchange,
@@ -100,7 +100,7 @@ class HTTP3Pool(GeventActor):
         self._stopping = False
 
     @classmethod
-    def start(  # type: ignore[override] # the options are the pool's, not any actor's
+    def start(
         cls,
         origin: str | Origin,
         *,
@@ -144,6 +144,8 @@ class HTTP3Pool(GeventActor):
                 self._do(self._table.cancel(ticket, now))
             case GetStats():
                 return self._table.stats()
+            case GetConnections():
+                return self._table.connections()
             case messages.ConnectionReady(connection, max_streams):
                 self._do(self._table.ready(connection, max_streams, now))
             case messages.CapacityChanged(connection, max_streams):
@@ -159,12 +161,12 @@ class HTTP3Pool(GeventActor):
             case TimerFired(key, _):
                 self._timer_fired(key, now)
             case _:
-                self._refuse(f"{message!r} is neither a quiver.Request nor quiver.GetStats()")
+                self._decline(f"{message!r} is neither a quiver.Request nor quiver.GetStats()")
         return None
 
     def _accept(self, request: Request, now: float) -> None:
         if request.origin is not None and request.origin != self.endpoint.origin:
-            return self._refuse(f"target: {request.origin} is not the origin of this pool")
+            return self._decline(f"target: {request.origin} is not the origin of this pool")
         reply = self.defer() if self.asked else Reply()  # one that is told wants no answer
         if telemetry.listening:
             observe_request(self.endpoint.name, request, reply)
@@ -209,7 +211,7 @@ class HTTP3Pool(GeventActor):
                 for connection in self._connections.values():
                     connection.stop(block=False)
 
-    def _refuse(self, fault: str) -> None:
+    def _decline(self, fault: str) -> None:
         """An error for whoever asked; a bad message that was only told must not end the pool."""
         if self.asked:
             raise InvalidRequest(fault, origin=self.endpoint.name)

@@ -44,7 +44,7 @@ import sys
 from collections.abc import Callable
 
 from quiver.errors import QuiverError
-from quiver.models import Stats
+from quiver.models import ConnectionStats, Stats
 from quiver.pool.actions import (
     CancelExchange,
     Forward,
@@ -143,6 +143,13 @@ class RoutingTable:
             queued=len(self._waiting),
             connections=len(self._connections),
         )
+
+    def connections(self) -> list[ConnectionStats]:
+        """Every connection that is not down yet, oldest first."""
+        return [
+            ConnectionStats(each.id, self._state_of(each), len(each.leases), each.opened)
+            for each in self._connections.values()
+        ]
 
     def next_deadline(self) -> float | None:
         """When `sweep` has something to do next, or None."""
@@ -307,6 +314,11 @@ class RoutingTable:
             actions.append(Redial(self._hold_until))
 
     # Small steps.
+
+    def _state_of(self, connection: _Connection) -> str:
+        if connection.id in self._connecting:
+            return "connecting"
+        return "connected" if connection.id in self._lending else "draining"
 
     @property
     def _live(self) -> int:

@@ -176,10 +176,11 @@ def check(client: Client) -> None:
     closed: list[Any] = wire.of(events.Closed)
     assert len(closed) <= 1
     if closed:
-        assert wire.events[-1] is closed[0]
-        assert isinstance(closed[0].error, QuiverError)
-        assert type(closed[0].error) is not QuiverError
-        assert closed[0].error.origin == str(ORIGIN)
+        last: Any = wire.events[-1]
+        assert last == closed[0]
+        assert isinstance(last.error, QuiverError)
+        assert type(last.error) is not QuiverError
+        assert last.error.origin == str(ORIGIN)
     for stream_id, end in client.ends.items():
         number = client.numbers[stream_id]
         check_end(client.asks[number], number, end, client.bodies.get(stream_id, b""))

@@ -187,11 +187,10 @@ class Wire:
         return min((moment for moment in moments if moment), default=float("inf"))
 
     def _servers(self) -> float | None:
-        return (
-            None
-            if self.server is None or self.server.quic is None
-            else (self.server.quic.get_timer())
-        )
+        if self.server is None or self.server.quic is None:
+            return None
+        due = self.server.quic.get_timer()
+        return None if due is None else due + 1e-6  # see Session.timer
 
     def _tick(self) -> None:
         timer = self.session.timer()
