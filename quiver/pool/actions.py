@@ -1,8 +1,8 @@
 """What the pure tables ask to be done.
 
-Every public method of `RoutingTable` and of `Exchanges` returns a tuple of these values, in the order in which they
-must be carried out. The actor around the table runs one `match` over them. Tickets, connections and streams are
-integers; nothing here refers to an actor or a socket.
+Every public method of `RoutingTable` and of `Exchanges` returns a tuple of these values, in the
+order in which they must be carried out. The actor around the table runs one `match` over them.
+Tickets, connections and streams are integers; nothing here refers to an actor or a socket.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class OpenConnection:
 
 @attrs.frozen
 class Reject:
-    """Answer a waiting ticket with an error. `error` is what the last attempt died of, for CONNECT_FAILED."""
+    """Answer a waiting ticket with an error.
+
+    `error` is what the last attempt died of, for CONNECT_FAILED.
+    """
 
     ticket: int
     reason: Rejection
@@ -53,7 +56,10 @@ class Reject:
 
 @attrs.frozen
 class CancelExchange:
-    """Tell this connection to give the ticket up. The lease stays until the connection releases it."""
+    """Tell this connection to give the ticket up.
+
+    The lease stays until the connection releases it.
+    """
 
     ticket: int
     connection: int
@@ -61,14 +67,20 @@ class CancelExchange:
 
 @attrs.frozen
 class Retire:
-    """Tell this connection to finish what it has and close. The table counts it as draining already."""
+    """Tell this connection to finish what it has and close.
+
+    The table counts it as draining already.
+    """
 
     connection: int
 
 
 @attrs.frozen
 class Redial:
-    """Call `redial(now)` at this time. One is pending at most: a new one replaces the one before."""
+    """Call `redial(now)` at this time.
+
+    One is pending at most: a new one replaces the one before.
+    """
 
     at: float
 
@@ -103,7 +115,8 @@ class ResetStream:
 class Retry:
     """Give the request back to the pool: the peer proved that it did not act on it.
 
-    It follows its ticket's `Release`, so that the table knows the ticket to be free when it is submitted again.
+    It follows its ticket's `Release`, so that the table knows the ticket to be free when it is
+    submitted again.
     `error` is the answer if there can be no second attempt.
     """
 

@@ -60,7 +60,7 @@ class Ask(NamedTuple):
     attempts: int = 0
 
 
-class TooManyCrashes(Exception):  # noqa: N818 - a reason
+class TooManyCrashes(Exception):
     """Connection actors failed faster than they may be replaced."""
 
 

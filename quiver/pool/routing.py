@@ -3,36 +3,43 @@
 Theory of operation
 ===================
 
-The table is pure: it holds integers (tickets, connections) and times that its caller hands in. Each public method
-says what happened and returns the actions to carry out. All of them end in `_assign`, which does two things:
+The table is pure: it holds integers (tickets, connections) and times that its caller hands in. Each
+public method says what happened and returns the actions to carry out. All of them end in `_assign`,
+which does two things:
 
 1. While somebody waits and `_pick` finds a connection, the first in line goes there (`Forward`).
-   **`_pick` is the one place that chooses a connection**: the least loaded that has room, the lowest number on a tie.
+   **`_pick` is the one place that chooses a connection**: the least loaded that has room, the
+   lowest number on a tie.
 2. `_dial` opens connections (`OpenConnection`) while fewer than `max_connections` are live.
 
-A connection moves in one direction through three states; where it is listed says which one it is in:
+A connection moves in one direction through three states; where it is listed says which one it is
+in:
 
     connecting  --ready-->  lending  --draining, Retire-->  draining  --down-->  forgotten
     (_connecting)           (_lending)                      (only in _connections)
 
-`down` may come at any point. Connecting and lending ones are **live**, except those in `_retiring`: they have carried
-nearly as many requests as a server may stand (or are old), so a successor is dialled in their place. They go on
-lending meanwhile. Every connection that becomes ready relieves the oldest retiring one (`Retire`), and one that is
-used up retires at once. A draining connection gets nothing new; its leases go on until they are released.
+`down` may come at any point. Connecting and lending ones are **live**, except those in `_retiring`:
+they have carried nearly as many requests as a server may stand (or are old), so a successor is
+dialled in their place. They go on lending meanwhile. Every connection that becomes ready relieves
+the oldest retiring one (`Retire`), and one that is used up retires at once. A draining connection
+gets nothing new; its leases go on until they are released.
 
-**Room.** QUIC's MAX_STREAMS is cumulative (RFC 9000 section 4.6): it limits how many streams are ever opened, not how
-many are open. So each connection counts `opened`, every Forward in its life; a release leaves that count alone unless
-the stream was never used. Room is also capped by what is open now, and by requests per connection.
+**Room.** QUIC's MAX_STREAMS is cumulative (RFC 9000 section 4.6): it limits how many streams are
+ever opened, not how many are open. So each connection counts `opened`, every Forward in its life; a
+release leaves that count alone unless the stream was never used. Room is also capped by what is
+open now, and by requests per connection.
 
-**Dials.** Each request that arrives opens one more connection, room or not (eager); beyond that there is a connecting
-one for each waiting caller. After a failed attempt further dials are held back, 0.1 s and doubling to 10 s, times
-jitter: `Redial(at)` asks to be called then. Two cases go ahead at once, because nobody else can serve the caller:
-a request that arrives while nothing is connecting or lending, and the loss of the last connection that was of use.
-One that is lost before it carried a request counts as a failed attempt, lest we dial it in a circle.
-When an attempt fails with an error and nothing is connecting or lending, all that wait get that error at once.
+**Dials.** Each request that arrives opens one more connection, room or not (eager); beyond that
+there is a connecting one for each waiting caller. After a failed attempt further dials are held
+back, 0.1 s and doubling to 10 s, times jitter: `Redial(at)` asks to be called then. Two cases go
+ahead at once, because nobody else can serve the caller: a request that arrives while nothing is
+connecting or lending, and the loss of the last connection that was of use. One that is lost before
+it carried a request counts as a failed attempt, lest we dial it in a circle. When an attempt fails
+with an error and nothing is connecting or lending, all that wait get that error at once.
 
-**Races.** An event about a connection or ticket that the table no longer knows is a legitimate race: it returns `()`.
-An impossible one (a ticket submitted twice, a connection ready twice) raises ValueError.
+**Races.** An event about a connection or ticket that the table no longer knows is a legitimate
+race: it returns `()`. An impossible one (a ticket submitted twice, a connection ready twice) raises
+ValueError.
 """
 
 from __future__ import annotations
@@ -92,7 +99,9 @@ def _load(connection: _Connection) -> tuple[int, int]:
 
 
 class RoutingTable:
-    """The decisions of one origin's pool. Times are seconds on the caller's clock; None is no limit.
+    """The decisions of one origin's pool.
+
+    Times are seconds on the caller's clock; None is no limit.
 
     `jitter` gives the factor, at most 1, by which a backoff is multiplied.
     """
@@ -162,8 +171,9 @@ class RoutingTable:
     ) -> Actions:
         """A request arrived; it waits for a slot until `deadline`.
 
-        `front` is for one that a connection gave back: it goes before those that never left the queue, and the
-        queue's limit does not apply. Raises ValueError when the ticket waits or is out already.
+        `front` is for one that a connection gave back: it goes before those that never left the
+        queue, and the queue's limit does not apply. Raises ValueError when the ticket waits or is
+        out already.
         """
         if self._stopped:
             return (Reject(ticket, Rejection.STOPPED),)
@@ -195,14 +205,20 @@ class RoutingTable:
         return self._assign(now)
 
     def stop(self) -> Actions:
-        """Turn away everybody who waits and everybody who will come. Connections are stopped by their owner."""
+        """Turn away everybody who waits and everybody who will come.
+
+        Connections are stopped by their owner.
+        """
         self._stopped = True
         return self._reject_all(Rejection.STOPPED, None)
 
     # What connections report.
 
     def ready(self, connection: int, max_streams: int, now: float) -> Actions:
-        """The handshake is over, and the peer allows `max_streams` streams in all. ValueError when said twice."""
+        """The handshake is over, and the peer allows `max_streams` streams in all.
+
+        ValueError when said twice.
+        """
         known = self._connections.get(connection)
         if connection in self._lending:
             raise ValueError(f"connection {connection} was ready before")
@@ -215,7 +231,7 @@ class RoutingTable:
         return self._relieve() + self._assign(now)
 
     def capacity_changed(self, connection: int, max_streams: int, now: float) -> Actions:
-        """The peer's cumulative limit is now `max_streams`; a smaller one than before is void (RFC 9000 19.11)."""
+        """The peer's cumulative limit is `max_streams`; a smaller one is void (RFC 9000 19.11)."""
         known = self._connections.get(connection)
         if known is None:
             return ()
@@ -225,7 +241,10 @@ class RoutingTable:
     def released(
         self, connection: int, ticket: int, now: float, *, unused: bool = False
     ) -> Actions:
-        """The ticket's slot is free again. `unused`: no stream was opened for it, so its credit comes back too."""
+        """The ticket's slot is free again.
+
+        `unused`: no stream was opened for it, so its credit comes back too.
+        """
         known = self._leased.get(ticket)
         if known is None or known.id != connection:
             return ()
@@ -235,7 +254,7 @@ class RoutingTable:
         return self._assign(now)
 
     def aged(self, connection: int, now: float) -> Actions:
-        """The connection has lived long enough: dial its successor, and retire it when that one is ready."""
+        """The connection is old: dial its successor, and retire it when that one is ready."""
         if connection not in self._lending or connection in self._retiring:
             return ()
         self._retiring[connection] = self._lending[connection]
@@ -278,7 +297,7 @@ class RoutingTable:
         return tuple(actions)
 
     def _pick(self) -> _Connection | None:
-        """The connection that gets the next request: the least loaded with room, the lowest number on a tie."""
+        """Who gets the next request: the least loaded with room, the lowest number on a tie."""
         with_room = [connection for connection in self._lending.values() if connection.room > 0]
         return min(with_room, key=_load, default=None)
 
@@ -295,7 +314,7 @@ class RoutingTable:
             actions.append(self._retire(connection))
 
     def _dial(self, now: float, eager: bool, actions: list[RoutingAction]) -> None:
-        """A connecting one for each that waits and each that retires; when eager, one more in any case."""
+        """One connecting for each that waits and each that retires; when eager, one more."""
         wanted = max(len(self._waiting), len(self._retiring)) - len(self._connecting)
         free = 0 if self._stopped else self._max_connections - self._live
         for _ in range(min(max(wanted, int(eager)), free)):
@@ -360,7 +379,7 @@ class RoutingTable:
         return (self._lending.pop(connection.id, None) or was_connecting) is not None
 
     def _lose(self, connection: _Connection, now: float) -> None:
-        """It ended against our wish: hold further dials back if it was never of use, unless it was, and was the last."""
+        """It ended against our wish: hold further dials back, unless it was of use and the last."""
         if not self._withdraw(connection):
             return
         if not connection.opened:

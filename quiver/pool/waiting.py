@@ -1,11 +1,12 @@
 """The callers that wait for a stream slot: first in, first out, each with its deadline.
 
-There are two lanes. Those whose request a connection gave back have waited before, so they stand in a lane of their
-own that is served first; inside a lane the order is that of arrival.
+There are two lanes. Those whose request a connection gave back have waited before, so they stand in
+a lane of their own that is served first; inside a lane the order is that of arrival.
 
-Deadlines stand in a heap beside the lanes. A ticket that leaves the queue leaves its heap entry behind; such entries
-are recognised by looking at the lanes, and thrown out together once they are the majority. So every operation costs
-O(log n) on average, and memory stays in proportion to the tickets that wait.
+Deadlines stand in a heap beside the lanes. A ticket that leaves the queue leaves its heap entry
+behind; such entries are recognised by looking at the lanes, and thrown out together once they are
+the majority. So every operation costs O(log n) on average, and memory stays in proportion to the
+tickets that wait.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ _Lane = OrderedDict[int, float | None]
 
 
 class WaitingQueue:
-    """Tickets in the order in which they are to be served. Times are seconds on the caller's clock."""
+    """Tickets in the order in which they are to be served.
+
+    Times are seconds on the caller's clock.
+    """
 
     __slots__ = ("_deadlines", "_fresh", "_returned")
 
@@ -40,7 +44,7 @@ class WaitingQueue:
         self._push(self._fresh, ticket, deadline)
 
     def push_front(self, ticket: int, deadline: float | None) -> None:
-        """Add a ticket that came back: before all that never left, behind those that came back earlier."""
+        """Add a ticket that came back: before all that never left, behind earlier returns."""
         self._push(self._returned, ticket, deadline)
 
     def pop(self) -> int | None:
@@ -62,7 +66,7 @@ class WaitingQueue:
         return True
 
     def expired(self, now: float) -> list[int]:
-        """Take out the tickets whose deadline is `now` or earlier; the earliest deadline comes first."""
+        """Take out the tickets whose deadline is `now` or earlier, in the order of deadlines."""
         found = []
         while self._deadlines and self._deadlines[0][0] <= now:
             deadline, ticket = heapq.heappop(self._deadlines)
@@ -88,7 +92,7 @@ class WaitingQueue:
             heapq.heappush(self._deadlines, (deadline, ticket))
 
     def _waits_until(self, ticket: int, deadline: float) -> bool:
-        """Whether a heap entry still speaks for a ticket that waits; the same ticket may have come back since."""
+        """Whether a heap entry speaks for a ticket that waits: it may have come back since."""
         return self._fresh.get(ticket) == deadline or self._returned.get(ticket) == deadline
 
     def _tidy(self) -> None:

@@ -23,7 +23,7 @@ from quiver.testing.authority import Authority
 from tests.support.wire import ARRIVES, LOST, Fate, Server, Wire, dial
 
 ORIGIN = Origin("https", "localhost", 4433)
-STEPS = 20_000  # far more than any of these takes
+STEPS = 5_000  # far more than any of these takes
 
 
 @attrs.frozen
@@ -261,7 +261,7 @@ def test_a_good_wire_answers_everything(authority: Authority, certificate: tuple
 
 def test_a_dead_wire_ends_with_a_name(authority: Authority, certificate: tuple[str, str]) -> None:
     config = PoolConfig(cafile=authority.cafile, idle_timeout=2.0)
-    client = play(Story([Ask(1, 0, 1)], [ARRIVES] * 9 + [LOST] * 500, 8), config, certificate)
+    client = play(Story([Ask(1, 0, 1)], [ARRIVES] * 5 + [LOST] * 500, 8), config, certificate)
     assert client.wire.error is not None
 
 

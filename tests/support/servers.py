@@ -31,6 +31,7 @@ _CADDYFILE = """
 {{
   admin off
   auto_https off
+  default_sni localhost
 }}
 https://localhost:{port}, https://127.0.0.1:{port} {{
   tls {certfile} {keyfile}
