@@ -55,6 +55,7 @@ class GeventActorRef(pykka.ActorRef[A]):
         """
         kind = self.actor_class
         reply = kind.new_reply()
+        reply.attended = block
         if not self.is_alive():
             reply.fail(kind.dead_error(self, message))
         elif self.actor_inbox.full and not isinstance(message, _ActorStop):

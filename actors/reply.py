@@ -8,19 +8,17 @@ the claim is a lock that is acquired once and never released.
 from __future__ import annotations
 
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Generator
-from functools import partial
 from typing import Any, TypeVar
 
 import pykka
-from gevent._hub_local import get_hub_if_exists
-from gevent._waiter import Waiter
-from greenlet import getcurrent
 
-from quiver.actors.doorbell import Doorbell, allocate_lock
+from quiver.actors.doorbell import allocate_lock
+from quiver.actors.waking import Wakes, take_back, wait, wake
 
 T = TypeVar("T")
-_TIMED_OUT = object()
 
 
 class ReplyCancelled(Exception):  # noqa: N818 - named as the field does (Future.cancel)
@@ -31,6 +29,9 @@ class Reply(pykka.Future[T]):
     """A `pykka.Future` that is answered at most once and can be cancelled.
 
     `cancelled_error` makes the exception that a cancelled reply is answered with.
+
+    While a thread or greenlet is known to wait for it (`attended`), work that must not run in the
+    loop can be handed to that one: see `errand`.
     """
 
     def __init__(self, cancelled_error: Callable[[], Exception] = ReplyCancelled) -> None:
@@ -39,10 +40,13 @@ class Reply(pykka.Future[T]):
         self._done = False
         self._value: Any = None
         self._error: BaseException | None = None
-        self._waiters: list[Callable[[], object]] = []
+        self._wakes: Wakes = []
+        self._calls: Wakes = []  # of `when_done`
+        self._errands: deque[Callable[[], object]] = deque()
         self._cancelled_error = cancelled_error
         self._on_cancel: Callable[[], object] | None = None
         self.cancelled = False
+        self.attended = False
 
     def __repr__(self) -> str:
         return f"<Reply {'answered' if self._done else 'pending'}>"
@@ -103,13 +107,21 @@ class Reply(pykka.Future[T]):
 
     def _wake(self) -> None:
         self._done = True
-        waiters = self._waiters
-        while waiters:
-            try:
-                wake = waiters.pop()
-            except IndexError:  # its waiter took it back in this moment
-                return
-            wake()
+        wake(self._wakes)
+        wake(self._calls)
+
+    def errand(self, call: Callable[[], object]) -> bool:
+        """Have whoever waits in `get` make `call`, in its own thread or greenlet, in order.
+
+        Returns:
+            False when nobody is known to wait: the answer is there, or it was asked without
+            blocking. What is accepted is made before `get` returns or raises the answer.
+        """
+        if not self.attended or self._done:
+            return False
+        self._errands.append(call)
+        wake(self._wakes)
+        return True
 
     # waiting --------------------------------------------------------------------------------
 
@@ -124,8 +136,8 @@ class Reply(pykka.Future[T]):
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
-        if not self._done and not self._wait(timeout):
-            raise pykka.Timeout(f"{timeout} seconds")
+        if not self._done or self._errands:
+            self._attend(timeout)
         if self._error is not None:
             raise self._error
         result: T = self._value
@@ -133,59 +145,23 @@ class Reply(pykka.Future[T]):
 
     def when_done(self, call: Callable[[], object]) -> None:
         """Call `call` once, from the answering thread, or now when already answered."""
-        self._waiters.append(call)
-        if self._done and self._take_back(call):
+        self._calls.append(call)
+        if self._done and take_back(self._calls, call):
             call()
 
-    def _take_back(self, call: Callable[[], object]) -> bool:
-        try:
-            self._waiters.remove(call)
-        except ValueError:
-            return False
-        return True
+    def _attend(self, timeout: float | None) -> None:
+        due = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if due is None else due - time.monotonic()
+            if not wait(self._wakes, self._stirred, left):
+                raise pykka.Timeout(f"{timeout} seconds")
+            while self._errands:
+                self._errands.popleft()()
+            if self._done and not self._errands:
+                return
 
-    def _wait(self, timeout: float | None) -> bool:
-        if timeout is not None and timeout <= 0:
-            return False
-        hub = get_hub_if_exists()
-        if hub is None:
-            return self._wait_in_thread(timeout)
-        if getcurrent() is hub:
-            raise RuntimeError("a callback of the loop cannot wait for a reply: spawn a greenlet")
-        return self._wait_in_greenlet(hub, timeout)
-
-    def _wait_in_thread(self, timeout: float | None) -> bool:
-        gate = allocate_lock()
-        gate.acquire()
-        wake = gate.release
-        self.when_done(wake)
-        try:
-            answered: bool = gate.acquire(True, -1 if timeout is None else timeout)
-        finally:
-            self._take_back(wake)
-        return answered or self._done
-
-    def _wait_in_greenlet(self, hub: Any, timeout: float | None) -> bool:
-        bell = Doorbell.of(hub)
-        waiter: Waiter[Any] = Waiter(hub)
-
-        def wake() -> None:
-            bell.ring(partial(waiter.switch, None))
-
-        timer = None if timeout is None else hub.loop.timer(timeout)
-        bell.hold()
-        try:
-            if timer is not None:
-                timer.start(waiter.switch, _TIMED_OUT, update=True)
-            self.when_done(wake)
-            waiter.get()
-            return self._done
-        finally:
-            bell.let_go()
-            self._take_back(wake)
-            if timer is not None:
-                timer.stop()
-                timer.close()
+    def _stirred(self) -> bool:
+        return self._done or bool(self._errands)
 
     def __await__(self) -> Generator[Any, None, T]:
         """Wait in an asyncio task; cancelling the task cancels the ask."""

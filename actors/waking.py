@@ -1,0 +1,106 @@
+"""Waiting for something to change, from an OS thread or from a greenlet of any hub.
+
+Whoever waits leaves a call in a list; whoever changes something makes all calls in it, once. The
+list needs no lock: `append`, `pop` and `remove` are each one step under the GIL, and a waiter
+looks again after it has left its call.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from gevent._hub_local import get_hub_if_exists
+from gevent._waiter import Waiter
+from greenlet import getcurrent
+
+from quiver.actors.doorbell import Doorbell, allocate_lock
+
+Wakes = list[Callable[[], object]]
+
+
+def wake(wakes: Wakes) -> None:
+    """Wake everybody who waits in `wakes` now. From any thread."""
+    while wakes:
+        try:
+            call = wakes.pop()
+        except IndexError:  # its waiter took it back in this moment
+            return
+        call()
+
+
+def take_back(wakes: Wakes, call: Callable[[], object]) -> bool:
+    """Remove `call`, if it has not been made yet; False if it has."""
+    try:
+        wakes.remove(call)
+    except ValueError:
+        return False
+    return True
+
+
+def wait(wakes: Wakes, met: Callable[[], bool], timeout: float | None = None) -> bool:
+    """Wait until `met()`, looking again at every wake-up.
+
+    Args:
+        wakes: the list that is woken when `met` may have changed.
+        timeout: seconds; None waits as long as it takes.
+
+    Returns:
+        What `met()` says at the end: False when the time is up.
+
+    Raises:
+        RuntimeError: called by a callback of the loop, which cannot wait.
+    """
+    if met():
+        return True
+    due = math.inf if timeout is None else time.monotonic() + timeout
+    hub = get_hub_if_exists()
+    if hub is not None and getcurrent() is hub:
+        raise RuntimeError("a callback of the loop cannot wait for a reply: spawn a greenlet")
+    while (left := due - time.monotonic()) > 0:
+        if hub is None:
+            _wait_in_thread(wakes, met, left)
+        else:
+            _wait_in_greenlet(hub, wakes, met, left)
+        if met():
+            return True
+    return met()
+
+
+def _wait_in_thread(wakes: Wakes, met: Callable[[], bool], seconds: float) -> None:
+    gate = allocate_lock()
+    gate.acquire()
+    call = gate.release
+    wakes.append(call)
+    try:
+        if not met():
+            gate.acquire(True, -1 if seconds == math.inf else seconds)
+    finally:
+        take_back(wakes, call)
+
+
+def _wait_in_greenlet(hub: Any, wakes: Wakes, met: Callable[[], bool], seconds: float) -> None:
+    bell = Doorbell.of(hub)
+    waiter: Waiter[Any] = Waiter(hub)
+    ring = partial(waiter.switch, None)
+
+    def call() -> None:
+        bell.ring(ring)
+
+    timer = None if seconds == math.inf else hub.loop.timer(seconds)
+    bell.hold()
+    wakes.append(call)
+    try:
+        if timer is not None:
+            timer.start(ring, update=True)
+        if not met():
+            waiter.get()
+    finally:
+        bell.let_go()
+        take_back(wakes, call)
+        if timer is not None:
+            timer.stop()
+            timer.close()
