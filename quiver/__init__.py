@@ -10,14 +10,19 @@ response = pool.ask(quiver.Request("GET", "/items/42"))
 """
 
 from quiver import telemetry
+from quiver.body import StreamedResponse
+from quiver.channel import Channel, Closed, Datagram, StreamData, Trailers, cont, halt
 from quiver.client import Client, shared
 from quiver.config import PoolConfig
 from quiver.errors import (
     CertificateInvalid,
     CheckoutTimeout,
+    ConnectDisabled,
     ConnectionLost,
     ConnectionRefused,
     ConnectTimeout,
+    DatagramsDisabled,
+    DatagramTooLarge,
     GoAway,
     HandshakeFailed,
     InvalidError,
@@ -33,13 +38,17 @@ from quiver.errors import (
     RequestCancelled,
     RequestTimeout,
     ResponseTooLarge,
+    StreamClosed,
+    StreamIdleTimeout,
     StreamReset,
     TransientError,
     UnrecoverableError,
 )
-from quiver.models import GetStats, Origin, Request, Response, Stats
+from quiver.models import GetStats, Response, Stats
+from quiver.origin import Origin
 from quiver.pool.coordinator import HTTP3Pool
 from quiver.pool.manager import protocol_of
+from quiver.request import OpenChannel, Request, StreamRequest
 
 __version__ = "0.1.0"
 
@@ -51,14 +60,23 @@ put = shared.put
 patch = shared.patch
 delete = shared.delete
 options = shared.options
+stream = shared.stream
+open_channel = shared.open_channel
+open_datagram_channel = shared.open_datagram_channel
 
 __all__ = [
     "CertificateInvalid",
+    "Channel",
     "CheckoutTimeout",
     "Client",
+    "Closed",
+    "ConnectDisabled",
     "ConnectTimeout",
     "ConnectionLost",
     "ConnectionRefused",
+    "Datagram",
+    "DatagramTooLarge",
+    "DatagramsDisabled",
     "GetStats",
     "GoAway",
     "HTTP3Pool",
@@ -68,6 +86,7 @@ __all__ = [
     "InvalidRequest",
     "InvalidURL",
     "NameResolutionFailed",
+    "OpenChannel",
     "Origin",
     "PoolConfig",
     "PoolStopped",
@@ -81,17 +100,28 @@ __all__ = [
     "Response",
     "ResponseTooLarge",
     "Stats",
+    "StreamClosed",
+    "StreamData",
+    "StreamIdleTimeout",
+    "StreamRequest",
     "StreamReset",
+    "StreamedResponse",
+    "Trailers",
     "TransientError",
     "UnrecoverableError",
+    "cont",
     "delete",
     "get",
+    "halt",
     "head",
+    "open_channel",
+    "open_datagram_channel",
     "options",
     "patch",
     "post",
     "protocol_of",
     "put",
     "request",
+    "stream",
     "telemetry",
 ]

@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 from quiver.actors.actor import GeventActorRef
 from quiver.actors.registry import Registry, default
+from quiver.body import StreamedResponse
+from quiver.channel import Channel, run
 from quiver.config import OriginRules
 from quiver.errors import InvalidURL
-from quiver.models import Headers, Origin, Request, Response, Stats
+from quiver.models import Response, Stats
+from quiver.origin import Origin
 from quiver.pool.manager import Manager
+from quiver.request import (
+    Body,
+    Headers,
+    OnInformational,
+    OpenChannel,
+    Request,
+    StreamRequest,
+    Trailers,
+)
 
 _numbers = itertools.count(1)
+
+ChannelHandler = Callable[..., Any]
+
+
+class ChannelOptions(TypedDict, total=False):
+    """Options that channels have too."""
+
+    headers: Headers
+    on_informational: OnInformational | None
+    timeout: float | None
+    receive_timeout: float | None
+
+
+class RequestOptions(ChannelOptions, total=False):
+    """Options of one request, as `quiver.Request` has them."""
+
+    body: Body
+    trailers: Trailers
 
 
 class Client:
@@ -43,36 +73,94 @@ class Client:
         self.name = name or f"client-{next(_numbers)}"
         self._manager = Manager(OriginRules(pools), registry or Registry(), self.name)
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Headers = (),
-        body: bytes | None = None,
-        timeout: float | None = None,
-        receive_timeout: float | None = None,
-    ) -> Response:
+    def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Send one request and wait for its response, whatever the status is.
 
         Args:
             method: "GET", "POST", or any other token.
             url: "https://host[:port]/path?query".
-            headers: a mapping, or pairs.
-            body: bytes; encode text before.
-            timeout: seconds for all of it; None takes the pool's.
-            receive_timeout: seconds of silence to bear with; None takes the pool's.
+            options: headers, body, trailers, on_informational, timeout and receive_timeout, as
+                `quiver.Request` has them. Times are seconds, None takes the pool's. A body that
+                is a file or an iterable is read in this thread, while it is sent.
 
         Raises:
             QuiverError: see `quiver.errors`; its `kind` tells whether to try again.
+            Exception: whatever the body's iterator raised; the stream is reset then.
         """
-        request = Request(
-            method, url, headers, body, timeout=timeout, receive_timeout=receive_timeout
-        )
-        if request.origin is None:
-            raise InvalidURL(f"url={url!r} is not absolute: write https://host[:port]/path")
-        response: Response = self._manager.pool(request.origin).ask(request)
+        response: Response = self._ask(Request(method, url, **options))
         return response
+
+    def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> StreamedResponse:
+        """Send one request and wait for the head of its response; the body is read from that.
+
+            with client.stream("GET", url) as response:
+                for piece in response: ...
+
+        Args and errors as of `request`. A body that is a file or an iterable is read in a thread
+        of its own, so that the response can be read meanwhile.
+        """
+        response: StreamedResponse = self._ask(StreamRequest(method, url, **options))
+        return response
+
+    def open_channel(
+        self,
+        url: str,
+        *,
+        method: str = "CONNECT",
+        protocol: str | None = None,
+        require_datagrams: bool = False,
+        **options: Unpack[ChannelOptions],
+    ) -> Channel:
+        """Open a stream for data and datagrams both ways (RFC 9297), here by extended CONNECT.
+
+        Args:
+            url: "https://host[:port]/path?query".
+            method: any; CONNECT needs a `protocol` (RFC 9220) and others have none.
+            protocol: such as "webtransport" or "connect-udp".
+            require_datagrams: fail unless both sides have agreed on datagrams.
+            options: headers, on_informational, timeout (seconds that the channel may last) and
+                receive_timeout (seconds until the response).
+
+        Raises:
+            ConnectDisabled: the server takes no extended CONNECT.
+            DatagramsDisabled: `require_datagrams`, and there are none.
+            QuiverError: as of `request`.
+        """
+        asked = OpenChannel(
+            method,
+            url,
+            protocol=protocol,
+            require_datagrams=require_datagrams,
+            **options,
+        )
+        channel: Channel = self._ask(asked)
+        return channel
+
+    def open_datagram_channel(
+        self, url: str, handler: ChannelHandler, initial: Any, **options: Any
+    ) -> Any:
+        """Open a channel and call `handler(event, channel, acc)` for each event, in this thread.
+
+        Args:
+            url: "https://host[:port]/path?query".
+            handler: returns `quiver.cont(acc)` to go on, `quiver.halt(value)` to close it.
+            initial: the first `acc`.
+            options: as of `open_channel`.
+
+        Returns:
+            The value of `halt`, or the last `acc` when the channel is over.
+
+        Raises:
+            QuiverError: as of `open_channel`.
+            TypeError: `handler` returned something else.
+        """
+        return run(self.open_channel(url, **options), handler, initial)
+
+    def _ask(self, request: Request) -> Any:
+        if request.origin is None:
+            url = request.target
+            raise InvalidURL(f"url={url!r} is not absolute: write https://host[:port]/path")
+        return self._manager.pool(request.origin).ask(request)
 
     def get(self, url: str, **options: Any) -> Response:
         """GET. Options and errors as of `request`."""

@@ -15,7 +15,7 @@ import attrs
 
 from quiver import fields
 from quiver.errors import InvalidOptions, InvalidURL
-from quiver.models import Origin
+from quiver.origin import Origin
 
 __all__ = ["Option", "OriginRules", "PoolConfig", "options"]
 
@@ -142,6 +142,9 @@ class PoolConfig:
     timeout: float | None = _option(
         None, "seconds", "the whole request, unless it brings its own", _seconds
     )
+    stream_idle_timeout: float | None = _option(
+        30.0, "seconds", "a streamed body that nobody reads is given up after it", _seconds
+    )
     idle_timeout: float | None = _option(
         30.0, "seconds", "a connection without exchanges is closed after it", _seconds
     )
@@ -164,6 +167,12 @@ class PoolConfig:
         65_536, "bytes", "a response's header section: names, values and 32 each", _count(1)
     )
     max_body_size: int = _option(100 * MIB, "bytes", "a buffered response body", _count(0))
+    receive_window: int = _option(
+        MIB, "bytes", "of one response that the server may send ahead of its reader", _count(16_384)
+    )
+    send_buffer: int = _option(
+        MIB, "bytes", "of one request body that may wait to be acknowledged", _count(16_384)
+    )
     verify: bool = _option(True, "flag", "refuse a server without a valid certificate", _flag)
     cafile: str | None = _option(
         None, "path", "PEM file of the roots to trust; None takes the system's", _file, _path
@@ -179,6 +188,9 @@ class PoolConfig:
     )
     congestion_control: str = _option(
         "cubic", "name", "algorithm: cubic or reno", _one_of(*CONGESTION_CONTROLS)
+    )
+    max_datagrams: int = _option(
+        1_024, "datagrams", "that a channel holds for its reader; the oldest are dropped", _count(1)
     )
     datagrams: bool = _option(True, "flag", "offer HTTP datagrams (RFC 9297)", _flag)
 

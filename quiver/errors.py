@@ -6,6 +6,7 @@
     │   ├── ConnectTimeout         the handshake did not finish in time           (TimeoutError)
     │   ├── ReceiveTimeout         an open exchange was silent for too long       (TimeoutError)
     │   ├── RequestTimeout         the request's whole time was used up           (TimeoutError)
+    │   ├── StreamIdleTimeout      nobody read the streamed body for too long     (TimeoutError)
     │   ├── QueueFull              as many callers wait already as are let wait
     │   ├── ConnectionRefused      nobody listens on the port         (ConnectionRefusedError)
     │   ├── NameResolutionFailed   the host has no address                     (ConnectionError)
@@ -16,11 +17,15 @@
     ├── InvalidError               kind "invalid": fix the call; nothing was sent
     │   ├── InvalidRequest         a method, path, header, body or time limit       (ValueError)
     │   ├── InvalidURL             a URL that names no HTTP/3 origin                (ValueError)
-    │   └── InvalidOptions         an unknown, wrong or contradictory option        (ValueError)
+    │   ├── InvalidOptions         an unknown, wrong or contradictory option        (ValueError)
+    │   ├── DatagramTooLarge       more than fits a datagram now; .limit            (ValueError)
+    │   └── StreamClosed           read or written after it was closed              (ValueError)
     └── UnrecoverableError         kind "unrecoverable": asking again gives the same answer
         ├── CertificateInvalid     the server is not who it should be          (ConnectionError)
         ├── HandshakeFailed        no common version, protocol or cipher       (ConnectionError)
         ├── ProtocolViolation      the server broke HTTP/3
+        ├── DatagramsDisabled      one side has not agreed on datagrams
+        ├── ConnectDisabled        the server takes no extended CONNECT
         ├── PoolStopped            the pool was stopped before the answer came
         └── ResponseTooLarge       the response exceeds a limit of ours
 
@@ -102,6 +107,22 @@ class InvalidOptions(InvalidError, ValueError):
     """An option is unknown, has a wrong value or contradicts another one."""
 
 
+class DatagramTooLarge(InvalidError, ValueError):
+    """It does not fit one datagram (RFC 9221 3). Nothing was sent.
+
+    Attributes:
+        limit: bytes that fit now.
+    """
+
+    def __init__(self, message: str, *, limit: int, origin: str | None = None) -> None:
+        super().__init__(message, origin=origin)
+        self.limit = limit
+
+
+class StreamClosed(InvalidError, ValueError):
+    """The streamed body or channel was closed by this side before."""
+
+
 class CheckoutTimeout(TransientError, TimeoutError):
     """`checkout_timeout` passed before a stream slot became free. Nothing was sent."""
 
@@ -116,6 +137,10 @@ class ReceiveTimeout(TransientError, TimeoutError):
 
 class RequestTimeout(TransientError, TimeoutError):
     """The request's own `timeout` passed."""
+
+
+class StreamIdleTimeout(TransientError, TimeoutError):
+    """`stream_idle_timeout` passed with content there that nobody read; the stream was reset."""
 
 
 class QueueFull(TransientError):
@@ -155,7 +180,21 @@ class StreamReset(TransientError, ConnectionResetError):
 
 
 class GoAway(TransientError, ConnectionError):
-    """The server's GOAWAY said that it did not process this request (RFC 9114 5.2)."""
+    """The server's GOAWAY said that it did not process this request (RFC 9114 5.2).
+
+    Attributes:
+        id: the stream id that it gave.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        origin: str | None = None,
+        id: int | None = None,  # noqa: A002
+    ) -> None:
+        super().__init__(message, origin=origin)
+        self.id = id
 
 
 class ConnectionLost(TransientError, ConnectionError):
@@ -181,6 +220,14 @@ class ConnectionLost(TransientError, ConnectionError):
 
 class ProtocolViolation(UnrecoverableError):
     """The server sent what HTTP/3 does not allow, such as a malformed response (RFC 9114 4.1.2)."""
+
+
+class DatagramsDisabled(UnrecoverableError):
+    """Datagrams are off: by `datagrams=False`, or the server has not agreed (RFC 9297 2.1)."""
+
+
+class ConnectDisabled(UnrecoverableError):
+    """The server's SETTINGS do not enable extended CONNECT (RFC 9220 3)."""
 
 
 class PoolStopped(UnrecoverableError):

@@ -12,12 +12,14 @@ connection.ready       duration (handshake), max_streams           origin, conne
 connection.draining    active (exchanges that go on)               origin, connection, reason
 connection.stop        duration (whole life), requests             origin, connection
 connection.exception   duration (whole life), requests             origin, connection, kind, error
+datagram.dropped       count                                       origin, connection, direction
 queue.depth            queued, active, idle                        origin
 =====================  ==========================================  ===============================
 
 Durations are seconds as floats; `origin` is text such as "https://localhost:4443"; `connection`
 the integer name of a connection in its pool; `kind` the error's kind and `error` the exception
-itself. Every `start` is followed by exactly one `stop` or `exception`. `queue.depth` is sent when
+itself; `direction` is "sent" or "received". A streamed response counts as answered when its head is
+there. Every `start` is followed by exactly one `stop` or `exception`. `queue.depth` is sent when
 the number of waiting callers has changed.
 
     def observe(event, measurements, metadata):
@@ -51,6 +53,7 @@ EVENTS: Final = (
     "connection.draining",
     "connection.stop",
     "connection.exception",
+    "datagram.dropped",
     "queue.depth",
 )
 

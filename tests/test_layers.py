@@ -133,13 +133,25 @@ def matches(path: str, patterns: tuple[str, ...]) -> bool:
 
 
 LEAVES: Final = tuple(
-    f"quiver.{name}" for name in ("errors", "fields", "models", "config", "telemetry")
+    f"quiver.{name}"
+    for name in (
+        "errors",
+        "fields",
+        "origin",
+        "source",
+        "request",
+        "models",
+        "config",
+        "telemetry",
+    )
 )
 LEAF_FILES: Final = tuple(f"{name.replace('.', '/')}.py" for name in LEAVES)
 PURE_TABLES: Final = tuple(
     f"quiver/pool/{name}.py" for name in ("routing", "waiting", "exchanges", "actions")
 )
-CLIENT: Final = ("quiver.client", "quiver.body", "quiver.channel")
+CALLER: Final = ("quiver.inlet", "quiver.body", "quiver.channel", "quiver.upload")
+CALLER_FILES: Final = tuple(f"{name.replace('.', '/')}.py" for name in CALLER)
+CLIENT: Final = ("quiver.client",)
 CLIENT_FILES: Final = tuple(f"{name.replace('.', '/')}.py" for name in CLIENT)
 ROOMS: Final = tuple(f"quiver/{name}/*" for name in ("h3", "pool", "adapters", "cli", "testing"))
 EVERYTHING: Final = ("actors/*", "quiver/*")
@@ -180,15 +192,21 @@ RULES: Final = (
         ("quiver/h3/session.py", "from ..pool import messages"),
     ),
     Rule(
+        "the caller's side of a stream stands on actors and the leaves; pool and client use it",
+        CALLER_FILES,
+        of_quiver_only(*CALLER, "quiver.actors"),
+        ("quiver/body.py", "from quiver.pool import messages"),
+    ),
+    Rule(
         "pool stands on h3, actors and the leaves: adapters, cli -> client -> pool -> h3",
         ("quiver/pool/*",),
-        of_quiver_only("quiver.pool", "quiver.h3", "quiver.actors"),
+        of_quiver_only("quiver.pool", "quiver.h3", "quiver.actors", *CALLER),
         ("quiver/pool/manager.py", "from quiver import client"),
     ),
     Rule(
         "client stands on pool, actors and the leaves: adapters, cli -> client -> pool -> h3",
         CLIENT_FILES,
-        of_quiver_only(*CLIENT, "quiver.pool", "quiver.actors"),
+        of_quiver_only(*CLIENT, *CALLER, "quiver.pool", "quiver.actors"),
         ("quiver/client.py", "import quiver.cli.main"),
     ),
     Rule(
@@ -234,7 +252,7 @@ RULES: Final = (
         ("quiver/*",),
         unplaced,
         ("quiver/extras.py", ""),
-        but=("quiver/__init__.py", *LEAF_FILES, *CLIENT_FILES, *ROOMS),
+        but=("quiver/__init__.py", *LEAF_FILES, *CALLER_FILES, *CLIENT_FILES, *ROOMS),
     ),
 )
 

@@ -16,7 +16,7 @@ from quiver import fields
 from quiver.config import PoolConfig
 from quiver.errors import InvalidOptions
 from quiver.h3.qlog import QlogFolder
-from quiver.models import Origin
+from quiver.origin import Origin
 
 __all__ = ["make_configuration"]
 
@@ -49,7 +49,7 @@ def make_configuration(config: PoolConfig, origin: Origin) -> QuicConfiguration:
             idle_timeout=_UNLIMITED_IDLE if idle is None else idle + _IDLE_MARGIN,
             congestion_control_algorithm=config.congestion_control,
             max_data=8 * MIB,
-            max_stream_data=MIB,
+            max_stream_data=config.receive_window,
             max_datagram_frame_size=_DATAGRAM_FRAME if config.datagrams else None,
             quic_logger=None if config.qlog_dir is None else QlogFolder(config.qlog_dir),
             secrets_log_file=_key_log(),

@@ -93,6 +93,17 @@ class Connection(H3Connection):
         self._held_trailers.pop(stream_id, None)
         self._stream.pop(stream_id, None)
 
+    @property
+    def connect_enabled(self) -> bool:
+        """The server takes extended CONNECT (RFC 9220 3). False before its SETTINGS came."""
+        return bool((self.received_settings or {}).get(Setting.ENABLE_CONNECT_PROTOCOL))
+
+    @property
+    def datagrams_agreed(self) -> bool:
+        """Both sides do HTTP datagrams (RFC 9297 2.1.1). False before the server's SETTINGS."""
+        ours = self._quic.configuration.max_datagram_frame_size is not None
+        return ours and bool((self.received_settings or {}).get(Setting.H3_DATAGRAM))
+
     # what we say of ourselves ---------------------------------------------------------------
 
     def _init_connection(self) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "Informational",
     "PingAcknowledged",
     "Ready",
+    "Settings",
     "StopSending",
     "StreamMalformed",
     "StreamReset",
@@ -39,13 +40,24 @@ class Ready:
 
     Attributes:
         max_streams: how many requests may be opened in the connection's whole life, as of now.
-        datagrams: QUIC datagrams are agreed on (RFC 9221).
         resumed: a TLS session was resumed.
     """
 
     max_streams: int
-    datagrams: bool
     resumed: bool
+
+
+@attrs.frozen
+class Settings:
+    """The server's SETTINGS have come (RFC 9114 7.2.4), some time after Ready.
+
+    Attributes:
+        connect: extended CONNECT is enabled (RFC 9220).
+        datagrams: both sides do HTTP datagrams (RFC 9297).
+    """
+
+    connect: bool
+    datagrams: bool
 
 
 @attrs.frozen
@@ -160,6 +172,7 @@ class Closed:
 
 Event = (
     Ready
+    | Settings
     | CapacityChanged
     | Informational
     | Headers

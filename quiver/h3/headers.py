@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Final
 
 from quiver import fields
-from quiver.models import Origin, Request
+from quiver.origin import Origin
+from quiver.request import HeaderPairs, OpenChannel, Request
 
 __all__ = [
     "Fields",
@@ -16,6 +17,7 @@ __all__ = [
     "request_fields",
     "response_of",
     "section_size",
+    "trailer_fields",
     "trailers_of",
 ]
 
@@ -40,12 +42,11 @@ def _authority(origin: Origin) -> bytes:
     return origin.authority.encode("ascii")
 
 
-def request_fields(request: Request, origin: Origin, *, streamed: bool = False) -> Fields:
+def request_fields(request: Request, origin: Origin) -> Fields:
     """The fields of `request` for `origin`: pseudo-headers first, a `host` field among them.
 
-    A body brings its content-length along, and so does its absence where one is expected: POST,
-    PUT and PATCH without a body say 0 (RFC 9110 8.6). When the body is `streamed`, sent in parts
-    later, its length is not known here and only said if the request does.
+    A body brings its content-length along if it is known, and so does its absence where one is
+    expected: POST, PUT and PATCH without a body say 0 (RFC 9110 8.6).
     """
     section = [
         (b":method", request.method.encode("ascii")),
@@ -60,11 +61,20 @@ def request_fields(request: Request, origin: Origin, *, streamed: bool = False) 
             continue
         length_given = length_given or name == "content-length"
         section.append((name.encode("ascii"), value.encode("latin-1")))
-    if streamed or length_given:
+    if isinstance(request, OpenChannel):
+        if request.protocol is not None:
+            section.insert(1, (b":protocol", request.protocol.encode("ascii")))
         return section
-    if request.body is not None or request.method in _CONTENT_EXPECTED:
-        section.append((b"content-length", b"%d" % len(request.body or b"")))
+    if not length_given and (request.body is not None or request.method in _CONTENT_EXPECTED):
+        length = request.content_length
+        if length is not None:
+            section.append((b"content-length", b"%d" % length))
     return section
+
+
+def trailer_fields(trailers: HeaderPairs) -> Fields:
+    """Trailers as they are sent."""
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in trailers]
 
 
 # in -----------------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from aioquic.buffer import encode_uint_var, size_uint_var
 from aioquic.quic import events as quic_events
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import QuicConnection, QuicConnectionState
+from aioquic.quic.connection import QuicConnectionState
 
 from quiver.errors import QuiverError
 from quiver.h3 import events, terminations
@@ -26,7 +27,8 @@ from quiver.h3.codes import ErrorCode
 from quiver.h3.connection import Connection
 from quiver.h3.control import ControlFault, ControlReader
 from quiver.h3.headers import Fields
-from quiver.models import Origin
+from quiver.h3.quic import Quic
+from quiver.origin import Origin
 
 __all__ = ["Session"]
 
@@ -45,7 +47,7 @@ class Session:
     def __init__(
         self, configuration: QuicConfiguration, origin: Origin, *, max_header_size: int
     ) -> None:
-        self._quic = QuicConnection(configuration=configuration)
+        self._quic = Quic(configuration=configuration)
         self._h3: Connection | None = None  # from the end of the handshake on
         self._origin = str(origin)
         self._max_header_size = max_header_size
@@ -54,6 +56,7 @@ class Session:
         self._events: list[events.Event] = []
         self._max_streams = 0  # as last reported
         self._sending: set[int] = set()  # requests whose body is not ended
+        self._settled = False  # the server's SETTINGS are known
         self._closed = False
         self._finished = False
 
@@ -126,8 +129,14 @@ class Session:
 
     # requests -------------------------------------------------------------------------------
 
-    def open_request(self, fields: Fields, body: bytes | None, ended: bool = True) -> int:
+    def open_request(
+        self, fields: Fields, body: bytes | None, ended: bool = True, window: int | None = None
+    ) -> int:
         """Send a request's header section, and its body or the first part of it.
+
+        Args:
+            window: bytes of content that the server may send ahead of `consumed`; None takes all
+                content for consumed as it comes.
 
         Returns its stream id, which names it in events.
 
@@ -138,6 +147,7 @@ class Session:
         if h3 is None or self._closed or stream_id // 4 >= self.max_streams:
             raise ValueError(f"{self!r} has no room: {self.streams_opened} of {self.max_streams}")
         h3.open.add(stream_id)
+        self._quic.credits.open(stream_id, window)
         if body:
             h3.send_headers(stream_id, fields)
             h3.send_data(stream_id, body, ended)
@@ -162,6 +172,20 @@ class Session:
             self._sending.discard(stream_id)
             self._h3.send_headers(stream_id, fields, True)
 
+    def unacknowledged(self, stream_id: int) -> int:
+        """Bytes of a request that are held until the server has acknowledged them."""
+        return self._quic.unacknowledged(stream_id)
+
+    def consumed(self, stream_id: int, size: int) -> None:
+        """The reader has taken so many bytes of content; the server may send as many more."""
+        self._quic.credits.consumed(stream_id, size)
+
+    def abort_body(self, stream_id: int, code: int) -> None:
+        """End an unfinished request body; the response goes on. Ignored when it was ended."""
+        if self._h3 is not None and not self._closed and stream_id in self._sending:
+            self._sending.discard(stream_id)
+            self._quic.reset_stream(stream_id, code)
+
     def cancel(self, stream_id: int, code: int) -> None:
         """Give up a request: both directions are ended, and no event of it comes any more.
 
@@ -174,9 +198,23 @@ class Session:
         if receiving or stream_id in self._sending:
             self._sending.discard(stream_id)
             h3.forget(stream_id)
+            self._quic.credits.close(stream_id)
             self._quic.reset_stream(stream_id, code)
         if receiving:
             self._quic.stop_stream(stream_id, code)
+
+    # datagrams ------------------------------------------------------------------------------
+
+    def max_datagram_size(self, stream_id: int) -> int:
+        """Bytes of one HTTP datagram of this stream (RFC 9297 2.1), 0 when there are none."""
+        agreed = self._h3 is not None and self._h3.datagrams_agreed
+        return max(0, self._quic.datagram_room() - size_uint_var(stream_id // 4)) if agreed else 0
+
+    def send_datagram(self, stream_id: int, payload: bytes) -> bool:
+        """Send one HTTP datagram, which may be lost. False when it was dropped here already."""
+        if self._h3 is None or self._closed or len(payload) > self.max_datagram_size(stream_id):
+            return False
+        return self._quic.offer_datagram(encode_uint_var(stream_id // 4) + payload)
 
     def ping(self, uid: int) -> None:
         """Send a PING; PingAcknowledged(uid) comes when the server has answered."""
@@ -209,25 +247,38 @@ class Session:
     def _take_stream_data(self, event: Any) -> None:
         if self._h3 is None:
             return
-        self._events += self._h3.handle_event(event)
-        if event.stream_id & 3 == 3 and self._quic._close_event is None:
-            self._read_control(event.stream_id, event.data)
+        stream_id = event.stream_id
+        happened = self._h3.handle_event(event)
+        self._events += happened
+        if stream_id & 3 == 3:
+            if self._quic._close_event is None:
+                self._read_control(stream_id, event.data)
+        elif stream_id not in self._h3.open:
+            self._quic.credits.close(stream_id)
+        else:
+            for each in happened:
+                if type(each) is events.Body:
+                    self._quic.credits.passed_on(stream_id, len(each.content))
 
     def _read_control(self, stream_id: int, chunk: bytes) -> None:
+        self._take_settings()
         try:
             for limit in self._control.feed(stream_id, chunk):
                 self._events.append(events.GoAway(limit))
         except ControlFault as fault:
             self._quic.close(error_code=fault.code, reason_phrase=fault.reason)
 
+    def _take_settings(self) -> None:
+        h3 = self._h3
+        if not self._settled and h3 is not None and h3.received_settings is not None:
+            self._settled = True
+            self._events.append(events.Settings(h3.connect_enabled, h3.datagrams_agreed))
+
     def _take_handshake(self, event: quic_events.HandshakeCompleted) -> None:
         quic = self._quic
         self._h3 = Connection(quic, max_header_size=self._max_header_size)
         self._max_streams = quic._remote_max_streams_bidi
-        datagrams = quic.configuration.max_datagram_frame_size is not None and bool(
-            quic._remote_max_datagram_frame_size
-        )
-        self._events.append(events.Ready(self._max_streams, datagrams, event.session_resumed))
+        self._events.append(events.Ready(self._max_streams, event.session_resumed))
 
     def _take_reset(self, event: quic_events.StreamReset) -> None:
         if self._h3 is None:
@@ -235,6 +286,7 @@ class Session:
         self._events += self._h3.handle_event(event)
         if event.stream_id in self._h3.open:
             self._h3.forget(event.stream_id)
+            self._quic.credits.close(event.stream_id)
             self._sending.discard(event.stream_id)
             # Nobody will read what is left of the request.
             self._quic.reset_stream(event.stream_id, ErrorCode.H3_REQUEST_CANCELLED)

@@ -93,7 +93,41 @@ class Answer:
     """Fulfil the ticket's reply: a response, or the error that says what happened."""
 
     ticket: int
-    outcome: Response | QuiverError
+    outcome: Response | BaseException
+
+
+@attrs.frozen
+class Inform:
+    """Tell the ticket's caller of a 1xx response."""
+
+    ticket: int
+    status: int
+    headers: list[tuple[str, str]]
+
+
+@attrs.frozen
+class Begin:
+    """Give the ticket's caller the head of a response whose content follows piece by piece."""
+
+    ticket: int
+    status: int
+    headers: list[tuple[str, str]]
+
+
+@attrs.frozen
+class Deliver:
+    """Put a piece of content where the ticket's reader takes it from."""
+
+    ticket: int
+    content: bytes
+
+
+@attrs.frozen
+class End:
+    """The ticket's streamed response is complete."""
+
+    ticket: int
+    trailers: list[tuple[str, str]]
 
 
 @attrs.frozen
@@ -125,4 +159,4 @@ class Retry:
 
 
 RoutingAction = Forward | OpenConnection | Reject | CancelExchange | Retire | Redial
-ExchangeAction = Answer | Release | ResetStream | Retry
+ExchangeAction = Answer | Inform | Begin | Deliver | End | Release | ResetStream | Retry

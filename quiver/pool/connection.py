@@ -6,14 +6,13 @@ RESOLVING looks the name up, off the hub; CONNECTING tries one address after the
 takes exchanges; DRAINING finishes those it has. It may end from any state, and whatever the end
 is, every caller it holds gets an answer and the coordinator a `ConnectionDown`.
 
-What is in flight is decided by `Exchanges`, what goes over the wire by `Session`; here stand the
-socket, the timers and the callers' replies. A batch of messages, or of datagrams that were ready
-together, ends in one flush: see `after_batch`.
+It is made of three parts: `Dialling` gets it connected, `Carrying` does the work for callers, and
+here stands its life as the coordinator sees it. A batch of messages, or of datagrams that were
+ready together, ends in one flush: see `after_batch`.
 """
 
 from __future__ import annotations
 
-import copy
 import enum
 import time
 from typing import Any
@@ -22,36 +21,32 @@ import pykka
 
 from quiver.actors.reply import Reply
 from quiver.actors.signals import ForkedAway, Terminated, TimerFired
-from quiver.errors import GoAway, QuiverError, ReceiveTimeout, RequestTimeout
+from quiver.errors import (
+    QuiverError,
+    ReceiveTimeout,
+    RequestTimeout,
+)
 from quiver.h3 import events
-from quiver.h3.headers import request_fields
 from quiver.pool import intake, messages
-from quiver.pool.actions import Answer, ExchangeAction, Release, ResetStream, Retry
-from quiver.pool.dialling import Dialling, State
+from quiver.pool.actions import (
+    Answer,
+)
+from quiver.pool.carrying import Carrying
+from quiver.pool.dialling import State
 from quiver.pool.endpoint import Endpoint
-from quiver.pool.exchanges import Exchanges
 from quiver.pool.messages import Exchange, Occurrence
-from quiver.pool.reports import ConnectionReport
 
 H3_NO_ERROR = 0x100
+H3_REQUEST_CANCELLED = 0x10C
 PING = 1  # a PING's name; which of several was answered never matters
 SILENCE = 1.0  # seconds without a packet that make a connection suspect when a request times out
 
 
-class Connection(Dialling):
+class Connection(Carrying):
     """One QUIC connection to `endpoint`, number `number` of the pool that `coordinator` leads."""
 
     def __init__(self, number: int, endpoint: Endpoint, coordinator: pykka.ActorRef[Any]) -> None:
-        super().__init__(endpoint)
-        self._number = number
-        self._config = endpoint.config
-        self._coordinator = coordinator
-        self._report = ConnectionReport(endpoint.name, number)
-        self._exchanges = Exchanges(
-            max_body_size=endpoint.config.max_body_size, origin=endpoint.name
-        )
-        self._held: dict[int, tuple[Exchange, Reply[Any]]] = {}
-        self._released: list[int] = []
+        super().__init__(number, endpoint, coordinator)
         self._heard = 0.0  # when the last datagram came
 
     # its life ------------------------------------------------------------------------------
@@ -85,9 +80,12 @@ class Connection(Dialling):
                 self._open(message, self.defer())
             case TimerFired(key, _):
                 self._timer_fired(key)
+            case messages.Taken(ticket):
+                self._taken(ticket)
+            case messages.Filled(ticket):
+                self._filled(ticket)
             case messages.GiveUp(ticket):
-                self._held.pop(ticket, None)
-                self._do(self._exchanges.cancel(ticket))
+                self._give_up(ticket)
             case messages.Drain(reason):
                 self._drain(reason)
             case Occurrence.REFUSED:
@@ -107,32 +105,22 @@ class Connection(Dialling):
                 self._sweep(time.monotonic())
             case "ping":
                 self._ping_in_time()
-            case "idle" if not self._exchanges:
+            case "idle" if not self._busy:
                 self._withdraw("it was idle")
             case "age":
                 self._tell(self._coordinator, messages.Aged(self._number))
             case "probe":
                 self._probed(time.monotonic())
+            case ("settings", int(ticket)):
+                self._turn_away(ticket, self._endpoint.no_settings())
             case _:
                 self.dialling_timer_fired(key)
 
     def _open(self, exchange: Exchange, reply: Reply[Any]) -> None:
         if self.state is not State.CONNECTED or reply.done:  # given up on its way here
-            return self._return(exchange, reply, unused=True)
-        request, config = exchange.request, self._config
-        fields = request_fields(request, self._endpoint.origin)
-        stream_id = self._session.open_request(fields, request.body)
-        self._held[exchange.ticket] = exchange, reply
-        self._report.requests += 1
-        return self._exchanges.open(
-            stream_id,
-            exchange.ticket,
-            method=request.method,
-            now=time.monotonic(),
-            deadline=exchange.deadline,
-            timeout=request.timeout or config.timeout,
-            receive_timeout=request.receive_timeout or config.receive_timeout,
-        )
+            self._return(exchange, reply, unused=True)
+        else:
+            self._start_exchange(exchange, reply)
 
     # what the network brings ----------------------------------------------------------------
 
@@ -158,6 +146,12 @@ class Connection(Dialling):
                 case events.CapacityChanged(max_streams):
                     grown = messages.CapacityChanged(self._number, max_streams)
                     self._tell(self._coordinator, grown)
+                case events.Settings():
+                    self._settle(event)
+                case events.Datagram(stream_id, payload):
+                    self._datagram(stream_id, payload)
+                case events.StopSending(stream_id):
+                    self._stop_sending(stream_id)
                 case events.GoAway():
                     self._withdraw("its server sent GOAWAY")
                 case events.Closed(error):
@@ -172,6 +166,9 @@ class Connection(Dialling):
     # silence --------------------------------------------------------------------------------
 
     def _sweep(self, now: float) -> None:
+        self._pump(now)
+        for ticket in self._exchanges.tickets():
+            self._taken(ticket)
         late = self._exchanges.sweep(now)
         self._do(late)
         timed_out = any(
@@ -203,47 +200,15 @@ class Connection(Dialling):
             self._session.ping(PING)
         self._arrange_ping()
 
-    # what the tables ask for ----------------------------------------------------------------
-
-    def _do(self, actions: tuple[ExchangeAction, ...]) -> None:
-        for action in actions:
-            match action:
-                case Answer(ticket, outcome):
-                    self._answer(ticket, outcome)
-                case Release(ticket):
-                    self._released.append(ticket)
-                case ResetStream(stream_id, code):
-                    self._session.cancel(stream_id, code)
-                case Retry(ticket, error):
-                    self._retry(ticket, error)
-
-    def _answer(self, ticket: int, outcome: Any) -> None:
-        _, reply = self._held.pop(ticket)
-        if isinstance(outcome, QuiverError):
-            reply.fail(outcome)
-        else:
-            reply.answer(outcome)
-
-    def _retry(self, ticket: int, error: QuiverError) -> None:
-        """Once; but all connections may say GOAWAY together, and each may refuse it in turn."""
-        exchange, reply = self._held.pop(ticket)
-        allowed = self._config.max_connections if isinstance(error, GoAway) else 1
-        if exchange.attempts >= allowed:
-            reply.fail(error)
-        else:
-            again = exchange._replace(attempts=exchange.attempts + 1)
-            self._return(again, reply, unused=False)
-
-    def _return(self, exchange: Exchange, reply: Reply[Any], *, unused: bool) -> None:
-        returned = messages.Returned(self._number, exchange, unused)
-        self.forward(self._coordinator, returned, reply)
-
     def after_batch(self) -> None:
         """One flush of datagrams, one report of the slots that became free, timers set anew."""
         if self._socket is not None:
+            if self._callers.sending:
+                self._pump(time.monotonic())
             self._flush()
             self.timers.at("quic", self._session.timer())
             self.timers.at("sweep", self._exchanges.next_deadline())
+        self._callers.stir()
         if self._released:
             released = messages.Released(self._number, tuple(self._released))
             self._released.clear()
@@ -254,7 +219,7 @@ class Connection(Dialling):
 
     def _rest(self) -> None:
         """When nothing is open: close if draining, else see how long that lasts."""
-        if self._exchanges:
+        if self._busy:
             return
         if self.state is State.DRAINING:
             self.leave()
@@ -270,6 +235,8 @@ class Connection(Dialling):
         if self.state is not State.DRAINING:
             self._report.draining(len(self._exchanges), reason)
             self.become(State.DRAINING)
+            for ticket in list(self._unsettled):
+                self._turn_away(ticket, None)
             self._rest()
 
     def _end(self, error: QuiverError) -> None:
@@ -287,20 +254,17 @@ class Connection(Dialling):
     def on_exit(self, reason: BaseException | None) -> None:
         if isinstance(reason, ForkedAway):
             self._drop_socket()
-            return self._answer_all(self._endpoint.forked())
+            return self._callers.fail_all(self._endpoint.forked())
         error = self._error or self._endpoint.last_words(reason)
         if self._socket is not None:
             self._session.close(H3_NO_ERROR, "")
             self._flush()
             self._drop_socket()
-        self._answer_all(error or self._endpoint.stopped())
+        for ticket in list(self._unsettled):
+            self._turn_away(ticket, None)
+        self._callers.fail_all(error or self._endpoint.stopped())
         self._report.down(error)
         return self._tell(self._coordinator, messages.ConnectionDown(self._number, error))
-
-    def _answer_all(self, error: QuiverError) -> None:
-        for _, reply in self._held.values():
-            reply.fail(copy.copy(error))
-        self._held.clear()
 
     def undelivered(self, message: Any, reply: Reply[Any]) -> bool:
         """What was still on its way here never left: the pool carries it on."""

@@ -23,8 +23,9 @@ from quiver.actors.reply import Reply
 from quiver.actors.restarts import RestartIntensity
 from quiver.actors.signals import ForkedAway, Terminated, TimerFired
 from quiver.config import PoolConfig
-from quiver.errors import InvalidRequest, QueueFull, RequestCancelled
-from quiver.models import GetConnections, GetStats, Origin, Request
+from quiver.errors import DatagramsDisabled, InvalidRequest, QueueFull, RequestCancelled
+from quiver.models import GetConnections, GetStats
+from quiver.origin import Origin
 from quiver.pool import messages
 from quiver.pool.actions import (
     CancelExchange,
@@ -41,6 +42,7 @@ from quiver.pool.messages import Exchange
 from quiver.pool.refusals import PoolGone, PoolTimeout, Refusals
 from quiver.pool.reports import QueueReport, logger, observe_request
 from quiver.pool.routing import RoutingTable
+from quiver.request import OpenChannel, Request
 
 PROTOCOL = "http/3"
 
@@ -171,6 +173,12 @@ class HTTP3Pool(GeventActor):
         if telemetry.listening:
             observe_request(self.endpoint.name, request, reply)
         timeout = request.timeout or self._config.timeout
+        if isinstance(request, OpenChannel):
+            timeout = request.timeout
+            if request.require_datagrams and not self._config.datagrams:
+                said = "require_datagrams=True, but the pool has datagrams=False"
+                reply.fail(DatagramsDisabled(said, origin=self.endpoint.name))
+                return None
         return self._submit(Ask(request, reply, None if timeout is None else now + timeout), now)
 
     def _submit(self, ask: Ask, now: float, *, front: bool = False) -> None:

@@ -11,10 +11,11 @@ from quiver.errors import (
     ConnectTimeout,
     PoolStopped,
     QuiverError,
+    ReceiveTimeout,
 )
 from quiver.h3.configuration import make_configuration
 from quiver.h3.session import Session
-from quiver.models import Origin
+from quiver.origin import Origin
 
 
 class Endpoint:
@@ -51,6 +52,9 @@ class Endpoint:
         return ConnectTimeout(
             f"no connection within connect_timeout={limit} seconds", origin=self.name
         )
+
+    def no_settings(self) -> QuiverError:
+        return ReceiveTimeout("the server has not sent its SETTINGS", origin=self.name)
 
     def port_closed(self) -> QuiverError:
         return ConnectionLost("connection lost: the port is closed now", origin=self.name)

@@ -1,19 +1,24 @@
 """Exchanges: what is in flight on one connection, and what each event means for its caller.
 
 An exchange is one request and its response on a stream. It is opened with its ticket; each event
-of its stream says what arrived; it ends with exactly one outcome: an `Answer`, or a `Retry` when
-the server proved that it did not act on the request, or, when its caller gave up, neither. With
-the outcome comes one `Release` of the stream slot. Events about streams that are no longer here
-are legitimate races and return `()`.
+of its stream says what arrived; it ends with exactly one outcome: an `Answer` (a whole response,
+or an error), or an `End` when its response was streamed, or a `Retry` when the server proved that
+it did not act on the request, or, when its caller gave up, none. With the outcome comes one
+`Release` of the stream slot. Events about streams that are no longer here are legitimate races and
+return `()`.
 
-Deadlines stand in one heap, an entry for each exchange. Silence is not: each exchange remembers
-when it last heard something, and an entry that comes due too early goes back for the rest.
+    BUFFERED                                          Answer(Response)
+    STREAMED    Begin, Deliver*                       End
+    CHANNEL     Begin?, Deliver*                      End
+    any         Inform* before the response           Answer(error), or Retry unless begun
+
+Deadlines stand in one heap. Silence is not: each exchange remembers when it last heard something,
+and an entry that comes due too early goes back for the rest.
 """
 
 from __future__ import annotations
 
 import copy
-import enum
 import heapq
 import math
 from typing import Final
@@ -25,75 +30,28 @@ from quiver.errors import (
     ReceiveTimeout,
     RequestTimeout,
     ResponseTooLarge,
+    StreamIdleTimeout,
     StreamReset,
 )
 from quiver.models import Response
-from quiver.pool.actions import Answer, ExchangeAction, Release, ResetStream, Retry
+from quiver.pool.actions import (
+    Answer,
+    Begin,
+    Deliver,
+    End,
+    ExchangeAction,
+    Inform,
+    Release,
+    ResetStream,
+    Retry,
+)
+from quiver.pool.exchange import Exchange, Limits, Mode, Pairs
 
 Actions = tuple[ExchangeAction, ...]
-Pairs = list[tuple[str, str]]
 
 H3_REQUEST_REJECTED: Final = 0x10B
 H3_REQUEST_CANCELLED: Final = 0x10C
 H3_MESSAGE_ERROR: Final = 0x10E
-
-_BODILESS: Final = frozenset({204, 304})
-
-
-class Mode(enum.Enum):
-    """How the response reaches its caller. Streams and channels join this one later."""
-
-    BUFFERED = "buffered"
-
-
-class _Exchange:
-    __slots__ = (
-        "bodiless",
-        "chunks",
-        "deadline",
-        "expected",
-        "headers",
-        "heard",
-        "mode",
-        "receive_timeout",
-        "size",
-        "status",
-        "stream_id",
-        "ticket",
-        "timeout",
-    )
-
-    def __init__(
-        self,
-        stream_id: int,
-        ticket: int,
-        mode: Mode,
-        bodiless: bool,
-        now: float,
-        deadline: float | None,
-        timeout: float | None,
-        receive_timeout: float | None,
-    ) -> None:
-        self.stream_id = stream_id
-        self.ticket = ticket
-        self.mode = mode
-        self.bodiless = bodiless
-        self.deadline = deadline
-        self.timeout = timeout
-        self.receive_timeout = receive_timeout
-        self.heard = now
-        self.status = 0  # until the final response's header section has come
-        self.headers: Pairs = []
-        self.expected: int | None = None  # content-length
-        self.chunks: list[bytes] = []
-        self.size = 0
-
-    def due(self) -> float:
-        """When it ends if nothing more is heard; infinity for never."""
-        deadline = math.inf if self.deadline is None else self.deadline
-        if self.receive_timeout is None:
-            return deadline
-        return min(deadline, self.heard + self.receive_timeout)
 
 
 class Exchanges:
@@ -107,7 +65,7 @@ class Exchanges:
     def __init__(self, *, max_body_size: int, origin: str) -> None:
         self._max_body_size = max_body_size
         self._origin = origin
-        self._open: dict[int, _Exchange] = {}
+        self._open: dict[int, Exchange] = {}
         self._streams: dict[int, int] = {}  # ticket -> stream
         self._due: list[tuple[float, int]] = []
 
@@ -133,31 +91,45 @@ class Exchanges:
         *,
         method: str,
         now: float,
-        deadline: float | None,
-        receive_timeout: float | None,
-        timeout: float | None = None,
+        limits: Limits,
         mode: Mode = Mode.BUFFERED,
     ) -> None:
         """A request went out.
-
-        Args:
-            deadline: when the whole request must be over.
-            receive_timeout: seconds of silence to bear with.
-            timeout: the seconds that `deadline` came from, for the error's message.
 
         Raises:
             ValueError: the stream or the ticket is open already.
         """
         if stream_id in self._open or ticket in self._streams:
             raise ValueError(f"stream {stream_id} or ticket {ticket} is open already")
-        exchange = _Exchange(
-            stream_id, ticket, mode, method == "HEAD", now, deadline, timeout, receive_timeout
-        )
+        exchange = Exchange(stream_id, ticket, mode, method == "HEAD", limits, now)
+        exchange.begun = mode is Mode.CHANNEL
         self._open[stream_id] = exchange
         self._streams[ticket] = stream_id
-        due = exchange.due()
-        if due != math.inf:
-            heapq.heappush(self._due, (due, stream_id))
+        self._arm(exchange)
+
+    def ticket_of(self, stream_id: int) -> int | None:
+        """The ticket whose exchange is on this stream, while it is open."""
+        exchange = self._open.get(stream_id)
+        return None if exchange is None else exchange.ticket
+
+    def is_read(self, ticket: int, unread: int, read: float) -> None:
+        """The reader has left so many bytes unread, and took some last at `read`."""
+        exchange = self._of(ticket)
+        if exchange is not None:
+            exchange.unread = unread
+            exchange.read = max(exchange.read, read)
+            self._arm(exchange)
+
+    def is_sent(self, ticket: int, now: float) -> None:
+        """The request's body goes on, or it is for our side to go on with it."""
+        exchange = self._of(ticket)
+        if exchange is not None:
+            exchange.heard = now
+
+    def break_off(self, ticket: int, error: BaseException) -> Actions:
+        """The request cannot be sent to its end: its body failed."""
+        exchange = self._of(ticket)
+        return () if exchange is None else self._abort(exchange, error, H3_REQUEST_CANCELLED)
 
     def cancel(self, ticket: int) -> Actions:
         """The caller gave up; its reply has its answer."""
@@ -171,13 +143,13 @@ class Exchanges:
         """End those whose time is up at `now`."""
         actions: list[ExchangeAction] = []
         while self._due and self._due[0][0] <= now:
-            _, stream_id = heapq.heappop(self._due)
+            entry, stream_id = heapq.heappop(self._due)
             exchange = self._open.get(stream_id)
-            if exchange is None:
+            if exchange is None or entry != exchange.entry:
                 continue
-            due = exchange.due()
-            if due > now:
-                heapq.heappush(self._due, (due, stream_id))
+            exchange.entry = math.inf
+            if exchange.due() > now:
+                self._arm(exchange)
             else:
                 error = self._too_late(exchange, now)
                 actions += self._abort(exchange, error, H3_REQUEST_CANCELLED)
@@ -185,12 +157,13 @@ class Exchanges:
 
     # what the server sends ------------------------------------------------------------------
 
-    def informational(self, stream_id: int, now: float) -> Actions:
-        """A 1xx response: a sign of life, nothing else."""
+    def informational(self, stream_id: int, status: int, headers: Pairs, now: float) -> Actions:
+        """A 1xx response: a sign of life, and news for a caller who wants them."""
         exchange = self._open.get(stream_id)
-        if exchange is not None:
-            exchange.heard = now
-        return ()
+        if exchange is None:
+            return ()
+        exchange.heard = now
+        return (Inform(exchange.ticket, status, headers),)
 
     def headers(
         self, stream_id: int, status: int, headers: Pairs, ended: bool, now: float
@@ -199,18 +172,16 @@ class Exchanges:
         exchange = self._open.get(stream_id)
         if exchange is None:
             return ()
-        exchange.heard = now
-        exchange.status = status
-        exchange.headers = headers
-        if status in _BODILESS:
-            exchange.bodiless = True
-        if not exchange.bodiless:
-            try:
-                exchange.expected = _content_length(headers)
-            except ValueError as fault:
-                return self._violation(exchange, str(fault))
-            if (exchange.expected or 0) > self._max_body_size:
-                return self._too_large(exchange)
+        try:
+            exchange.respond(status, headers, now)
+        except ValueError as fault:
+            return self._violation(exchange, str(fault))
+        if exchange.mode is not Mode.BUFFERED:
+            exchange.begun = True
+            begin = Begin(exchange.ticket, status, headers)
+            return (begin, *(self._complete(exchange) if ended else ()))
+        if (exchange.expected or 0) > self._max_body_size:
+            return self._too_large(exchange)
         return self._complete(exchange) if ended else ()
 
     def body(self, stream_id: int, content: bytes, ended: bool, now: float) -> Actions:
@@ -218,15 +189,21 @@ class Exchanges:
         exchange = self._open.get(stream_id)
         if exchange is None:
             return ()
-        exchange.heard = now
+        actions: Actions = ()
         if content and not exchange.bodiless:
-            exchange.chunks.append(content)
-            exchange.size += len(content)
-            if exchange.expected is not None and exchange.size > exchange.expected:
+            exchange.receive(len(content), now)
+            if exchange.too_long:
                 return self._wrong_length(exchange)
-            if exchange.size > self._max_body_size:
-                return self._too_large(exchange)
-        return self._complete(exchange) if ended else ()
+            if exchange.mode is not Mode.BUFFERED:
+                self._arm(exchange)
+                actions = (Deliver(exchange.ticket, content),)
+            else:
+                exchange.chunks.append(content)
+                if exchange.size > self._max_body_size:
+                    return self._too_large(exchange)
+        else:
+            exchange.heard = now
+        return (*actions, *self._complete(exchange)) if ended else actions
 
     def trailers(self, stream_id: int, headers: Pairs, now: float) -> Actions:  # noqa: ARG002
         """The trailer section, which ends the response."""
@@ -271,6 +248,7 @@ class Exchanges:
             error = GoAway(
                 f"refused by GOAWAY with id {stream_id}, on stream {exchange.stream_id}",
                 origin=self._origin,
+                id=stream_id,
             )
             actions.append(ResetStream(exchange.stream_id, H3_REQUEST_CANCELLED))
             actions += self._hand_back(exchange, error)
@@ -285,65 +263,70 @@ class Exchanges:
 
     # how an exchange ends -------------------------------------------------------------------
 
-    def _close(self, exchange: _Exchange) -> None:
+    def _of(self, ticket: int) -> Exchange | None:
+        stream_id = self._streams.get(ticket)
+        return None if stream_id is None else self._open[stream_id]
+
+    def _arm(self, exchange: Exchange) -> None:
+        due = exchange.due()
+        if due < exchange.entry:
+            exchange.entry = due
+            heapq.heappush(self._due, (due, exchange.stream_id))
+
+    def _close(self, exchange: Exchange) -> None:
         del self._open[exchange.stream_id]
         del self._streams[exchange.ticket]
         if len(self._due) > 2 * len(self._open) + 64:  # mostly of exchanges long gone
             self._due = [entry for entry in self._due if entry[1] in self._open]
             heapq.heapify(self._due)
 
-    def _complete(self, exchange: _Exchange, trailers: Pairs | None = None) -> Actions:
-        if exchange.expected is not None and exchange.size != exchange.expected:
+    def _complete(self, exchange: Exchange, trailers: Pairs | None = None) -> Actions:
+        if exchange.too_short:
             return self._wrong_length(exchange)
         if not exchange.status:
             return self._violation(exchange, "the stream ended before a final response")
         self._close(exchange)
+        if exchange.mode is not Mode.BUFFERED:
+            return End(exchange.ticket, trailers or []), Release(exchange.ticket)
         chunks = exchange.chunks
         content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         response = Response(exchange.status, exchange.headers, content, trailers or [])
         return Answer(exchange.ticket, response), Release(exchange.ticket)
 
-    def _fail(self, exchange: _Exchange, error: QuiverError) -> Actions:
+    def _fail(self, exchange: Exchange, error: BaseException) -> Actions:
         self._close(exchange)
         return Answer(exchange.ticket, error), Release(exchange.ticket)
 
-    def _abort(self, exchange: _Exchange, error: QuiverError, code: int) -> Actions:
+    def _abort(self, exchange: Exchange, error: BaseException, code: int) -> Actions:
         return ResetStream(exchange.stream_id, code), *self._fail(exchange, error)
 
-    def _hand_back(self, exchange: _Exchange, error: QuiverError) -> Actions:
+    def _hand_back(self, exchange: Exchange, error: QuiverError) -> Actions:
+        if exchange.begun:  # its caller holds what cannot be begun anew
+            return self._fail(exchange, error)
         self._close(exchange)
         return Release(exchange.ticket), Retry(exchange.ticket, error)
 
-    def _violation(self, exchange: _Exchange, fault: str) -> Actions:
+    def _violation(self, exchange: Exchange, fault: str) -> Actions:
         error = ProtocolViolation(f"malformed response: {fault}", origin=self._origin)
         return self._abort(exchange, error, H3_MESSAGE_ERROR)
 
-    def _wrong_length(self, exchange: _Exchange) -> Actions:
+    def _wrong_length(self, exchange: Exchange) -> Actions:
         got = f"{exchange.size} bytes came"
         return self._violation(exchange, f"content-length is {exchange.expected}, but {got}")
 
-    def _too_large(self, exchange: _Exchange) -> Actions:
+    def _too_large(self, exchange: Exchange) -> Actions:
         error = ResponseTooLarge(
             f"the body exceeds max_body_size={self._max_body_size} bytes", origin=self._origin
         )
         return self._abort(exchange, error, H3_REQUEST_CANCELLED)
 
-    def _too_late(self, exchange: _Exchange, now: float) -> QuiverError:
-        if exchange.deadline is not None and exchange.deadline <= now:
-            limit = f"timeout={exchange.timeout} seconds"
-            return RequestTimeout(f"no whole response within {limit}", origin=self._origin)
-        limit = f"receive_timeout={exchange.receive_timeout} seconds"
-        return ReceiveTimeout(f"the server was silent for {limit}", origin=self._origin)
-
-
-def _content_length(headers: Pairs) -> int | None:
-    """The declared length (RFC 9110 8.6). ValueError when it is none, or there are several."""
-    declared = {value for name, value in headers if name == "content-length"}
-    if not declared:
-        return None
-    if len(declared) > 1:
-        raise ValueError(f"content-length has several values: {sorted(declared)}")
-    (value,) = declared
-    if not (value.isascii() and value.isdigit()):
-        raise ValueError(f"content-length is {value!r}")
-    return int(value)
+    def _too_late(self, exchange: Exchange, now: float) -> QuiverError:
+        limits = exchange.limits
+        if limits.deadline is not None and limits.deadline <= now:
+            said = f"no whole response within timeout={limits.timeout} seconds"
+            return RequestTimeout(said, origin=self._origin)
+        if exchange.unheeded:
+            said = f"nobody read it for stream_idle_timeout={limits.idle_timeout} seconds"
+            return StreamIdleTimeout(said, origin=self._origin)
+        said = f"the server was silent for receive_timeout={limits.receive_timeout} seconds"
+        return ReceiveTimeout(said, origin=self._origin)

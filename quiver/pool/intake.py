@@ -16,7 +16,7 @@ MEANINGS: Final[dict[type, Meaning]] = {
     events.Headers: lambda x, e, now: x.headers(e.stream_id, e.status, e.headers, e.ended, now),
     events.Body: lambda x, e, now: x.body(e.stream_id, e.content, e.ended, now),
     events.Trailers: lambda x, e, now: x.trailers(e.stream_id, e.headers, now),
-    events.Informational: lambda x, e, now: x.informational(e.stream_id, now),
+    events.Informational: lambda x, e, now: x.informational(e.stream_id, e.status, e.headers, now),
     events.StreamReset: lambda x, e, _: x.reset(e.stream_id, e.code),
     events.StreamMalformed: lambda x, e, _: x.malformed(e.stream_id, e.reason),
     events.HeadersTooLarge: lambda x, e, _: x.headers_too_large(e.stream_id, e.size, e.limit),

@@ -11,7 +11,8 @@ from quiver.actors.registry import Registry, marker_of
 from quiver.actors.supervisor import GetChild, RestartIntensityExceeded, StartChild
 from quiver.config import OriginRules
 from quiver.errors import PoolStopped
-from quiver.models import GetStats, Origin, Stats
+from quiver.models import GetStats, Stats
+from quiver.origin import Origin
 from quiver.pool import supervision
 
 ROOT = "root"

@@ -1,7 +1,7 @@
 """What the coordinator and its connections say to each other.
 
-Streams and channels will travel like buffered exchanges do: the request and the caller's Reply
-in one forwarded `Exchange`, which then names its mode.
+Streams and channels travel like buffered exchanges do: the request and the caller's Reply in one
+forwarded `Exchange`. The class of its request says which of them it is.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import enum
 from typing import NamedTuple
 
 from quiver.errors import QuiverError
-from quiver.models import Request
+from quiver.request import Request
 
-# From the coordinator to a connection.
+# To a connection: from the coordinator, or from a reader or writer of one of its streams.
 
 
 class Exchange(NamedTuple):
@@ -26,6 +26,18 @@ class Exchange(NamedTuple):
     request: Request
     deadline: float | None
     attempts: int = 0
+
+
+class Taken(NamedTuple):
+    """The reader of this ticket has taken a good part of what was there."""
+
+    ticket: int
+
+
+class Filled(NamedTuple):
+    """There is something to send for this ticket, or its body has ended or failed."""
+
+    ticket: int
 
 
 class GiveUp(NamedTuple):

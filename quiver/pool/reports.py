@@ -10,7 +10,8 @@ from typing import Any
 from quiver import telemetry
 from quiver.actors.reply import Reply
 from quiver.errors import QuiverError
-from quiver.models import Request, Stats
+from quiver.models import Stats
+from quiver.request import Request
 
 logger = logging.getLogger("quiver.pool")
 
@@ -37,6 +38,9 @@ class ConnectionReport:
     def draining(self, active: int, reason: str) -> None:
         logger.debug("%s drains: %s", self._name, reason)
         self._emit("connection.draining", {"active": active}, reason=reason)
+
+    def dropped(self, count: int, direction: str) -> None:
+        self._emit("datagram.dropped", {"count": count}, direction=direction)
 
     def down(self, error: QuiverError | None) -> None:
         logger.debug("%s is down: %s", self._name, error)
@@ -65,7 +69,7 @@ def observe_request(origin: str, request: Request, reply: Reply[Any]) -> None:
 def _request_done(started: float, metadata: dict[str, Any], reply: Reply[Any]) -> None:
     measurements = {"duration": time.monotonic() - started}
     try:
-        status = reply.get(timeout=0).status
+        status = getattr(reply.get(timeout=0), "status", None)  # a channel has none yet
     except Exception as error:  # noqa: BLE001 - the outcome of the request, whatever it is
         metadata.update(kind=getattr(error, "kind", "unrecoverable"), error=error)
         telemetry.emit("request.exception", measurements, metadata)

@@ -19,7 +19,7 @@ from quiver.actors.actor import GeventActorRef
 from quiver.actors.registry import Registry
 from quiver.actors.supervisor import ChildSpec, Restart, Supervisor
 from quiver.config import PoolConfig
-from quiver.models import Origin
+from quiver.origin import Origin
 from quiver.pool.coordinator import HTTP3Pool
 
 POOL: Final = "pool"

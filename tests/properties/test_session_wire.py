@@ -18,7 +18,8 @@ from quiver.errors import QuiverError
 from quiver.h3 import events
 from quiver.h3.codes import ErrorCode
 from quiver.h3.headers import request_fields
-from quiver.models import Origin, Request
+from quiver.origin import Origin
+from quiver.request import Request
 from quiver.testing.authority import Authority
 from tests.support.wire import ARRIVES, LOST, Fate, Server, Wire, dial
 
@@ -137,8 +138,8 @@ class Client:
 
     def ask(self, number: int, ask: Ask) -> None:
         body = content(ask.sent, number)
-        request = Request("PUT", "/", {"x-number": str(number)}, None if ask.parts else body)
-        fields = request_fields(request, ORIGIN, streamed=bool(ask.parts))
+        given = iter([body]) if ask.parts else body
+        fields = request_fields(Request("PUT", "/", {"x-number": str(number)}, given), ORIGIN)
         session = self.wire.session
         if ask.parts:
             stream_id = session.open_request(fields, None, ended=False)

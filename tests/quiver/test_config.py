@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from quiver.config import OriginRules, PoolConfig, options
 from quiver.errors import InvalidOptions
-from quiver.models import Origin
+from quiver.origin import Origin
 
 PEM = "-----BEGIN CERTIFICATE-----\n...\n-----END CERTIFICATE-----\n"
 COUNTS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from typing import Any
 
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quiver.errors import InvalidRequest, InvalidURL, QuiverError
-from quiver.models import GetStats, Origin, Request, Response, Stats, split_url
+from quiver.models import GetStats, Response, Stats
+from quiver.origin import Origin, split_url
+from quiver.request import Request
 
 # Origin -------------------------------------------------------------------------------------
 
@@ -189,7 +192,12 @@ def test_what_a_request_was_can_be_changed_into_a_new_one() -> None:
         ({"headers": {"host": ""}}, "no host"),
         ({"body": "text"}, "encode it"),
         ({"body": 5}, "body is a int"),
-        ({"body": [b"x"]}, "body is a list"),
+        ({"body": {"a": b"x"}}, "body is a dict"),
+        ({"body": ["x"]}, "a piece is a str"),
+        ({"body": io.StringIO("x")}, "text mode"),
+        ({"trailers": {"content-length": "1"}}, "trailer content-length"),
+        ({"trailers": {":x": "1"}}, "pseudo"),
+        ({"on_informational": 5}, "cannot be called"),
         ({"timeout": 0}, "timeout=0"),
         ({"timeout": -1.0}, "timeout=-1.0"),
         ({"timeout": True}, "timeout=True"),

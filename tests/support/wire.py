@@ -24,7 +24,7 @@ from quiver.config import PoolConfig
 from quiver.h3 import events
 from quiver.h3.configuration import make_configuration
 from quiver.h3.session import Session
-from quiver.models import Origin
+from quiver.origin import Origin
 
 CLIENT: Final = ("192.0.2.1", 50000)
 SERVER: Final = ("192.0.2.2", 443)
@@ -75,7 +75,9 @@ class Server:
         while (event := self.quic.next_event()) is not None:
             self.seen.append(event)
             if isinstance(event, HandshakeCompleted):
-                self.h3 = H3Connection(self.quic)
+                datagrams = self.configuration.max_datagram_frame_size is not None
+                # aioquic offers H3_DATAGRAM with WebTransport only.
+                self.h3 = H3Connection(self.quic, enable_webtransport=datagrams)
             if self.h3 is not None:
                 self._take(self.h3.handle_event(event))
 

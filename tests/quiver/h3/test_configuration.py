@@ -11,7 +11,7 @@ from quiver.config import PoolConfig
 from quiver.errors import InvalidOptions
 from quiver.h3.configuration import make_configuration
 from quiver.h3.qlog import QlogFolder
-from quiver.models import Origin
+from quiver.origin import Origin
 from quiver.testing.authority import Authority
 
 ORIGIN = Origin("https", "localhost", 4443)

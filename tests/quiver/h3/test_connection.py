@@ -13,7 +13,8 @@ from quiver.config import PoolConfig
 from quiver.errors import ProtocolViolation
 from quiver.h3 import events
 from quiver.h3.headers import request_fields
-from quiver.models import Origin, Request
+from quiver.origin import Origin
+from quiver.request import Request
 from quiver.testing.authority import Authority
 from tests.support.wire import Server, Wire, connected, frame
 

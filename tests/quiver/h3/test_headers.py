@@ -13,7 +13,8 @@ from quiver.h3.headers import (
     section_size,
     trailers_of,
 )
-from quiver.models import Origin, Request
+from quiver.origin import Origin
+from quiver.request import OpenChannel, Request
 
 ORIGIN = Origin("https", "localhost", 4443)
 STATUS = (b":status", b"200")
@@ -57,9 +58,22 @@ def test_content_length_is_given_once_where_content_is_expected(
     assert lengths == ([] if length is None else [length])
 
 
-def test_a_streamed_body_has_no_length_of_ours() -> None:
-    section = request_fields(Request("POST", "/"), ORIGIN, streamed=True)
+def test_a_body_of_unknown_length_has_no_length_of_ours() -> None:
+    section = request_fields(Request("POST", "/", body=iter([b"x"])), ORIGIN)
     assert b"content-length" not in dict(section)
+
+
+def test_a_body_of_known_length_brings_it_along() -> None:
+    section = request_fields(Request("POST", "/", body=[b"abc", b"de"]), ORIGIN)
+    assert dict(section)[b"content-length"] == b"5"
+
+
+def test_extended_connect_names_its_protocol() -> None:
+    request = OpenChannel("CONNECT", "/session", protocol="webtransport")
+    assert request_fields(request, ORIGIN)[:2] == [
+        (b":method", b"CONNECT"),
+        (b":protocol", b"webtransport"),
+    ]
 
 
 names = st.from_regex(r"\A[a-z0-9!#$%&'*+.^_`|~-]{1,12}\Z").filter(

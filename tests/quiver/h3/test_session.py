@@ -16,7 +16,8 @@ from quiver.h3.codes import ErrorCode
 from quiver.h3.configuration import make_configuration
 from quiver.h3.headers import request_fields
 from quiver.h3.session import Session
-from quiver.models import Origin, Request
+from quiver.origin import Origin
+from quiver.request import Request
 from quiver.testing.authority import Authority
 from tests.support.wire import Server, Wire, connected, dial
 
@@ -66,8 +67,8 @@ def server_of(wire: Wire) -> Any:
 
 def test_ready_says_what_was_agreed(connect: Connect) -> None:
     wire = connect(max_streams=7, max_datagram_frame_size=1000)
-    assert wire.events == [events.Ready(7, True, False)]
-    assert connect().events == [events.Ready(128, False, False)]
+    assert wire.events == [events.Ready(7, False), events.Settings(True, True)]
+    assert connect().events == [events.Ready(128, False), events.Settings(True, False)]
 
 
 def test_before_it_is_ready_there_is_no_room(authority: Authority) -> None:
@@ -326,7 +327,7 @@ def test_a_closed_session_takes_everything_and_says_nothing(connect: Connect) ->
     wire.session.tick(wire.now)
     with pytest.raises(ValueError, match="no room"):
         wire.session.open_request(GET, None)
-    assert [type(event) for event in wire.events] == [events.Ready, events.Closed]
+    assert [type(event) for event in wire.events] == [events.Ready, events.Settings, events.Closed]
 
 
 def test_a_close_during_the_handshake_reaches_the_server(
@@ -358,6 +359,7 @@ def test_what_came_before_a_close_is_still_reported(connect: Connect) -> None:
     wire.settle()
     assert [type(e) for e in wire.events] == [
         events.Ready,
+        events.Settings,
         events.Headers,
         events.Body,
         events.Closed,

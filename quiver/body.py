@@ -1,0 +1,142 @@
+"""StreamedResponse: the caller's side of a response whose body comes piece by piece."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Final, Self
+
+from quiver.inlet import Inlet
+from quiver.models import charset_of, first_header
+
+__all__ = ["StreamedResponse"]
+
+PIECE: Final = 65_536  # bytes that iteration yields at the most in one piece
+
+
+class StreamedResponse:
+    """A response's head, and its body as it comes. To be read by one thread or greenlet at a time.
+
+    Close it, or read it to its end: until then it holds one stream of its connection. Leaving a
+    `with` closes it, and so does the garbage collector when nobody holds it any more.
+
+    Attributes:
+        status: the final status.
+        headers: pairs with lower-case names, in the order received.
+
+    Every way to read raises the QuiverError that ended the body early, and StreamClosed after
+    `close()`.
+    """
+
+    def __init__(self, status: int, headers: list[tuple[str, str]], inlet: Inlet[bytes]) -> None:
+        self.status = status
+        self.headers = headers
+        self._inlet = inlet
+        self._rest = b""
+
+    def __repr__(self) -> str:
+        return f"<StreamedResponse {self.status}, {'ended' if self.ended else 'open'}>"
+
+    def header(self, name: str, default: str | None = None) -> str | None:
+        """The first value of a header, whatever the case of `name`."""
+        return first_header(self.headers, name, default)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the whole body has been read."""
+        return not self._rest and self._inlet.ended
+
+    @property
+    def trailers(self) -> list[tuple[str, str]]:
+        """Pairs that came after the body; empty until it has been read to its end."""
+        return self._inlet.trailers if self.ended else []
+
+    # reading --------------------------------------------------------------------------------
+
+    def read(self, size: int = -1) -> bytes:
+        """`size` bytes, less only at the end of the body; all that is left by default."""
+        pieces: list[bytes] = []
+        missing = size
+        while missing:
+            piece = self._next(missing)
+            if not piece:
+                break
+            pieces.append(piece)
+            missing -= len(piece) if size > 0 else 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The body in pieces as they come, none of them empty."""
+        while piece := self._gathered():
+            yield piece
+
+    def iter_bytes(self, size: int | None = None) -> Iterator[bytes]:
+        """The body in pieces of `size` bytes, the last one shorter; None takes them as they come.
+
+        Raises:
+            ValueError: `size` is not above 0.
+        """
+        if size is None:
+            yield from self
+            return
+        if size < 1:
+            raise ValueError(f"size={size!r} is not above 0")
+        while piece := self.read(size):
+            yield piece
+
+    def iter_lines(self) -> Iterator[str]:
+        """The body's lines as text, without their ends; the charset is that of content-type."""
+        decoder = _decoder(charset_of(self.headers))
+        rest = ""
+        for piece in self:
+            lines = (rest + decoder.decode(piece)).split("\n")
+            rest = lines.pop()
+            yield from (line.removesuffix("\r") for line in lines)
+        rest += decoder.decode(b"", True)
+        if rest:
+            yield rest.removesuffix("\r")
+
+    def _next(self, most: int) -> bytes:
+        """One piece of at most `most` bytes (-1: any size); empty at the end."""
+        piece = self._rest or self._inlet.take() or b""
+        if 0 <= most < len(piece):
+            piece, self._rest = piece[:most], piece[most:]
+        else:
+            self._rest = b""
+        return piece
+
+    def _gathered(self) -> bytes:
+        first = self._next(-1)
+        if not first or len(first) >= PIECE:
+            return first
+        more = self._inlet.take_ready()
+        return b"".join((first, *more)) if more else first
+
+    # its end --------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Give up what has not been read; the server is told. Does nothing after the end."""
+        self._rest = b""
+        self._inlet.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self._inlet.close()
+
+
+def _decoder(charset: str | None) -> Any:
+    try:
+        return codecs.getincrementaldecoder(charset or "utf-8")("replace")
+    except LookupError:
+        return codecs.getincrementaldecoder("utf-8")("replace")

@@ -1,0 +1,71 @@
+"""aioquic's QUIC connection with credit that follows consumption. Touches its private names."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aioquic.buffer import size_uint_var
+from aioquic.quic.connection import QuicConnection
+from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE
+
+from quiver.h3.credit import Credits
+
+__all__ = ["Quic"]
+
+_TAG: Final = 16  # bytes of an AEAD tag (RFC 9001 5.3)
+_MOST_DATAGRAMS: Final = 256  # that wait for the congestion window
+
+
+class Quic(QuicConnection):
+    """A client's connection. Only streams with an account in `credits` get more credit."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.credits = Credits()
+
+    def unacknowledged(self, stream_id: int) -> int:
+        """Bytes of the stream that are held because the peer has not acknowledged them."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return 0
+        return stream.sender._buffer_stop - stream.sender._buffer_start
+
+    def datagram_room(self) -> int:
+        """The largest payload of a DATAGRAM frame now (RFC 9221 3); 0 when they are off."""
+        theirs = self._remote_max_datagram_frame_size or 0
+        header = 1 + len(self._peer_cid.cid) + PACKET_NUMBER_SEND_SIZE
+        frame = min(theirs, self._max_datagram_size - header - _TAG)
+        return max(0, frame - 1 - size_uint_var(max(0, frame)))
+
+    def offer_datagram(self, payload: bytes) -> bool:
+        """Queue a DATAGRAM frame; False when too many wait, and this one is dropped."""
+        if len(self._datagrams_pending) >= _MOST_DATAGRAMS:
+            return False
+        self.send_datagram_frame(payload)
+        return True
+
+    def _write_stream_limits(self, builder: Any, space: Any, stream: Any) -> None:
+        if stream.stream_id & 3:  # no request's
+            super()._write_stream_limits(builder, space, stream)
+            return
+        receiver, credit = stream.receiver, self.credits.get(stream.stream_id)
+        if credit is None or receiver.is_finished:
+            return
+        stream.max_stream_data_local = credit.limit(
+            receiver._buffer_start, stream.max_stream_data_local
+        )
+        # It would double the limit by what it has seen, so let it see nothing.
+        seen, receiver.highest_offset = receiver.highest_offset, 0
+        try:
+            super()._write_stream_limits(builder, space, stream)
+        finally:
+            receiver.highest_offset = seen
+
+    def _write_connection_limits(self, builder: Any, space: Any) -> None:
+        limit = self._local_max_data
+        limit.value = self.credits.limit(limit.used, limit.value)
+        used, limit.used = limit.used, 0
+        try:
+            super()._write_connection_limits(builder, space)
+        finally:
+            limit.used = used

@@ -1,0 +1,155 @@
+"""Inlet: what a connection has received for one reader, and the reader's way to wait for it.
+
+The connection fills it from the loop's thread, the reader empties it from any other; no message
+passes between them for a piece. The reader reports what it has taken in batches, and the server
+gets credit for that (RFC 9000 4).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from quiver.actors.waking import Wakes, wait, wake
+from quiver.errors import StreamClosed
+
+__all__ = ["Inlet"]
+
+T = TypeVar("T")
+
+
+class Inlet(Generic[T]):
+    """Items in order, each with its size in bytes; then an end, or an error.
+
+    Args:
+        origin: as text, for errors.
+        window: bytes that the server may send ahead of the reader.
+        on_taken: told, from the reader's thread, when a quarter of the window was taken.
+        on_closed: told once, from any thread, when the reader wants no more.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        window: int,
+        on_taken: Callable[[], object],
+        on_closed: Callable[[], object],
+    ) -> None:
+        self.origin = origin
+        self.wakes: Wakes = []
+        self.last_taken = time.monotonic()
+        self.closed = False
+        self.trailers: list[tuple[str, str]] = []
+        self._items: deque[tuple[T, int]] = deque()
+        self._step = max(1, window // 4)
+        self._on_taken = on_taken
+        self._on_closed = on_closed
+        self._put = 0  # bytes; written by the connection only
+        self._taken = 0  # bytes; written by the reader only
+        self._reported = 0
+        self._settled = 0
+        self._ended = False
+        self._error: BaseException | None = None
+
+    # the connection's side ------------------------------------------------------------------
+
+    @property
+    def unread(self) -> int:
+        """Bytes that the reader has not taken."""
+        return self._put - self._taken
+
+    def put(self, item: T, size: int) -> None:
+        """Add an item. The reader is not woken: see `stir`."""
+        if not self.closed:
+            if not self._items:
+                self.last_taken = time.monotonic()
+            self._put += size
+            self._items.append((item, size))
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Nothing more comes. The first end holds."""
+        if not self._ended:
+            self._error = error
+            self._ended = True
+            self.stir()
+
+    def stir(self) -> None:
+        """Wake the reader, if it waits."""
+        if self.wakes:
+            wake(self.wakes)
+
+    def settle(self) -> int:
+        """The bytes taken since this was asked last."""
+        taken = self._taken
+        newly, self._settled = taken - self._settled, taken
+        return newly
+
+    # the reader's side ----------------------------------------------------------------------
+
+    @property
+    def ended(self) -> bool:
+        """Whether the reader has got everything, and no error."""
+        return self._ended and not self._items and self._error is None
+
+    def take(self) -> T | None:
+        """The next item, waited for; None at the end.
+
+        Raises:
+            QuiverError: what ended it early. What had come before is taken first.
+            StreamClosed: the reader has closed it.
+        """
+        while True:
+            try:
+                item, size = self._items.popleft()
+            except IndexError:
+                if self._ended and not self._items:
+                    self._raise_end()
+                    return None
+                if self.closed:
+                    self._raise_end()
+                wait(self.wakes, self._stirred)
+            else:
+                self._count(size)
+                return item
+
+    def take_ready(self) -> list[T]:
+        """All items that are there now, without waiting."""
+        items: list[T] = []
+        total = 0
+        while True:
+            try:
+                item, size = self._items.popleft()
+            except IndexError:
+                self._count(total)
+                return items
+            items.append(item)
+            total += size
+
+    def close(self) -> None:
+        """The reader wants no more; what is there is dropped. From any thread, more than once."""
+        if self.closed:
+            return
+        self.closed = True
+        self._items.clear()
+        if not self._ended:
+            self._on_closed()
+            self.stir()
+
+    def _count(self, size: int) -> None:
+        self._taken += size
+        self.last_taken = time.monotonic()
+        if self._taken - self._reported >= self._step:
+            self._reported = self._taken
+            if not self._ended:
+                self._on_taken()
+
+    def _stirred(self) -> bool:
+        return bool(self._items) or self._ended or self.closed
+
+    def _raise_end(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self.closed:
+            raise StreamClosed("it was closed before its end", origin=self.origin)

@@ -1,0 +1,117 @@
+"""Origin: scheme, host and port, and how a URL names one (RFC 3986, RFC 6454)."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+import attrs
+
+from quiver import fields
+from quiver.errors import InvalidURL
+
+__all__ = ["Origin", "split_url"]
+
+DEFAULT_PORT: Final = 443
+
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)([^#]*)")
+_AUTHORITY: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
+_BAD_IN_URL: Final = re.compile(r"[\x00-\x20\x7f\\]")
+
+
+@attrs.frozen
+class Origin:
+    """Scheme, host and port: what one pool talks to (RFC 6454).
+
+    The host is lower-case ASCII (international names in their IDNA form), an IPv6 address
+    without its brackets. Raises InvalidURL when one of the three is none.
+    """
+
+    scheme: str
+    host: str
+    port: int = DEFAULT_PORT
+
+    def __attrs_post_init__(self) -> None:
+        _check_scheme(self.scheme, f"scheme={self.scheme!r}")
+        _check_port(self.port, f"port={self.port!r}")
+        object.__setattr__(self, "scheme", "https")
+        object.__setattr__(self, "host", _host(self.host, f"host={self.host!r}"))
+
+    @classmethod
+    def parse(cls, text: str) -> Origin:
+        """The origin of a URL, whatever path follows. Raises InvalidURL."""
+        return split_url(text)[0]
+
+    @property
+    def authority(self) -> str:
+        """`host` or `host:port`, IPv6 in brackets: the `:authority` of its requests."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORT else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+
+def split_url(url: str) -> tuple[Origin, str]:
+    """An absolute https URL as its origin and its target (path and query, no fragment).
+
+    Raises:
+        InvalidURL: it is no text, has no host, another scheme, user information or a bad port.
+    """
+    if not isinstance(url, str):
+        raise InvalidURL(f"url={url!r} is a {type(url).__name__}, not a str")
+    if _BAD_IN_URL.search(url):
+        raise InvalidURL(f"url={url!r} has a space, backslash or control character")
+    parts = _URL.match(url)
+    if parts is None:
+        raise InvalidURL(f"url={url!r} is not absolute: write https://host[:port]/path")
+    scheme, authority, rest = parts.groups()
+    _check_scheme(scheme, f"url={url!r}")
+    target = rest if rest.startswith("/") else "/" + rest
+    fault = fields.path_fault(target)
+    if fault:
+        raise InvalidURL(f"url={url!r}: the path {fault}")
+    return _origin_of(authority), target
+
+
+@lru_cache(maxsize=1024)
+def _origin_of(authority: str) -> Origin:
+    said = f"url authority {authority!r}"
+    if "@" in authority:
+        # Not echoed: what stands before the @ may be a password.
+        raise InvalidURL("url has user information before its host: send an authorization header")
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None:
+        raise InvalidURL(f"{said}: the port is no number, or an IPv6 address lacks its brackets")
+    host, port = parts.groups()
+    if len(port or "") > 5:
+        raise InvalidURL(f"{said}: the port is not between 1 and 65535")
+    number = int(port) if port else DEFAULT_PORT
+    _check_port(number, said)
+    return Origin("https", _bracketless(host, said), number)
+
+
+def _bracketless(host: str, said: str) -> str:
+    if not host.startswith("["):
+        return host
+    if ":" not in host:
+        raise InvalidURL(f"{said}: brackets are for IPv6 addresses")
+    return host[1:-1]
+
+
+def _check_scheme(scheme: str, said: str) -> None:
+    if not isinstance(scheme, str) or scheme.lower() != "https":
+        raise InvalidURL(f"{said}: the scheme must be https, HTTP/3 knows no other")
+
+
+def _check_port(port: int, said: str) -> None:
+    if type(port) is not int or not 1 <= port <= 65535:
+        raise InvalidURL(f"{said}: the port is not between 1 and 65535")
+
+
+def _host(host: str, said: str) -> str:
+    try:
+        return fields.normal_host(host)
+    except ValueError as error:
+        raise InvalidURL(f"{said}: {error}") from error

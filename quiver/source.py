@@ -1,0 +1,86 @@
+"""Source: a request body that is read piece by piece while it is sent."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from quiver.errors import InvalidRequest
+
+__all__ = ["Source"]
+
+PIECE: Final = 65_536  # bytes read from a file in one go
+
+
+class Source:
+    """A file or an iterable of bytes as a body.
+
+    Nothing is read before the request has a stream, and then in a thread that may block.
+
+    Attributes:
+        length: bytes, when known: of a file that can seek, of a list or tuple; else None.
+        replayable: whether it can be opened a second time, for another try.
+
+    Raises:
+        InvalidRequest: it is no body.
+    """
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+        self._opened = False
+        self._start = 0
+        self.length: int | None = None
+        if hasattr(body, "read"):
+            self._take_file(body)
+        elif isinstance(body, list | tuple):
+            self.length = sum(len(_piece(piece)) for piece in body)
+            self.replayable = True
+        elif isinstance(body, Iterable) and not isinstance(body, Mapping | AsyncIterable):
+            self.replayable = not isinstance(body, Iterator)
+        else:
+            raise InvalidRequest(
+                f"body is a {type(body).__name__}, not bytes, a binary file or an iterable of bytes"
+            )
+
+    def __repr__(self) -> str:
+        return f"<Source {type(self._body).__name__}, length {self.length}>"
+
+    def open(self) -> Iterator[bytes]:
+        """The pieces from the start on. Empty ones are left out.
+
+        Raises:
+            InvalidRequest: it has been read before and cannot be again, or (while it is read) a
+                piece is not bytes.
+        """
+        if self._opened and not self.replayable:
+            raise InvalidRequest("body: this iterator or pipe has been sent already")
+        self._opened = True
+        return self._pieces()
+
+    def _pieces(self) -> Iterator[bytes]:
+        if not hasattr(self._body, "read"):
+            yield from filter(None, map(_piece, self._body))
+            return
+        if self.replayable:
+            self._body.seek(self._start)
+        while piece := _piece(self._body.read(PIECE)):
+            yield piece
+
+    def _take_file(self, file: Any) -> None:
+        if isinstance(file, io.TextIOBase):
+            raise InvalidRequest("body is a file in text mode: open it in binary mode ('rb')")
+        self.replayable = bool(getattr(file, "seekable", lambda: False)())
+        if self.replayable:
+            self._start = file.tell()
+            self.length = max(0, file.seek(0, os.SEEK_END) - self._start)
+            file.seek(self._start)
+
+
+def _piece(piece: Any) -> bytes:
+    if isinstance(piece, bytes):
+        return piece
+    if isinstance(piece, bytearray | memoryview):
+        return bytes(piece)
+    raise InvalidRequest(f"body: a piece is a {type(piece).__name__}, not bytes")
