@@ -27,6 +27,7 @@ class Incoming:
         self.id = stream_id
         self.headers = headers
         self.body = bytearray()
+        self.trailers: Fields = ()
         self.asked: Asked = asked_from(headers, b"")
         self.receiver: Receiver | None = None
         self._pieces: Iterator[bytes] | None = None

@@ -168,8 +168,10 @@ class Peer:
             stream = self._incoming.get(event.stream_id)
             if event.stream_id not in self._paths:
                 self._open(event)
-            elif stream is not None and event.stream_ended:
-                self._end(stream, event.headers)
+            elif stream is not None:
+                stream.trailers = event.headers
+                if event.stream_ended:
+                    self._end(stream)
         elif isinstance(event, DataReceived):
             self._body(event)
 
@@ -182,7 +184,7 @@ class Peer:
         if stream.receiver is not None:
             self._count(stream)
         if event.stream_ended and self.holds(stream):
-            self._end(stream, ())
+            self._end(stream)
 
     def _remember(self, stream: Incoming) -> None:
         if len(self._paths) > _REMEMBERED + 2 * len(self.quic._streams):
@@ -200,16 +202,16 @@ class Peer:
         elif event.data:
             stream.receiver.body(event.data)
         if event.stream_ended and self.holds(stream):
-            self._end(stream, ())
+            self._end(stream)
 
     def _datagram(self, event: DatagramReceived) -> None:
         stream = self._incoming.get(event.stream_id)
         if stream is not None and stream.receiver is not None:
             stream.receiver.datagram(event.data)
 
-    def _end(self, stream: Incoming, trailers: Fields) -> None:
+    def _end(self, stream: Incoming) -> None:
         if stream.receiver is not None:
-            stream.receiver.ended(trailers)
+            stream.receiver.ended(stream.trailers)
             return
         asked = stream.asked = asked_from(stream.headers, bytes(stream.body))
         self._count(stream)

@@ -45,13 +45,15 @@ class Closed(ConnectionError):
 @attrs.define
 class BareResponse:
     """What came back on one stream. `reset` is the code of a RESET_STREAM, if there was one;
-    `stopped` of a STOP_SENDING. `datagrams` are those that came for it."""
+    `stopped` of a STOP_SENDING. `datagrams` are those that came for it.
+    `early_headers` are the header blocks of the informational responses."""
 
     status: int = 0
     headers: list[tuple[bytes, bytes]] = attrs.field(factory=list)
     body: bytearray = attrs.field(factory=bytearray)
     trailers: list[tuple[bytes, bytes]] = attrs.field(factory=list)
     informational: list[int] = attrs.field(factory=list)
+    early_headers: list[list[tuple[bytes, bytes]]] = attrs.field(factory=list)
     datagrams: list[bytes] = attrs.field(factory=list)
     reset: int | None = None
     stopped: int | None = None
@@ -296,6 +298,7 @@ class BareClient:
         status = int(dict(headers).get(b":status", b"0"))
         if 100 <= status < 200:
             response.informational.append(status)
+            response.early_headers.append(headers)
         else:
             response.status, response.headers = status, headers
 

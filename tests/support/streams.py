@@ -39,9 +39,14 @@ class StreamClient(BareClient):
         self._h3.send_data(stream_id, piece, ended)
         self._flush()
 
-    def send_trailers(self, stream_id: int, fields: Pairs) -> None:
-        """End the request with trailers."""
-        self._h3.send_headers(stream_id, list(fields), True)
+    def send_trailers(self, stream_id: int, fields: Pairs, *, ended: bool = True) -> None:
+        """Send trailers, with the FIN or without."""
+        self._h3.send_headers(stream_id, list(fields), ended)
+        self._flush()
+
+    def finish(self, stream_id: int) -> None:
+        """Send a FIN of its own, in no frame of HTTP/3."""
+        self._quic.send_stream_data(stream_id, b"", end_stream=True)
         self._flush()
 
     def send_datagram(self, stream_id: int, payload: bytes) -> None:

@@ -80,6 +80,7 @@ def test_reset_after(client: StreamClient) -> None:
 def test_informational_more_than_once(client: StreamClient) -> None:
     response = client.get("/informational/3")
     assert (response.informational, response.status) == ([103] * 3, 200)
+    assert len({dict(fields)[b"link"] for fields in response.early_headers}) == 3
 
 
 def test_duplicates_keep_their_order(client: StreamClient) -> None:

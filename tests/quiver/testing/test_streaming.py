@@ -79,6 +79,14 @@ def test_request_trailers(client: StreamClient) -> None:
     assert client.get("/request-trailers").body == b"[]"
 
 
+def test_request_trailers_before_a_late_end(client: StreamClient) -> None:
+    stream_id = client.begin("/request-trailers")
+    client.send_trailers(stream_id, TRAILERS, ended=False)
+    client.get("/ok")
+    client.finish(stream_id)
+    assert json.loads(client.wait(stream_id).body) == [["x-sum", "1"], ["x-more", "2"]]
+
+
 @pytest.mark.parametrize("path", ["/early/soon", "/session", "/datagrams?greet=x"])
 def test_bad_arguments(client: StreamClient, path: str) -> None:
     assert client.get(path).status == 400
