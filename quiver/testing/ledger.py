@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
+from collections import Counter, deque
+from typing import Any, Final
 
 __all__ = ["Ledger"]
+
+_RESETS: Final = 10_000  # the latest are kept
 
 
 class Ledger:
@@ -15,6 +17,9 @@ class Ledger:
         self.total = 0
         self.refused = 0
         self.connections = 0
+        self.sent: Counter[str] = Counter()
+        self.received: Counter[str] = Counter()
+        self.resets: deque[dict[str, str | int]] = deque(maxlen=_RESETS)
         self._paths: Counter[str] = Counter()
         self._ids: Counter[str] = Counter()
         self._rejected: set[str] = set()
@@ -34,6 +39,10 @@ class Ledger:
         if identifier is not None:
             self._ids[identifier] -= 1
 
+    def reset(self, path: str, kind: str, code: int) -> None:
+        """The client abandoned a stream, or one direction of it."""
+        self.resets.append({"path": path, "kind": kind, "code": code})
+
     def first_time(self, key: str) -> bool:
         """Whether `key` had never been rejected before; from now on it has."""
         if key in self._rejected:
@@ -47,6 +56,9 @@ class Ledger:
             "total": self.total,
             "refused": self.refused,
             "connections": self.connections,
+            "sent": self.sent,
+            "received": self.received,
+            "resets": list(self.resets),
             "paths": +self._paths,
             "ids": +self._ids,
         }

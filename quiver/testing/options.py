@@ -16,10 +16,14 @@ class OriginOptions:
     `listen` are the addresses bound, all to one port (`port`, 0 for any that is free); an IPv6
     address is left out where the machine has none. `max_streams` is the initial MAX_STREAMS for
     requests (RFC 9000 4.6); credit comes back as streams end, so it also bounds how many are open.
-    `delay` holds back every answer. `loss` is the share of datagrams dropped, each way.
-    After `requests_per_connection` requests a connection takes no more: with `at_limit` "goaway"
-    it says so first, with "close" it closes without a word once the earlier ones are answered.
+    `delay` holds back every answer to a whole request. `loss` is the share of datagrams dropped,
+    each way. After `requests_per_connection` requests a connection takes no more: with `at_limit`
+    "goaway" it says so first, with "close" it closes without a word once the earlier ones are
+    answered.
     `retry` has addresses validated (RFC 9000 8.1.2). `session_tickets` offers TLS resumption.
+    `datagrams` announces them, in the transport parameter and in SETTINGS (RFC 9297 2.1.1), the
+    latter only with `datagram_setting`. `connect_protocol` is SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC
+    9220 3). SETTINGS go out `settings_delay` after the handshake.
     """
 
     port: int = 0
@@ -38,6 +42,9 @@ class OriginOptions:
     requests_per_connection: int | None = None
     at_limit: Literal["goaway", "close"] = "goaway"
     datagrams: bool = True
+    datagram_setting: bool = True
+    connect_protocol: bool = True
+    settings_delay: float = 0.0
     session_tickets: bool = False
     congestion_control: Literal["reno", "cubic"] = "cubic"
 

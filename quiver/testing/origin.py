@@ -153,6 +153,26 @@ class Origin:
         """How many connections have been accepted since the server started."""
         return int(self._ask("served")["connections"])
 
+    def resets(self) -> list[dict[str, Any]]:
+        """RESET_STREAM and STOP_SENDING received: {"path", "kind", "code"}, in order.
+
+        `kind` is "reset" or "stop_sending".
+        """
+        resets: list[dict[str, Any]] = self._ask("served")["resets"]
+        return resets
+
+    def streams_open(self) -> int:
+        """How many request streams of all connections QUIC still holds here."""
+        return int(self._ask("served")["streams"])
+
+    def bytes_sent(self, path: str) -> int:
+        """How many bytes of body were handed to QUIC for a path (without its query)."""
+        return int(self._ask("served")["sent"].get(path, 0))
+
+    def bytes_received(self, path: str) -> int:
+        """How many bytes of body came for a path (without its query)."""
+        return int(self._ask("served")["received"].get(path, 0))
+
     def _spawn(self) -> subprocess.Popen[bytes]:
         options = attrs.asdict(attrs.evolve(self.options, port=self.port))
         command = [sys.executable, "-m", "quiver.testing.server", json.dumps(options)]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from aioquic.buffer import encode_uint_var
-from aioquic.h3.connection import ErrorCode, H3Connection
-from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
+from aioquic.h3.connection import ErrorCode
+from aioquic.h3.events import DatagramReceived, DataReceived, H3Event, HeadersReceived
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import (
     ConnectionIdIssued,
@@ -21,13 +21,19 @@ from aioquic.quic.events import (
     StreamReset,
 )
 
+from quiver.testing.bodies import BODIES
+from quiver.testing.incoming import Incoming
 from quiver.testing.ledger import Ledger
 from quiver.testing.options import OriginOptions
-from quiver.testing.routes import Asked, Fields, answer, asked_from
+from quiver.testing.routes import Fields, answer, asked_from
+from quiver.testing.settings import OriginH3
+from quiver.testing.streaming import receiver_of
 
-__all__ = ["Incoming", "Peer"]
+__all__ = ["Peer"]
 
 _GOAWAY: Final = 0x07
+_REMEMBERED: Final = 1000  # paths of streams that have ended
+_DATAGRAM_ROOM: Final = 34  # bytes of a packet that hold no payload: headers, tag, stream id
 _STEP: Final = 4  # ids of client-initiated bidirectional streams, RFC 9000 2.1
 
 
@@ -48,8 +54,9 @@ class Peer:
         self.gone = False
         self.timer: asyncio.TimerHandle | None = None
         self._dirty = dirty
-        self._h3: H3Connection | None = None
+        self._h3: OriginH3 | None = None
         self._incoming: dict[int, Incoming] = {}
+        self._paths: dict[int, str] = {}  # of every stream that QUIC still has
         self._taken = 0
         self._next = 0  # the id after the highest that a request was seen on
         self._limit: int | None = None  # ids from here on are not taken
@@ -59,6 +66,8 @@ class Peer:
         """Act on what has been received. Sends nothing yet."""
         while (event := self.quic.next_event()) is not None:
             self._quic_event(event)
+        for stream in list(self._incoming.values()):
+            stream.advance()
         if self._limit is not None and self._drained():
             self.close(ErrorCode.H3_NO_ERROR)
 
@@ -75,6 +84,7 @@ class Peer:
             if self._limit is not None and self._reject_beyond:
                 return
             self._limit, self._reject_beyond = self._next, True
+        h3.announce()
         payload = encode_uint_var(self._limit or 0 if last is None else last)
         frame = encode_uint_var(_GOAWAY) + encode_uint_var(len(payload)) + payload
         self.quic.send_stream_data(h3._local_control_stream_id, frame)
@@ -104,7 +114,7 @@ class Peer:
     def _quic_event(self, event: QuicEvent) -> None:
         match event:
             case ProtocolNegotiated():
-                self._h3 = H3Connection(self.quic)
+                self._negotiated()
             case ConnectionTerminated():
                 self.gone = True
                 self._incoming.clear()
@@ -112,14 +122,34 @@ class Peer:
                 self.connection_ids.add(event.connection_id)
             case ConnectionIdRetired():
                 self.connection_ids.discard(event.connection_id)
-            case StopSendingReceived() | StreamReset():
+            case StopSendingReceived():
+                self._count_reset(event.stream_id, "stop_sending", event.error_code)
                 self.forget(event.stream_id)
+            case StreamReset():
+                self._count_reset(event.stream_id, "reset", event.error_code)
         if self._h3 is None:
             return
         if isinstance(event, StreamDataReceived) and self._refuses(event.stream_id):
             return
         for h3_event in self._h3.handle_event(event):
             self._h3_event(h3_event)
+        if isinstance(event, StreamReset) and event.stream_id in self._incoming:
+            self.reset(event.stream_id, ErrorCode.H3_REQUEST_CANCELLED)
+
+    def _negotiated(self) -> None:
+        self._h3 = OriginH3(self.quic, self.options)
+        if self.options.settings_delay:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.options.settings_delay, self._announce)
+
+    def _announce(self) -> None:
+        if self._h3 is not None and not self.gone:
+            self._h3.announce()
+            self.touched()
+
+    def _count_reset(self, stream_id: int, kind: str, code: int) -> None:
+        if stream_id % _STEP == 0:
+            self.ledger.reset(self._paths.get(stream_id, ""), kind, code)
 
     def _refuses(self, stream_id: int) -> bool:
         """A request beyond the limit is not read; after GOAWAY it is also told so (5.2)."""
@@ -132,33 +162,69 @@ class Peer:
         return True
 
     def _h3_event(self, event: H3Event) -> None:
-        if isinstance(event, HeadersReceived):
+        if isinstance(event, DatagramReceived):
+            self._datagram(event)
+        elif isinstance(event, HeadersReceived):
             stream = self._incoming.get(event.stream_id)
-            if stream is None:
-                stream = Incoming(self, event.stream_id, event.headers)
-                self._incoming[event.stream_id] = stream
-                self._next = max(self._next, event.stream_id + _STEP)
+            if event.stream_id not in self._paths:
+                self._open(event)
+            elif stream is not None:
+                stream.trailers = event.headers
+                if event.stream_ended:
+                    self._end(stream)
         elif isinstance(event, DataReceived):
-            stream = self._incoming.get(event.stream_id)
-            if stream is None:
-                return
-            stream.body += event.data
-        else:
-            return
-        if event.stream_ended:
-            self._take(stream)
+            self._body(event)
 
-    def _take(self, stream: Incoming) -> None:
-        asked = asked_from(stream.headers, bytes(stream.body))
-        stream.asked = asked
-        self.ledger.count(asked.path, asked.id)
+    def _open(self, event: HeadersReceived) -> None:
+        stream = Incoming(self, event.stream_id, event.headers)
+        self._incoming[stream.id] = stream
+        self._next = max(self._next, stream.id + _STEP)
+        self._remember(stream)
+        stream.receiver = receiver_of(stream.asked, stream)
+        if stream.receiver is not None:
+            self._count(stream)
+        if event.stream_ended and self.holds(stream):
+            self._end(stream)
+
+    def _remember(self, stream: Incoming) -> None:
+        if len(self._paths) > _REMEMBERED + 2 * len(self.quic._streams):
+            known = self.quic._streams
+            self._paths = {s: path for s, path in self._paths.items() if s in known}
+        self._paths[stream.id] = stream.asked.path
+
+    def _body(self, event: DataReceived) -> None:
+        stream = self._incoming.get(event.stream_id)
+        self.ledger.received[self._paths.get(event.stream_id, "")] += len(event.data)
+        if stream is None:
+            return
+        if stream.receiver is None:
+            stream.body += event.data
+        elif event.data:
+            stream.receiver.body(event.data)
+        if event.stream_ended and self.holds(stream):
+            self._end(stream)
+
+    def _datagram(self, event: DatagramReceived) -> None:
+        stream = self._incoming.get(event.stream_id)
+        if stream is not None and stream.receiver is not None:
+            stream.receiver.datagram(event.data)
+
+    def _end(self, stream: Incoming) -> None:
+        if stream.receiver is not None:
+            stream.receiver.ended(stream.trailers)
+            return
+        asked = stream.asked = asked_from(stream.headers, bytes(stream.body))
+        self._count(stream)
+        if self.options.delay:
+            stream.later(self.options.delay, lambda: answer(asked, stream, BODIES))
+        else:
+            answer(asked, stream, BODIES)
+
+    def _count(self, stream: Incoming) -> None:
+        self.ledger.count(stream.asked.path, stream.asked.id)
         self._taken += 1
         if self._taken == self.options.requests_per_connection:
             self._reached_limit()
-        if self.options.delay:
-            stream.later(self.options.delay, lambda: answer(asked, stream))
-        else:
-            answer(asked, stream)
 
     def _reached_limit(self) -> None:
         if self.options.at_limit == "goaway":
@@ -167,14 +233,38 @@ class Peer:
             self._limit = self._next
 
     def send(self, stream_id: int, headers: Fields, *, ended: bool) -> None:
-        """Send a header block on a stream."""
-        assert self._h3 is not None
-        self._h3.send_headers(stream_id, list(headers), ended)
+        """Send a header block on a stream, unless the client has stopped it."""
+        if self._h3 is not None and self._writable(stream_id):
+            self._h3.send_headers(stream_id, list(headers), ended)
 
     def send_body(self, stream_id: int, content: bytes, *, ended: bool) -> None:
-        """Send a DATA frame on a stream."""
-        assert self._h3 is not None
-        self._h3.send_data(stream_id, content, ended)
+        """Send a DATA frame on a stream, unless the client has stopped it."""
+        if self._h3 is not None and self._writable(stream_id):
+            self.ledger.sent[self._paths.get(stream_id, "")] += len(content)
+            self._h3.send_data(stream_id, content, ended)
+
+    def send_datagram(self, stream_id: int, payload: bytes) -> None:
+        """Send an HTTP datagram; dropped when it fits no packet, or the client takes none."""
+        quic = self.quic
+        fits = len(payload) + _DATAGRAM_ROOM <= quic._max_datagram_size
+        if self._h3 is not None and fits and quic._remote_max_datagram_frame_size is not None:
+            self._h3.send_datagram(stream_id, payload)
+
+    def unsent(self, stream_id: int) -> int:
+        """How many bytes QUIC holds that the client has not acknowledged."""
+        stream = self.quic._streams.get(stream_id)
+        return stream.sender._buffer_stop - stream.sender._buffer_start if stream else 0
+
+    def stop(self, stream_id: int, code: int) -> None:
+        """Send STOP_SENDING, unless the whole request has come."""
+        stream = self.quic._streams.get(stream_id)
+        if stream is not None and not stream.receiver.is_finished:
+            self.quic.stop_stream(stream_id, code)
+
+    def _writable(self, stream_id: int) -> bool:
+        """STOP_SENDING resets a stream inside QUIC before its event is read."""
+        stream = self.quic._streams.get(stream_id)
+        return stream is not None and stream.sender._reset_error_code is None
 
     def reset(self, stream_id: int, code: int) -> None:
         """Abandon a stream in both directions."""
@@ -192,70 +282,3 @@ class Peer:
     def holds(self, stream: Incoming) -> bool:
         """Whether `stream` still waits for its answer."""
         return self._incoming.get(stream.id) is stream
-
-
-class Incoming:
-    """A request on its stream, and what may be done with it (`routes.RequestStream`)."""
-
-    def __init__(self, peer: Peer, stream_id: int, headers: Fields) -> None:
-        self.peer = peer
-        self.id = stream_id
-        self.headers = headers
-        self.body = bytearray()
-        self.asked: Asked | None = None
-
-    def answer(
-        self, status: int, headers: Fields, body: bytes = b"", trailers: Fields = ()
-    ) -> None:
-        if not self.peer.holds(self):
-            return
-        fields = [(b":status", b"%d" % status), *headers]
-        if status not in (204, 304):
-            fields.append((b"content-length", b"%d" % len(body)))
-        if self.asked is not None and self.asked.method == "HEAD":
-            body, trailers = b"", ()
-        self.peer.send(self.id, fields, ended=not body and not trailers)
-        if body:
-            self.peer.send_body(self.id, body, ended=not trailers)
-        if trailers:
-            self.peer.send(self.id, trailers, ended=True)
-        self._done()
-
-    def send_headers(self, headers: Fields, *, ended: bool = False) -> None:
-        self.peer.send(self.id, headers, ended=ended)
-        if ended:
-            self._done()
-
-    def send_body(self, content: bytes, *, ended: bool) -> None:
-        self.peer.send_body(self.id, content, ended=ended)
-        if ended:
-            self._done()
-
-    def reset(self, code: int) -> None:
-        self.peer.reset(self.id, code)
-
-    def reject_once(self, key: str) -> bool:
-        ledger = self.peer.ledger
-        if not ledger.first_time(key):
-            return False
-        if self.asked is not None:
-            ledger.withdraw(self.asked.path, self.asked.id)
-        self.reset(ErrorCode.H3_REQUEST_REJECTED)
-        return True
-
-    def close(self, code: int) -> None:
-        self.peer.close(code, "as asked")
-
-    def goaway(self, last: int | None) -> None:
-        self.peer.goaway(last)
-
-    def later(self, seconds: float, step: Callable[[], None]) -> None:
-        asyncio.get_running_loop().call_later(seconds, self._step, step)
-
-    def _step(self, step: Callable[[], None]) -> None:
-        if self.peer.holds(self) and not self.peer.gone:
-            step()
-            self.peer.touched()
-
-    def _done(self) -> None:
-        self.peer.forget(self.id)

@@ -1,10 +1,13 @@
 """What the test origin answers, by path. Each route is told what was asked and uses the stream.
 
-    /ok  /items/N  /echo  /bytes/N  /status/N  /headers         plain answers
+    /ok  /items/N  /echo  /status/N  /headers                   plain answers
     /delay/SECONDS  /hang  /stall                               late, never, half of one
-    /trailers  /informational  /bigheaders/N                    less usual ones
+    /trailers  /informational[/COUNT]  /bigheaders/N            less usual ones
+    /duplicates                                                 set-cookie a, b, c among others
     /reset/CODE  /reject  /lie  /malformed[/KIND]               faults of one stream
     /close/CODE  /goaway[/ID]                                   faults of the connection
+
+Beside these stand `bodies.py` and `streaming.py`.
 
 `?id=` on any of them is counted: see `Origin.seen`. Codes are decimal or 0x-hexadecimal.
 """
@@ -12,7 +15,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 from urllib.parse import parse_qs
 
@@ -20,13 +23,24 @@ import attrs
 
 from quiver.testing.options import pattern
 
-__all__ = ["Asked", "Fields", "RequestStream", "answer", "asked_from"]
+__all__ = [
+    "BYTES",
+    "JSON",
+    "TEXT",
+    "Asked",
+    "Fields",
+    "RequestStream",
+    "Route",
+    "answer",
+    "asked_from",
+    "size_of",
+]
 
 Fields = Sequence[tuple[bytes, bytes]]
 
-_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
-_JSON: Final = (b"content-type", b"application/json")
-_BYTES: Final = (b"content-type", b"application/octet-stream")
+TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+JSON: Final = (b"content-type", b"application/json")
+BYTES: Final = (b"content-type", b"application/octet-stream")
 _FIELD: Final = 16_384  # the longest value of one field: the encoder takes little more
 _BODILESS: Final = frozenset({204, 304})
 
@@ -61,6 +75,15 @@ class RequestStream(Protocol):
     def send_body(self, content: bytes, *, ended: bool) -> None:
         """Send a piece of body as it stands."""
 
+    def pour(self, pieces: Iterator[bytes], drained: Callable[[], None] | None = None) -> None:
+        """Send pieces as the send buffer drains, then FIN; or, once acknowledged, do `drained`."""
+
+    def send_datagram(self, payload: bytes) -> None:
+        """Send an HTTP datagram (RFC 9297 2.1), if the client takes any."""
+
+    def stop(self, code: int) -> None:
+        """Send STOP_SENDING, if the request is still coming."""
+
     def reset(self, code: int) -> None:
         """Send RESET_STREAM, and STOP_SENDING if the request is still coming."""
 
@@ -93,26 +116,29 @@ def asked_from(fields: Fields, body: bytes) -> Asked:
     return Asked(method, path, arguments, fields, body)
 
 
-def answer(asked: Asked, stream: RequestStream) -> None:
-    """Answer by the first segment of the path; 404 for an unknown one, 400 for a bad argument."""
+def answer(asked: Asked, stream: RequestStream, more: Mapping[str, Route]) -> None:
+    """Answer by the first segment of the path; 404 for an unknown one, 400 for a bad argument.
+
+    `more` are routes beside those of this file.
+    """
     _, _, rest = asked.path.partition("/")
     name, _, argument = rest.partition("/")
-    route = _ROUTES.get(name)
+    route = _ROUTES.get(name) or more.get(name)
     if route is None:
-        stream.answer(404, [_TEXT], b"no such path\n")
+        stream.answer(404, [TEXT], b"no such path\n")
         return
     try:
         route(asked, stream, argument)
     except (ValueError, OverflowError) as error:
-        stream.answer(400, [_TEXT], f"{asked.path}: {error}\n".encode())
+        stream.answer(400, [TEXT], f"{asked.path}: {error}\n".encode())
 
 
 def _ok(asked: Asked, stream: RequestStream, argument: str) -> None:
-    stream.answer(200, [_TEXT], b"ok")
+    stream.answer(200, [TEXT], b"ok")
 
 
 def _items(asked: Asked, stream: RequestStream, argument: str) -> None:
-    stream.answer(200, [_JSON], json.dumps({"id": int(argument)}).encode())
+    stream.answer(200, [JSON], json.dumps({"id": int(argument)}).encode())
 
 
 def _echo(asked: Asked, stream: RequestStream, argument: str) -> None:
@@ -120,22 +146,18 @@ def _echo(asked: Asked, stream: RequestStream, argument: str) -> None:
         stream.answer(405, [(b"allow", b"POST, PUT, PATCH")])
         return
     kinds = [value for name, value in asked.headers if name == b"content-type"]
-    stream.answer(200, [(b"content-type", kinds[0])] if kinds else [_BYTES], asked.body)
-
-
-def _bytes(asked: Asked, stream: RequestStream, argument: str) -> None:
-    stream.answer(200, [_BYTES], pattern(_count(argument)))
+    stream.answer(200, [(b"content-type", kinds[0])] if kinds else [BYTES], asked.body)
 
 
 def _status(asked: Asked, stream: RequestStream, argument: str) -> None:
     status = int(argument)
     if not 200 <= status <= 999:
         raise ValueError("a final status is 200 to 999")
-    stream.answer(status, [_TEXT], b"" if status in _BODILESS else f"{status}\n".encode())
+    stream.answer(status, [TEXT], b"" if status in _BODILESS else f"{status}\n".encode())
 
 
 def _delay(asked: Asked, stream: RequestStream, argument: str) -> None:
-    stream.later(float(argument), lambda: stream.answer(200, [_TEXT], b"ok"))
+    stream.later(float(argument), lambda: stream.answer(200, [TEXT], b"ok"))
 
 
 def _hang(asked: Asked, stream: RequestStream, argument: str) -> None:
@@ -149,22 +171,31 @@ def _stall(asked: Asked, stream: RequestStream, argument: str) -> None:
 
 def _headers(asked: Asked, stream: RequestStream, argument: str) -> None:
     pairs = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in asked.headers]
-    stream.answer(200, [_JSON], json.dumps(pairs).encode())
+    stream.answer(200, [JSON], json.dumps(pairs).encode())
 
 
 def _trailers(asked: Asked, stream: RequestStream, argument: str) -> None:
-    stream.answer(200, [_TEXT], b"ok", [(b"x-checksum", b"abc"), (b"x-count", b"2")])
+    stream.answer(200, [TEXT], b"ok", [(b"x-checksum", b"abc"), (b"x-count", b"2")])
 
 
 def _informational(asked: Asked, stream: RequestStream, argument: str) -> None:
-    stream.send_headers([(b":status", b"103"), (b"link", b"</style.css>; rel=preload")])
-    stream.answer(200, [_TEXT], b"ok")
+    """One 103, or as many different ones as asked for."""
+    links = [b"/style.css", *(b"/style-%d.css" % number for number in range(1, 1000))]
+    for link in links[: size_of(argument or "1")]:
+        stream.send_headers([(b":status", b"103"), (b"link", b"<%s>; rel=preload" % link)])
+    stream.answer(200, [TEXT], b"ok")
+
+
+def _duplicates(asked: Asked, stream: RequestStream, argument: str) -> None:
+    fields = [(b"set-cookie", b"a"), (b"x-one", b"1"), (b"set-cookie", b"b")]
+    more = [(b"x-two", b"2"), (b"x-one", b"3"), (b"set-cookie", b"c")]
+    stream.answer(200, [TEXT, *fields, *more], b"ok")
 
 
 def _big_headers(asked: Asked, stream: RequestStream, argument: str) -> None:
-    whole, rest = divmod(_count(argument), _FIELD)
+    whole, rest = divmod(size_of(argument), _FIELD)
     sizes = [_FIELD] * whole + [rest] * bool(rest)
-    stream.answer(200, [_TEXT, *((b"x-big", b"x" * size) for size in sizes)], b"ok")
+    stream.answer(200, [TEXT, *((b"x-big", b"x" * size) for size in sizes)], b"ok")
 
 
 def _reset(asked: Asked, stream: RequestStream, argument: str) -> None:
@@ -173,7 +204,7 @@ def _reset(asked: Asked, stream: RequestStream, argument: str) -> None:
 
 def _reject(asked: Asked, stream: RequestStream, argument: str) -> None:
     if not stream.reject_once(asked.id or ""):
-        stream.answer(200, [_TEXT], b"ok")
+        stream.answer(200, [TEXT], b"ok")
 
 
 def _lie(asked: Asked, stream: RequestStream, argument: str) -> None:
@@ -197,10 +228,11 @@ def _close(asked: Asked, stream: RequestStream, argument: str) -> None:
 
 def _goaway(asked: Asked, stream: RequestStream, argument: str) -> None:
     stream.goaway(int(argument) if argument else None)
-    stream.answer(200, [_TEXT], b"ok")
+    stream.answer(200, [TEXT], b"ok")
 
 
-def _count(argument: str) -> int:
+def size_of(argument: str) -> int:
+    """Read a size or count, 0 to 2**30. Raises ValueError."""
     count = int(argument)
     if not 0 <= count <= 1 << 30:
         raise ValueError("a size is 0 to 2**30")
@@ -222,7 +254,7 @@ _ROUTES: Final[dict[str, Route]] = {
     "ok": _ok,
     "items": _items,
     "echo": _echo,
-    "bytes": _bytes,
+    "duplicates": _duplicates,
     "status": _status,
     "delay": _delay,
     "hang": _hang,

@@ -67,7 +67,8 @@ async def _obey(endpoint: Endpoint) -> None:
 
 
 def _served(endpoint: Endpoint, command: dict[str, Any]) -> dict[str, Any]:
-    return {**endpoint.ledger.as_json(), "open": len(endpoint.peers)}
+    streams = sum(s % 4 == 0 for peer in endpoint.peers for s in peer.quic._streams)
+    return {**endpoint.ledger.as_json(), "open": len(endpoint.peers), "streams": streams}
 
 
 def _goaway(endpoint: Endpoint, command: dict[str, Any]) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from typing import Self
 import attrs
 from aioquic.buffer import Buffer, BufferReadError  # type: ignore[attr-defined]
 from aioquic.h3.connection import H3Connection, H3Stream
-from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
+from aioquic.h3.events import DatagramReceived, DataReceived, H3Event, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import (
     ConnectionTerminated,
     HandshakeCompleted,
+    StopSendingReceived,
     StreamDataReceived,
     StreamReset,
 )
@@ -43,14 +44,19 @@ class Closed(ConnectionError):
 
 @attrs.define
 class BareResponse:
-    """What came back on one stream. `reset` is the code of a RESET_STREAM, if there was one."""
+    """What came back on one stream. `reset` is the code of a RESET_STREAM, if there was one;
+    `stopped` of a STOP_SENDING. `datagrams` are those that came for it.
+    `early_headers` are the header blocks of the informational responses."""
 
     status: int = 0
     headers: list[tuple[bytes, bytes]] = attrs.field(factory=list)
     body: bytearray = attrs.field(factory=bytearray)
     trailers: list[tuple[bytes, bytes]] = attrs.field(factory=list)
     informational: list[int] = attrs.field(factory=list)
+    early_headers: list[list[tuple[bytes, bytes]]] = attrs.field(factory=list)
+    datagrams: list[bytes] = attrs.field(factory=list)
     reset: int | None = None
+    stopped: int | None = None
     ended: bool = False
 
 
@@ -102,7 +108,11 @@ class BareClient:
         self._authority = f"{host}:{port}".encode()
         self._socket = _connected_socket(port)
         configuration = QuicConfiguration(
-            alpn_protocols=["h3"], server_name=host, cafile=cafile, max_data=max_data
+            alpn_protocols=["h3"],
+            server_name=host,
+            cafile=cafile,
+            max_data=max_data,
+            max_datagram_frame_size=65_536,
         )
         self._quic = QuicConnection(configuration=configuration)
         self._quic.connect(("127.0.0.1", port), now=time.monotonic())
@@ -259,6 +269,8 @@ class BareClient:
             elif isinstance(event, StreamReset) and event.stream_id in self._responses:
                 self._responses[event.stream_id].reset = event.error_code
                 self._finish(self._responses[event.stream_id])
+            elif isinstance(event, StopSendingReceived):
+                self._responses[event.stream_id].stopped = event.error_code
             elif isinstance(event, StreamDataReceived) and event.stream_id % 4 == 3:
                 self._watch_control(event)
             for h3_event in self._h3.handle_event(event):
@@ -268,6 +280,9 @@ class BareClient:
         if isinstance(event, HeadersReceived):
             response = self._responses[event.stream_id]
             self._headers(response, event.headers)
+        elif isinstance(event, DatagramReceived):
+            self._responses[event.stream_id].datagrams.append(event.data)
+            return
         elif isinstance(event, DataReceived):
             response = self._responses[event.stream_id]
             response.body += event.data
@@ -283,6 +298,7 @@ class BareClient:
         status = int(dict(headers).get(b":status", b"0"))
         if 100 <= status < 200:
             response.informational.append(status)
+            response.early_headers.append(headers)
         else:
             response.status, response.headers = status, headers
 
