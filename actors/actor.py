@@ -284,6 +284,8 @@ class GeventActor(pykka.Actor):
         else:
             if envelope.reply_to is not None and not self._deferred:
                 envelope.reply_to.set(answer)
+        finally:
+            self._envelope = None  # what its reply carries must not be kept alive from here
 
     def dispatch(self, message: Any) -> Any:
         """Find the method for `message`. For the runtime's own layers to override."""

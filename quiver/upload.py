@@ -207,8 +207,7 @@ class Errands:
     """
 
     def __init__(self, reply: Reply[object], *, apart: bool = False) -> None:
-        self._reply = reply
-        self._apart = apart
+        self._reply: Reply[object] | None = None if apart else reply
         self._calls: deque[Callable[[], object]] = deque()
         self._wakes: Wakes = []
         self._serving = False
@@ -216,14 +215,18 @@ class Errands:
 
     def run(self, call: Callable[[], object]) -> None:
         """Have `call` made soon, after those before it."""
-        if not self._apart and self._reply.errand(call):
+        if self._reply is not None and self._reply.errand(call):
             return
-        self._apart = True  # its caller has left, or never waited
+        self.leave()  # its caller has left, or never waited
         self._calls.append(call)
         wake(self._wakes)
         if not self._serving:
             self._serving = True
             threading.Thread(target=self._serve, name="quiver-errands", daemon=True).start()
+
+    def leave(self) -> None:
+        """Its caller waits no more: what is still to be run gets a thread."""
+        self._reply = None
 
     def close(self) -> None:
         """Nothing more is to be run: the thread ends when it has done the rest."""

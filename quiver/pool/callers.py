@@ -41,7 +41,7 @@ class Held:
     """One caller's exchange, and what it and the connection have in common."""
 
     exchange: Exchange
-    reply: Reply[Any]
+    reply: Reply[Any] | None  # until it has a response or channel, which is then its caller's only
     stream_id: int
     mode: Mode
     errands: Errands
@@ -102,7 +102,7 @@ class Callers:
         held.post = ChannelPost(held.outlet, filled, self._config.max_datagrams)
         held.post.max_datagram_size = max_datagram_size
         held.inlet = self._inlet(ticket)
-        held.reply.answer(Channel(held.inlet, held.post))
+        self._hand_over(held, Channel(held.inlet, held.post))
 
     # what the table says --------------------------------------------------------------------
 
@@ -119,8 +119,14 @@ class Callers:
             self._stirred[ticket] = held.inlet
             return
         held.inlet = self._inlet(ticket)
-        # If the caller is gone, nobody holds the response, which is closed by that.
-        held.reply.answer(StreamedResponse(status, headers, held.inlet))
+        self._hand_over(held, StreamedResponse(status, headers, held.inlet))
+
+    def _hand_over(self, held: Held, response: StreamedResponse | Channel) -> None:
+        """From here on nobody but the caller holds it; it is closed when the caller is gone."""
+        reply, held.reply = held.reply, None
+        held.errands.leave()
+        if reply is not None:
+            reply.answer(response)
 
     def deliver(self, ticket: int, content: bytes) -> None:
         held = self._held[ticket]
@@ -151,7 +157,7 @@ class Callers:
         held = self._pop(ticket)
         if isinstance(outcome, BaseException):
             self._fail(held, outcome)
-        else:
+        elif held.reply is not None:
             held.reply.answer(outcome)
         return held
 
@@ -193,7 +199,8 @@ class Callers:
             held.outlet.close(error)
         if held.inlet is not None:
             held.inlet.end(error)
-        held.reply.fail(error)
+        if held.reply is not None:
+            held.reply.fail(error)
 
     # boxes ----------------------------------------------------------------------------------
 

@@ -215,6 +215,7 @@ class Carrying(Dialling):
         """Once; but all connections may say GOAWAY together, and each may refuse it in turn."""
         held = self._callers.take_back(ticket)
         allowed = self._config.max_connections if isinstance(error, GoAway) else 1
+        assert held.reply is not None, "a response has begun"
         if held.exchange.attempts >= allowed or not held.replayable:
             held.reply.fail(error)
         else:
