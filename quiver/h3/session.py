@@ -26,6 +26,7 @@ from quiver.h3 import events, terminations
 from quiver.h3.codes import ErrorCode
 from quiver.h3.connection import Connection
 from quiver.h3.control import ControlFault, ControlReader
+from quiver.h3.gathering import Batch
 from quiver.h3.headers import Fields
 from quiver.h3.quic import Quic
 from quiver.origin import Origin
@@ -53,7 +54,7 @@ class Session:
         self._max_header_size = max_header_size
         self._address: Any = None
         self._control = ControlReader()
-        self._events: list[events.Event] = []
+        self._batch = Batch()
         self._max_streams = 0  # as last reported
         self._sending: set[int] = set()  # requests whose body is not ended
         self._settled = False  # the server's SETTINGS are known
@@ -96,8 +97,7 @@ class Session:
 
     def events(self) -> list[events.Event]:
         """What has happened since the last call."""
-        happened, self._events = self._events, []
-        return happened
+        return self._batch.take()
 
     # what passes through --------------------------------------------------------------------
 
@@ -240,7 +240,7 @@ class Session:
                 _TAKEN[kind](self, event)
         if self._h3 is not None and quic._remote_max_streams_bidi > self._max_streams:
             self._max_streams = quic._remote_max_streams_bidi
-            self._events.append(events.CapacityChanged(self._max_streams))
+            self._batch.add(events.CapacityChanged(self._max_streams))
         if quic._close_event is not None:
             self._terminated(quic._close_event)
 
@@ -248,64 +248,68 @@ class Session:
         if self._h3 is None:
             return
         stream_id = event.stream_id
-        happened = self._h3.handle_event(event)
-        self._events += happened
+        for each in self._h3.handle_event(event):
+            if type(each) is events.Body:
+                self._quic.credits.passed_on(stream_id, len(each.content))
+                self._batch.add_body(each)
+            else:
+                self._batch.add(each)
         if stream_id & 3 == 3:
             if self._quic._close_event is None:
                 self._read_control(stream_id, event.data)
         elif stream_id not in self._h3.open:
             self._quic.credits.close(stream_id)
-        else:
-            for each in happened:
-                if type(each) is events.Body:
-                    self._quic.credits.passed_on(stream_id, len(each.content))
 
     def _read_control(self, stream_id: int, chunk: bytes) -> None:
         self._take_settings()
         try:
             for limit in self._control.feed(stream_id, chunk):
-                self._events.append(events.GoAway(limit))
+                self._batch.add(events.GoAway(limit))
         except ControlFault as fault:
             self._quic.close(error_code=fault.code, reason_phrase=fault.reason)
+
+    def _take_all(self, happened: list[Any]) -> None:
+        for each in happened:
+            self._batch.add(each)
 
     def _take_settings(self) -> None:
         h3 = self._h3
         if not self._settled and h3 is not None and h3.received_settings is not None:
             self._settled = True
-            self._events.append(events.Settings(h3.connect_enabled, h3.datagrams_agreed))
+            self._batch.add(events.Settings(h3.connect_enabled, h3.datagrams_agreed))
 
     def _take_handshake(self, event: quic_events.HandshakeCompleted) -> None:
         quic = self._quic
         self._h3 = Connection(quic, max_header_size=self._max_header_size)
         self._max_streams = quic._remote_max_streams_bidi
-        self._events.append(events.Ready(self._max_streams, event.session_resumed))
+        self._batch.add(events.Ready(self._max_streams, event.session_resumed))
 
     def _take_reset(self, event: quic_events.StreamReset) -> None:
         if self._h3 is None:
             return
-        self._events += self._h3.handle_event(event)
+        self._take_all(self._h3.handle_event(event))
         if event.stream_id in self._h3.open:
             self._h3.forget(event.stream_id)
             self._quic.credits.close(event.stream_id)
             self._sending.discard(event.stream_id)
             # Nobody will read what is left of the request.
             self._quic.reset_stream(event.stream_id, ErrorCode.H3_REQUEST_CANCELLED)
-            self._events.append(events.StreamReset(event.stream_id, event.error_code))
+            self._batch.add(events.StreamReset(event.stream_id, event.error_code))
 
     def _take_stop_sending(self, event: quic_events.StopSendingReceived) -> None:
         if self._h3 is None:
             return
-        self._events += self._h3.handle_event(event)
+        self._take_all(self._h3.handle_event(event))
         self._sending.discard(event.stream_id)
         if event.stream_id in self._h3.open:
-            self._events.append(events.StopSending(event.stream_id, event.error_code))
+            self._batch.add(events.StopSending(event.stream_id, event.error_code))
 
     def _take_datagram(self, event: quic_events.DatagramFrameReceived) -> None:
         if self._h3 is not None:
-            self._events += self._h3.handle_event(event)
+            self._take_all(self._h3.handle_event(event))
 
     def _take_ping(self, event: quic_events.PingAcknowledged) -> None:
-        self._events.append(events.PingAcknowledged(event.uid))
+        self._batch.add(events.PingAcknowledged(event.uid))
 
     # its end --------------------------------------------------------------------------------
 
@@ -321,7 +325,7 @@ class Session:
     def _end(self, error: QuiverError) -> None:
         self._closed = True
         self._sending.clear()
-        self._events.append(events.Closed(error))
+        self._batch.add(events.Closed(error))
 
     def _finish(self) -> None:
         """Skip the closing period: nothing would be sent in it, and a qlog is written after it."""
