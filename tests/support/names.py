@@ -1,0 +1,35 @@
+"""Names that resolve here and nowhere else, and some that take their time."""
+
+from __future__ import annotations
+
+import _socket
+import threading
+from typing import Any
+
+import pytest
+
+__all__ = ["Names"]
+
+_system = _socket.getaddrinfo
+
+
+class Names(dict[str, str]):
+    """host -> address, in front of what the system's resolver knows.
+
+    It stands where gevent calls the system, in a thread of gevent's pool: everything of ours, and
+    gevent's own resolver, is at work. `slow` names are not answered before `released` is set.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.slow: set[str] = set()
+        self.asked: list[str] = []
+        self.released = threading.Event()
+        patch.setattr(_socket, "getaddrinfo", self._resolve)
+
+    def _resolve(self, host: Any, *more: Any, **options: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        self.asked.append(name)
+        if name in self.slow:
+            self.released.wait(30)
+        return _system(self.get(name, name), *more, **options)
