@@ -143,7 +143,7 @@ class Supervisor(GeventActor):
 
     def _start(self, spec: ChildSpec) -> GeventActorRef[Any]:
         if self._stopping:
-            raise RuntimeError(f"{self} is stopping: it starts no children")
+            raise pykka.ActorDeadError(f"{self} is stopping: it starts no children")
         ref = spec.start()
         self._specs[spec.id] = spec
         self._refs[spec.id] = ref

@@ -67,7 +67,9 @@ class Manager:
                 pool = self._root().ask(StartChild(spec)).ask(GetChild(supervision.POOL))
             except (pykka.ActorDeadError, RestartIntensityExceeded):
                 continue
-            if pool is not None:
+            if self._closed:  # meanwhile, and perhaps before there was a tree to be stopped
+                self.close()
+            elif pool is not None:
                 return pool  # type: ignore[no-any-return]
         raise PoolStopped("its pool fails as soon as it is started", origin=str(origin))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ import pykka
 import pytest
 
 import quiver
+from quiver.actors.supervisor import Supervisor
+from quiver.pool import supervision
 from quiver.testing import Authority, Origin
 from tests.support.names import Names
 from tests.support.waiting import until
@@ -303,6 +306,64 @@ def test_close_of_a_client_that_was_never_used() -> None:
     client = quiver.Client()
     client.close()
     client.close()
+
+
+def test_close_while_threads_ask(origin: Origin) -> None:
+    """Whoever comes too late hears PoolStopped, and no pool outlives its client."""
+    for turn in range(20):
+        client = client_of(origin)
+        outcomes = asked_while_it_closes(client, origin.port, after=turn * 0.002)
+        assert len(outcomes) == 8
+        for outcome in outcomes:
+            assert outcome == 200 or isinstance(outcome, quiver.PoolStopped), outcome
+    until(lambda: origin.connections_open() == 0)
+    assert pykka.ActorRegistry.get_by_class_name("HTTP3Pool") == []
+
+
+def asked_while_it_closes(client: quiver.Client, port: int, *, after: float) -> list[object]:
+    """What eight threads get that ask two origins for the first time, while it is closed."""
+    gate = threading.Barrier(9)
+
+    def ask(number: int) -> object:
+        gate.wait()
+        try:
+            return client.get(f"https://{['localhost', '127.0.0.1'][number % 2]}:{port}/ok").status
+        except BaseException as error:
+            return error
+
+    with ThreadPoolExecutor(8) as executor:
+        asked = [executor.submit(ask, number) for number in range(8)]
+        gate.wait()
+        threading.Event().wait(after)
+        client.close()
+        return [one.result(timeout=10) for one in asked]
+
+
+def test_close_in_the_moment_of_the_first_request(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = client_of(origin)
+    make = supervision.root
+
+    def closed_before(name: str) -> Supervisor:
+        client.close()  # it finds no tree yet
+        return make(name)
+
+    monkeypatch.setattr(supervision, "root", closed_before)
+    with pytest.raises(quiver.PoolStopped, match="the client is closed"):
+        client.get(origin.url + "/ok")
+    assert pykka.ActorRegistry.get_by_class_name("HTTP3Pool") == []
+
+
+def test_a_tree_that_is_being_stopped_starts_no_pool(client: quiver.Client, origin: Origin) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        slow = executor.submit(client.get, origin.url + "/delay/0.5?id=1")
+        until(lambda: origin.seen(1))
+        for supervisor in pykka.ActorRegistry.get_by_class(Supervisor):
+            supervisor.stop(block=False)
+        with pytest.raises(quiver.PoolStopped):
+            client.get(f"https://127.0.0.1:{origin.port}/ok")
+        assert slow.result().status == 200
 
 
 def test_paths_of_files_may_be_path_objects(origin: Origin) -> None:
