@@ -14,6 +14,7 @@ from quiver.errors import PoolStopped
 from quiver.models import GetStats, Stats
 from quiver.origin import Origin
 from quiver.pool import supervision
+from quiver.pool.endpoint import Endpoint
 
 ROOT = "root"
 ATTEMPTS = 3  # a supervisor that gives up in the moment we reach it is replaced
@@ -59,7 +60,9 @@ class Manager:
             root.stop()
 
     def _start(self, origin: Origin) -> GeventActorRef[Any]:
-        spec = supervision.origin_spec(origin, self._rules.config_for(origin), self._registry)
+        config = self._rules.config_for(origin)
+        Endpoint(origin, config)  # its caller hears of roots that cannot be read, no supervisor
+        spec = supervision.origin_spec(origin, config, self._registry)
         for _ in range(ATTEMPTS):
             if self._closed:
                 raise PoolStopped("the client is closed", origin=str(origin))
