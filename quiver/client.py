@@ -28,6 +28,13 @@ from quiver.request import (
 
 _numbers = itertools.count(1)
 
+
+def _absolute(url: str) -> str:
+    """What a caller wrote as a URL is told as one, before a Request takes it for a path."""
+    if not isinstance(url, str) or "://" not in url or url.startswith("/"):
+        raise InvalidURL(f"url={url!r} is not absolute: write https://host[:port]/path")
+    return url
+
 ChannelHandler = Callable[..., Any]
 
 
@@ -87,7 +94,7 @@ class Client:
             QuiverError: see `quiver.errors`; its `kind` tells whether to try again.
             Exception: whatever the body's iterator raised; the stream is reset then.
         """
-        response: Response = self._ask(Request(method, url, **options))
+        response: Response = self._ask(Request(method, _absolute(url), **options))
         return response
 
     def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> StreamedResponse:
@@ -99,7 +106,7 @@ class Client:
         Args and errors as of `request`. A body that is a file or an iterable is read in a thread
         of its own, so that the response can be read meanwhile.
         """
-        response: StreamedResponse = self._ask(StreamRequest(method, url, **options))
+        response: StreamedResponse = self._ask(StreamRequest(method, _absolute(url), **options))
         return response
 
     def open_channel(
@@ -128,7 +135,7 @@ class Client:
         """
         asked = OpenChannel(
             method,
-            url,
+            _absolute(url),
             protocol=protocol,
             require_datagrams=require_datagrams,
             **options,
@@ -157,9 +164,7 @@ class Client:
         return run(self.open_channel(url, **options), handler, initial)
 
     def _ask(self, request: Request) -> Any:
-        if request.origin is None:
-            url = request.target
-            raise InvalidURL(f"url={url!r} is not absolute: write https://host[:port]/path")
+        assert request.origin is not None  # its URL is absolute
         return self._manager.pool(request.origin).ask(request)
 
     def get(self, url: str, **options: Any) -> Response:
