@@ -6,10 +6,9 @@ import sys
 
 try:
     import click
-    import cryptography  # noqa: F401 - the demo's throw-away CA
     import rich  # noqa: F401
 except ImportError as missing:
-    sys.exit(f"quiver's command line needs {missing.name}: install quiver[cli]")
+    sys.exit(f"quiver's command line needs {missing.name}: install quiver-http3[cli]")
 
 from quiver import __version__
 from quiver.cli.demo import Demo

@@ -1,0 +1,73 @@
+"""The `quiver` command, run as a user runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from quiver import __version__
+from quiver.cli.main import main
+
+
+def run(*arguments: str, program: str = "") -> subprocess.CompletedProcess[str]:
+    """Run `quiver` with these arguments in a process of its own, after `program`."""
+    start = f"{program}\nfrom quiver.cli.main import main; main(prog_name='quiver')"
+    command = [sys.executable, "-W", "error", "-c", start, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+
+
+def test_the_demo_as_it_stands() -> None:
+    """What `make demo` shows; it must end by itself within 20 seconds."""
+    started = time.monotonic()
+    done = run("demo")
+    assert time.monotonic() - started < 20.0
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = rows_of(done.stdout)
+    assert (rows["asked"], rows["answered"], rows["errors"]) == ("4000", "4000", "0")
+    assert rows["stopped half-way"].startswith("Connection")
+    assert {"latency p50", "latency p90", "latency p99", "per second"} <= set(rows)
+    assert done.stdout.rstrip().endswith("Nothing is lost.")
+    assert done.stderr == ""
+
+
+def rows_of(shown: str) -> dict[str, str]:
+    """The rows of the summary, which has two columns."""
+    cells = [[cell.strip() for cell in line.split("│")] for line in shown.splitlines()]
+    return {row[1]: row[2] for row in cells if len(row) == 4}
+
+
+@pytest.mark.parametrize("option", ["requests", "threads", "connections"])
+@pytest.mark.parametrize("value", ["0", "-3", "many"])
+def test_bad_numbers(option: str, value: str) -> None:
+    result = CliRunner().invoke(main, ["demo", f"--{option}", value])
+    assert result.exit_code == 2
+    assert f"--{option}" in result.output
+    assert value in result.output
+
+
+@pytest.mark.parametrize("arguments", [["dmeo"], ["demo", "--colour"], ["demo", "now"]])
+def test_bad_arguments(arguments: list[str]) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert arguments[-1] in result.output
+
+
+def test_help_and_version() -> None:
+    runner = CliRunner()
+    assert __version__ in runner.invoke(main, ["--version"]).output
+    assert "demo" in runner.invoke(main, ["--help"]).output
+    shown = runner.invoke(main, ["demo", "--help"]).output
+    assert all(option in shown for option in ("--requests", "--threads", "--connections"))
+
+
+@pytest.mark.parametrize("absent", ["click", "rich"])
+def test_without_the_extra_it_says_what_to_install(absent: Any) -> None:
+    done = run("demo", program=f"import sys; sys.modules['{absent}'] = None")
+    assert done.returncode == 1
+    expected = f"quiver's command line needs {absent}: install quiver-http3[cli]\n"
+    assert done.stderr == expected
