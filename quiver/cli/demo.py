@@ -64,14 +64,14 @@ class Demo:
 
     def __init__(self, *, requests: int, threads: int, connections: int) -> None:
         self.account = Account(requests)
-        self.origin = Origin()
         self._options = {"max_connections": connections}
         self._threads = [threading.Thread(target=self._call) for _ in range(threads)]
         self._targets = itertools.cycle(PATHS)
         self.stopped: str | None = None  # the connection that was stopped half-way
 
     def __enter__(self) -> Self:
-        self.origin.start()
+        self.origin = Origin()
+        self.origin.__enter__()
         rule = {"cafile": self.origin.cafile, **self._options}
         self.client = quiver.Client(pools={"default": rule}, name="demo")
         self.account.started = time.monotonic()
@@ -89,7 +89,7 @@ class Demo:
         for thread in self._threads:
             thread.join()
         self.client.close()
-        self.origin.stop()
+        self.origin.__exit__(kind, error, trace)
 
     @property
     def running(self) -> bool:

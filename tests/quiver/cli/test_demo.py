@@ -1,0 +1,47 @@
+"""The demo's account: every ask has an outcome, also when a connection is stopped half-way."""
+
+from __future__ import annotations
+
+import pytest
+
+import quiver
+from quiver.cli.demo import Account, Demo
+from tests.support.waiting import until
+
+
+def test_a_demo_ends_by_itself_and_loses_nothing() -> None:
+    with Demo(requests=200, threads=8, connections=2) as demo:
+        until(lambda: demo.account.asked > 100)
+        demo.stop_a_connection_half_way()
+        first = demo.stopped
+        demo.stop_a_connection_half_way()  # only one
+        assert demo.stopped == first is not None
+        stats, connections = demo.stats()
+        assert 1 <= stats.connections <= len(connections)
+        demo.wait(10.0)
+        assert not demo.running
+    assert demo.account.complete
+    assert (demo.account.asked, demo.account.answered) == (200, 200)
+    assert all(latency > 0 for latency in demo.account.latencies)
+
+
+def test_a_demo_that_is_interrupted_asks_no_more() -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Demo(requests=100_000, threads=4, connections=1) as demo,
+    ):
+        until(lambda: demo.account.answered > 10)
+        raise KeyboardInterrupt
+    assert not demo.running
+    assert demo.account.asked == demo.account.answered < 100_000
+
+
+def test_errors_are_counted_by_kind() -> None:
+    account = Account(planned=2)
+    assert account.take()
+    account.failed(quiver.CheckoutTimeout("late", origin="https://a"))
+    assert account.take()
+    account.failed(quiver.PoolStopped("gone"))
+    assert not account.take()
+    assert account.errors == {"CheckoutTimeout (transient)": 1, "PoolStopped (unrecoverable)": 1}
+    assert not account.complete
