@@ -1,0 +1,104 @@
+"""The README says what the code says: options, errors, files, and examples that run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import quiver
+from quiver import config, errors
+from quiver.testing import Origin
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    """The text below one of the README's headings."""
+    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def table(title: str) -> list[list[str]]:
+    """The cells of the table in a section, without its head."""
+    rows = [line for line in section(title).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+def shown(default: object) -> str:
+    """A default as the table writes it."""
+    if default == 100 * config.MIB:
+        return "100 MiB"
+    return str(default)
+
+
+def test_the_options_are_those_of_the_code() -> None:
+    expected = [
+        [f"`{each.name}`", shown(each.default), each.unit, each.meaning]
+        for each in config.options()
+    ]
+    assert table("Options") == expected
+
+
+def leaves(of: type[errors.QuiverError]) -> set[type[errors.QuiverError]]:
+    """The errors that are raised: those of quiver.errors that have none below them there."""
+    below = [each for each in of.__subclasses__() if each.__module__ == errors.__name__]
+    return {of} if not below else set().union(*(leaves(each) for each in below))
+
+
+def builtin_of(error: type[errors.QuiverError]) -> str:
+    """The builtin that it derives from too."""
+    others = [base for base in error.__bases__ if base.__module__ == "builtins"]
+    return others[0].__name__ if others else ""
+
+
+def test_the_errors_are_those_of_the_code() -> None:
+    told: dict[str, tuple[str, str]] = {}
+    for names, kind, builtin, _ in table("Errors"):
+        for name in re.findall(r"`(\w+)`", re.sub(r"\(.*\)", "", names)):
+            told[name] = kind, builtin.strip("`")
+    assert told == {
+        error.__name__: (error.kind, builtin_of(error)) for error in leaves(errors.QuiverError)
+    }
+    assert set(told) <= set(quiver.__all__)
+
+
+def test_the_attributes_that_the_table_names_are_there() -> None:
+    given: dict[str, Any] = {"code": 1}
+    for names, *_ in table("Errors"):
+        attributes = re.findall(r"`\.(\w+)`", names)
+        if attributes:
+            error = getattr(quiver, re.findall(r"`(\w+)`", names)[0])("said", **given)
+            assert all(hasattr(error, attribute) for attribute in attributes)
+
+
+def test_the_files_of_the_shape_are_there() -> None:
+    named = re.findall(r"^ {4,}([\w/]+(?:\.py|/))", section("The shape of the code"), re.MULTILINE)
+    assert len(named) >= 8
+    for name in named:
+        assert (ROOT / "quiver" / name).exists(), name
+    for name in re.findall(r"`((?:tests|examples)/[\w/]+\.py|[A-Z]+\.md)`", README):
+        assert (ROOT / name).is_file(), name
+
+
+def test_the_make_targets_are_there() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make (\w+)", section("Two commands")):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_examples_run(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other in one namespace, as a reader would type them."""
+    monkeypatch.setenv("SSL_CERT_FILE", origin.cafile)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) >= 2
+    namespace: dict[str, Any] = {}
+    for block in blocks:
+        code = block.replace("localhost:4443", f"localhost:{origin.port}")
+        code = code.replace('"ca.pem"', repr(origin.cafile))
+        exec(compile(code, "README.md", "exec"), namespace)
+    assert namespace["response"].json() == {"id": 42}
+    assert origin.requests_served("/items/42") >= 2
+    assert not namespace["pool"].is_alive()
