@@ -14,7 +14,7 @@ _system = _socket.getaddrinfo
 
 
 class Names(dict[str, str]):
-    """host -> address, in front of what the system's resolver knows.
+    """host -> address, or several with spaces between, before what the system would say.
 
     It stands where gevent calls the system, in a thread of gevent's pool: everything of ours, and
     gevent's own resolver, is at work. `slow` names are not answered before `released` is set.
@@ -32,4 +32,5 @@ class Names(dict[str, str]):
         self.asked.append(name)
         if name in self.slow:
             self.released.wait(30)
-        return _system(self.get(name, name), *more, **options)
+        addresses = self.get(name, name).split()
+        return [entry for one in addresses for entry in _system(one, *more, **options)]
