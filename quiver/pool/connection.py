@@ -107,6 +107,8 @@ class Connection(Carrying):
                 self._ping_in_time()
             case "idle" if not self._busy:
                 self._withdraw("it was idle")
+            case "age" if not self._report.requests:  # nobody has needed it: nor a successor
+                self._withdraw("it grew old unused")
             case "age":
                 self._tell(self._coordinator, messages.Aged(self._number))
             case "probe":

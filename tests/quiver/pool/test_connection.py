@@ -201,6 +201,15 @@ def test_rotation_is_not_noticed(origin: Origin, options: dict[str, Any]) -> Non
     assert origin.connections_accepted() >= 3
 
 
+def test_an_idle_pool_does_not_rotate_for_ever(origin: Origin) -> None:
+    """A connection that nobody has used has no successor."""
+    with client_of(origin, max_age=0.2, idle_timeout=2.0) as client:
+        assert client.get(origin.url + "/ok").status == 200
+        until(lambda: origin.connections_open() == 0, within=1.5)
+        assert origin.connections_accepted() == 2
+        assert client.get(origin.url + "/ok").status == 200
+
+
 def test_it_dies_with_its_coordinator(origin: Origin) -> None:
     pool = pool_of(origin)
     assert ask(pool, "/ok").get(timeout=5.0).status == 200
