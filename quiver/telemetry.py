@@ -60,6 +60,11 @@ EVENTS: Final = (
 listening: bool = False
 """Whether anybody listens to anything. Test it before you put an event together."""
 
+# Ours, and aioquic's two, which warn of what a caller hears as an error: in a program that has
+# set up no logging, Python would print that on stderr.
+for _name in ("quiver", "quic", "http3"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
 _logger = logging.getLogger("quiver.telemetry")
 _lock = threading.Lock()
 # Both are replaced, never changed: `emit` reads them without the lock.
