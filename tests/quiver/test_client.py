@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pykka
@@ -238,17 +237,11 @@ def test_stats(origin: Origin) -> None:
 
 
 def test_clients_have_pools_of_their_own(client: quiver.Client, origin: Origin) -> None:
-    with client_of(origin) as other:
-        assert other.pool(origin.url) is not client.pool(origin.url)
-        assert client.name != other.name
+    with quiver.Client(name=client.name) as namesake, client_of(origin) as other:
+        pools = {each.pool(origin.url).actor_urn for each in (client, namesake, other)}
+        assert len(pools) == 3
+        assert client.name == namesake.name != other.name
     assert client.get(origin.url + "/ok").status == 200
-
-
-def test_named_clients(origin: Origin) -> None:
-    rules = {"default": {"cafile": origin.cafile}}
-    with quiver.Client(name="a", pools=rules) as one, quiver.Client(name="a", pools=rules) as two:
-        assert (one.name, two.name) == ("a", "a")
-        assert one.pool(origin.url) is not two.pool(origin.url)
 
 
 def test_the_shared_client(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,8 +357,3 @@ def test_a_tree_that_is_being_stopped_starts_no_pool(client: quiver.Client, orig
         with pytest.raises(quiver.PoolStopped):
             client.get(f"https://127.0.0.1:{origin.port}/ok")
         assert slow.result().status == 200
-
-
-def test_paths_of_files_may_be_path_objects(origin: Origin) -> None:
-    with client_of(origin, cafile=Path(origin.cafile)) as client:
-        assert client.get(origin.url + "/ok").status == 200
