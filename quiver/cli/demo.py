@@ -109,9 +109,9 @@ class Demo:
     def stop_a_connection_half_way(self) -> None:
         """Stop one connection actor, once, when half of the requests are asked."""
         if self.stopped is None and self.account.asked > self.account.planned / 2:
-            victim = next(iter(pykka.ActorRegistry.get_by_class(Connection)))
-            self.stopped = str(victim)
-            victim.stop(block=False)
+            for victim in pykka.ActorRegistry.get_by_class(Connection)[:1]:
+                self.stopped = str(victim)
+                victim.stop(block=False)
 
     def _call(self) -> None:
         while self.account.take():

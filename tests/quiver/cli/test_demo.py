@@ -36,6 +36,13 @@ def test_a_demo_that_is_interrupted_asks_no_more() -> None:
     assert demo.account.asked == demo.account.answered < 100_000
 
 
+def test_without_a_connection_there_is_none_to_stop() -> None:
+    demo = Demo(requests=1, threads=1, connections=1)
+    assert demo.account.take()
+    demo.stop_a_connection_half_way()
+    assert demo.stopped is None
+
+
 def test_errors_are_counted_by_kind() -> None:
     account = Account(planned=2)
     assert account.take()
