@@ -210,7 +210,8 @@ def test_an_idle_pool_does_not_rotate_for_ever(origin: Origin) -> None:
         assert client.get(origin.url + "/ok").status == 200
 
 
-def test_it_dies_with_its_coordinator(origin: Origin) -> None:
+def test_an_orphan_answers_whom_it_holds(origin: Origin) -> None:
+    """Without its coordinator a connection drains; stopped then, it ends at once."""
     pool = pool_of(origin)
     assert ask(pool, "/ok").get(timeout=5.0).status == 200
     hangs = ask(pool, "/hang?id=1")
@@ -218,14 +219,13 @@ def test_it_dies_with_its_coordinator(origin: Origin) -> None:
     pool.kill()
     until(lambda: not pool.is_alive())
     for ref in pykka.ActorRegistry.get_by_class_name("Connection"):
-        ref.stop(block=False)  # asked twice it does not wait for what is open
+        ref.stop(block=False)
     with pytest.raises(quiver.PoolStopped):
         hangs.get(timeout=5.0)
     until(lambda: origin.connections_open() == 0)
 
 
-def test_many_addresses_of_one_origin(authority: Authority) -> None:
-    """An IPv6 origin, named by its address."""
+def test_an_ipv6_origin(authority: Authority) -> None:
     with Origin(authority=authority, listen=("::1",)) as origin, client_of(origin) as client:
         response = client.get(f"https://[::1]:{origin.port}/headers")
         assert [":authority", f"[::1]:{origin.port}"] in response.json()
