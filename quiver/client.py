@@ -35,6 +35,7 @@ def _absolute(url: str) -> str:
         raise InvalidURL(f"url={url!r} is not absolute: write https://host[:port]/path")
     return url
 
+
 ChannelHandler = Callable[..., Any]
 
 
