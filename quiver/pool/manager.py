@@ -65,6 +65,8 @@ class Manager:
         pool = StartChild(supervision.pool_spec(origin, config, self._registry))
         for _ in range(ATTEMPTS):
             root = self._root()
+            if root is None:
+                raise PoolStopped("the client is closed", origin=str(origin))
             try:
                 return root.ask(supervisor).ask(pool)  # type: ignore[no-any-return]
             except (pykka.ActorDeadError, RestartIntensityExceeded):
@@ -74,14 +76,15 @@ class Manager:
                     raise
         raise PoolStopped("its supervisor fails as soon as it is started", origin=str(origin))
 
-    def _root(self) -> GeventActorRef[Any]:
-        """The root supervisor. Raises PoolStopped when the client is closed, even just now."""
-        if not self._closed:
-            root = self._registry.start(ROOT, None, supervision.root(self._name))
-            if not self._closed:
-                return root
-            root.stop()  # `close` may have looked for it too early
-        raise PoolStopped("the client is closed")
+    def _root(self) -> GeventActorRef[Any] | None:
+        """The root supervisor, or None when the client is closed, even just now."""
+        if self._closed:
+            return None
+        root = self._registry.start(ROOT, None, supervision.root(self._name))
+        if self._closed:  # `close` may have looked for it too early
+            root.stop()
+            return None
+        return root
 
 
 def protocol_of(ref: pykka.ActorRef[Any]) -> str | None:

@@ -108,6 +108,12 @@ def test_a_full_queue_names_the_origin_and_the_limit(origin: Origin) -> None:
         assert [reply.get(timeout=5.0).status for reply in waiting] == [200, 200]
 
 
+def test_asks_that_nobody_reads_are_bounded_too(single: PoolRef, origin: Origin) -> None:
+    single.actor_inbox.limit = 0
+    with pytest.raises(QueueFull, match=f"{origin.url}.*0 asks lie in the pool's inbox"):
+        single.ask(quiver.Request("GET", "/ok"))
+
+
 def test_a_checkout_timeout_is_in_time(origin: Origin) -> None:
     with running(origin, **SINGLE, checkout_timeout=0.3) as pool:
         held = occupy(pool, origin)

@@ -83,7 +83,7 @@ def test_a_closed_client_says_so(client: quiver.Client, origin: Origin) -> None:
     client.get(origin.url + "/ok", timeout=5.0)
     client.close()
     client.close()
-    with pytest.raises(PoolStopped, match="the client is closed"):
+    with pytest.raises(PoolStopped, match=f"{origin.url}: the client is closed"):
         client.get(origin.url + "/ok")
     assert client.stats(origin.url).connections == 0
 
@@ -136,6 +136,7 @@ def test_a_root_that_crashed_is_replaced(client: quiver.Client, origin: Origin) 
     client.get(origin.url + "/ok", timeout=5.0)
     first = client.pool(origin.url)
     root = client._manager._root()
+    assert root is not None
     root.kill()
     eventually(lambda: not first.is_alive(), "its children went with it")
     assert client.get(origin.url + "/ok", timeout=5.0).status == 200

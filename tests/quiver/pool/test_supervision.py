@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pykka
 import pytest
 
 import quiver
+from quiver.actors.actor import GeventActorRef
 from quiver.errors import PoolStopped
 from quiver.pool import supervision
+from quiver.pool.coordinator import MAX_CRASHES
 from quiver.testing import Origin
 from tests.support.actors import crash, eventually
 
@@ -68,6 +71,24 @@ def test_supervised_restarts_end_with_the_intensity(client: quiver.Client, origi
         pool.ask(quiver.Request("GET", "/ok"), timeout=5.0)  # type: ignore[attr-defined]
     assert client._manager._registry.find(quiver.Origin.parse(origin.url)) is None
     assert client.get(origin.url + "/ok", timeout=5.0).status == 200
+
+
+def test_connections_that_crash_too_often_fail_their_pool(origin: Origin) -> None:
+    options = {"cafile": origin.cafile, "max_connections": MAX_CRASHES + 1}
+    with quiver.Client(pools={"default": options}) as client:
+        first = client.pool(origin.url)
+        hang = quiver.Request("GET", "/hang")
+        replies = [first.ask(hang, block=False) for _ in range(MAX_CRASHES + 1)]  # one each
+        eventually(lambda: origin.connections_accepted() == MAX_CRASHES + 1, "all are there")
+        eventually(lambda: origin.requests_served() == len(replies), "all are open")
+        for ref in pykka.ActorRegistry.get_by_class_name("Connection"):
+            assert isinstance(ref, GeventActorRef)
+            ref.kill()
+        assert successor(client, origin.url, first) is client.pool(origin.url)
+        assert client.get(origin.url + "/ok", timeout=5.0).status == 200
+        for reply in replies:
+            with pytest.raises(PoolStopped, match=origin.url):
+                reply.get(timeout=1.0)
 
 
 def test_one_origin_that_crashes_leaves_the_others_alone(
