@@ -147,7 +147,8 @@ LEAVES: Final = tuple(
 )
 LEAF_FILES: Final = tuple(f"{name.replace('.', '/')}.py" for name in LEAVES)
 PURE_TABLES: Final = tuple(
-    f"quiver/pool/{name}.py" for name in ("routing", "waiting", "exchanges", "actions")
+    f"quiver/pool/{name}.py"
+    for name in ("routing", "waiting", "backoff", "lender", "exchanges", "actions")
 )
 CALLER: Final = ("quiver.inlet", "quiver.body", "quiver.channel", "quiver.upload")
 CALLER_FILES: Final = tuple(f"{name.replace('.', '/')}.py" for name in CALLER)

@@ -236,7 +236,8 @@ class HTTP3Pool(GeventActor):
                     self._open(connection)
                 case Reject():
                     ask = self._asks.pop(action.ticket)
-                    ask.reply.fail(self._refusals.of(action, ask.deadline))
+                    timeout = ask.request.timeout or self._config.timeout
+                    ask.reply.fail(self._refusals.of(action, ask.deadline, timeout))
                 case CancelExchange(ticket, connection):
                     self._tell(connection, messages.GiveUp(ticket))
                 case Retire(connection):

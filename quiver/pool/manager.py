@@ -8,13 +8,12 @@ import pykka
 
 from quiver.actors.actor import GeventActorRef
 from quiver.actors.registry import Registry, marker_of
-from quiver.actors.supervisor import GetChild, RestartIntensityExceeded, StartChild
+from quiver.actors.supervisor import RestartIntensityExceeded, StartChild
 from quiver.config import OriginRules
 from quiver.errors import PoolStopped
 from quiver.models import GetStats, Stats
 from quiver.origin import Origin
 from quiver.pool import supervision
-from quiver.pool.endpoint import Endpoint
 
 ROOT = "root"
 ATTEMPTS = 3  # a supervisor that gives up in the moment we reach it is replaced
@@ -39,7 +38,7 @@ class Manager:
         """The pool of `origin`, started if it does not run.
 
         Raises:
-            PoolStopped: the client is closed, or the pool crashes as soon as it is started.
+            PoolStopped: the client is closed, or the supervisor crashes when it is started.
             InvalidOptions: its roots cannot be read.
         """
         return self._registry.find(origin) or self._start(origin)
@@ -47,10 +46,11 @@ class Manager:
     def stats(self, origin: Origin) -> Stats:
         """Counts of the origin's pool; all 0 when there is none. It is not started for this."""
         pool = self._registry.find(origin)
-        if pool is None:
-            return Stats(idle=0, active=0, queued=0, connections=0)
-        stats: Stats = pool.ask(GetStats())
-        return stats
+        none = Stats(idle=0, active=0, queued=0, connections=0)
+        try:
+            return none if pool is None else pool.ask(GetStats())
+        except pykka.ActorDeadError:  # it ended in this moment
+            return none
 
     def close(self) -> None:
         """Stop all pools in order: open requests may finish within their `shutdown_timeout`."""
@@ -61,23 +61,27 @@ class Manager:
 
     def _start(self, origin: Origin) -> GeventActorRef[Any]:
         config = self._rules.config_for(origin)
-        Endpoint(origin, config)  # its caller hears of roots that cannot be read, no supervisor
-        spec = supervision.origin_spec(origin, config, self._registry)
+        supervisor = StartChild(supervision.origin_spec(origin, config))
+        pool = StartChild(supervision.pool_spec(origin, config, self._registry))
         for _ in range(ATTEMPTS):
-            if self._closed:
+            root = self._root()
+            if root is None:
                 raise PoolStopped("the client is closed", origin=str(origin))
             try:
-                pool = self._root().ask(StartChild(spec)).ask(GetChild(supervision.POOL))
+                return root.ask(supervisor).ask(pool)  # type: ignore[no-any-return]
             except (pykka.ActorDeadError, RestartIntensityExceeded):
                 continue
-            if self._closed:  # meanwhile, and perhaps before there was a tree to be stopped
-                self.close()
-            elif pool is not None:
-                return pool  # type: ignore[no-any-return]
-        raise PoolStopped("its pool fails as soon as it is started", origin=str(origin))
+        raise PoolStopped("its supervisor fails as soon as it is started", origin=str(origin))
 
-    def _root(self) -> GeventActorRef[Any]:
-        return self._registry.start(ROOT, None, supervision.root(self._name))
+    def _root(self) -> GeventActorRef[Any] | None:
+        """The root supervisor, or None when the client is closed, even just now."""
+        if self._closed:
+            return None
+        root = self._registry.start(ROOT, None, supervision.root(self._name))
+        if self._closed:  # `close` may have looked for it too early
+            root.stop()
+            return None
+        return root
 
 
 def protocol_of(ref: pykka.ActorRef[Any]) -> str | None:

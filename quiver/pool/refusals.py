@@ -34,11 +34,16 @@ class Refusals:
         self._name = endpoint.name
         self._config = endpoint.config
 
-    def of(self, rejected: Reject, deadline: float | None) -> QuiverError:
-        """The error for one rejected ticket; `deadline` is that of its whole request."""
+    def of(self, rejected: Reject, deadline: float | None, timeout: float | None) -> QuiverError:
+        """The error for one rejected ticket.
+
+        Args:
+            deadline: of its whole request, on the monotonic clock.
+            timeout: the seconds that `deadline` came from.
+        """
         match rejected.reason:
             case Rejection.CHECKOUT_TIMEOUT:
-                return self._too_late(deadline)
+                return self._too_late(deadline, timeout)
             case Rejection.QUEUE_FULL:
                 limit = self._config.max_waiting
                 return QueueFull(f"max_waiting={limit} callers wait already", origin=self._name)
@@ -56,10 +61,10 @@ class Refusals:
             f"the pool ended before it was their turn: {reason!r}", origin=self._name
         )
 
-    def _too_late(self, deadline: float | None) -> QuiverError:
+    def _too_late(self, deadline: float | None, timeout: float | None) -> QuiverError:
         if deadline is not None and deadline <= time.monotonic():
             return RequestTimeout(
-                "the request's timeout passed while it waited for a stream slot",
+                f"no stream slot became free within the request's timeout={timeout} seconds",
                 origin=self._name,
             )
         config = self._config

@@ -24,18 +24,15 @@ dialled in their place. They go on lending meanwhile. Every connection that beco
 the oldest retiring one (`Retire`), and one that is used up retires at once. A draining connection
 gets nothing new; its leases go on until they are released.
 
-**Room.** QUIC's MAX_STREAMS is cumulative (RFC 9000 section 4.6): it limits how many streams are
-ever opened, not how many are open. So each connection counts `opened`, every Forward in its life; a
-release leaves that count alone unless the stream was never used. Room is also capped by what is
-open now, and by requests per connection.
+**Room** is what QUIC's credit, the cap and the requests per connection leave: see `lender`.
 
 **Dials.** Each request that arrives opens one more connection, room or not (eager); beyond that
 there is a connecting one for each waiting caller. After a failed attempt further dials are held
-back, 0.1 s and doubling to 10 s, times jitter: `Redial(at)` asks to be called then. Two cases go
-ahead at once, because nobody else can serve the caller: a request that arrives while nothing is
-connecting or lending, and the loss of the last connection that was of use. One that is lost before
-it carried a request counts as a failed attempt, lest we dial it in a circle. When an attempt fails
-with an error and nothing is connecting or lending, all that wait get that error at once.
+back (see `backoff`): `Redial(at)` asks to be called then. Two cases go ahead at once, because
+nobody else can serve the caller: a request that arrives while nothing is connecting or lending, and
+the loss of the last connection that was of use. One that is lost before it carried a request counts
+as a failed attempt, lest we dial it in a circle. When an attempt fails with an error and nothing is
+connecting or lending, all that wait get that error at once.
 
 **Races.** An event about a connection or ticket that the table no longer knows is a legitimate
 race: it returns `()`. An impossible one (a ticket submitted twice, a connection ready twice) raises
@@ -46,7 +43,6 @@ from __future__ import annotations
 
 import enum
 import itertools
-import math
 import sys
 from collections.abc import Callable
 
@@ -56,18 +52,16 @@ from quiver.pool.actions import (
     CancelExchange,
     Forward,
     OpenConnection,
-    Redial,
     Reject,
     Rejection,
     Retire,
     RoutingAction,
 )
+from quiver.pool.backoff import Backoff
+from quiver.pool.lender import Lender
 from quiver.pool.waiting import WaitingQueue
 
 Actions = tuple[RoutingAction, ...]
-
-FIRST_BACKOFF = 0.1
-LONGEST_BACKOFF = 10.0
 
 
 class State(enum.Enum):
@@ -75,27 +69,6 @@ class State(enum.Enum):
 
     IDLE = "idle"
     CONNECTED = "connected"
-
-
-class _Connection:
-    """What the table knows about one connection. `limit` is cumulative, `cap` is at one time."""
-
-    __slots__ = ("cap", "id", "leases", "limit", "opened")
-
-    def __init__(self, connection: int, cap: int) -> None:
-        self.id = connection
-        self.cap = cap
-        self.limit = 0
-        self.opened = 0
-        self.leases: set[int] = set()
-
-    @property
-    def room(self) -> int:
-        return min(self.limit - self.opened, self.cap - len(self.leases))
-
-
-def _load(connection: _Connection) -> tuple[int, int]:
-    return len(connection.leases), connection.id
 
 
 class RoutingTable:
@@ -120,17 +93,14 @@ class RoutingTable:
         self._max_waiting = max_waiting
         self._max_requests = max_requests_per_connection or sys.maxsize
         self._worn_at = self._max_requests * 9 // 10
-        self._jitter = jitter
+        self._backoff = Backoff(jitter)
         self._ids = itertools.count(1)
         self._waiting = WaitingQueue()
-        self._leased: dict[int, _Connection] = {}
-        self._connections: dict[int, _Connection] = {}
-        self._connecting: dict[int, _Connection] = {}
-        self._lending: dict[int, _Connection] = {}
-        self._retiring: dict[int, _Connection] = {}  # these stand in _lending too
-        self._failures = 0
-        self._hold_until = -math.inf
-        self._redial_at: float | None = None
+        self._leased: dict[int, Lender] = {}
+        self._connections: dict[int, Lender] = {}
+        self._connecting: dict[int, Lender] = {}
+        self._lending: dict[int, Lender] = {}
+        self._retiring: dict[int, Lender] = {}  # these stand in _lending too
         self._stopped = False
 
     # What the table tells.
@@ -182,7 +152,7 @@ class RoutingTable:
         push = self._waiting.push_front if front else self._waiting.push
         push(ticket, deadline)
         if not self._useful:
-            self._hold_until = now
+            self._backoff.waive()
         actions = self._assign(now, eager=True)
         return actions if front else actions + self._turn_away(ticket)
 
@@ -201,7 +171,7 @@ class RoutingTable:
 
     def redial(self, now: float) -> Actions:
         """The time of the last `Redial` has come."""
-        self._redial_at = None
+        self._backoff.called()
         return self._assign(now)
 
     def stop(self) -> Actions:
@@ -224,10 +194,9 @@ class RoutingTable:
             raise ValueError(f"connection {connection} was ready before")
         if known is None or self._connecting.pop(connection, None) is None:
             return ()
-        self._allow(known, max_streams)
+        known.allow(min(max_streams, self._max_requests))
         self._lending[connection] = known
-        self._failures = 0
-        self._hold_until = -math.inf
+        self._backoff.reset()
         return self._relieve() + self._assign(now)
 
     def capacity_changed(self, connection: int, max_streams: int, now: float) -> Actions:
@@ -235,7 +204,7 @@ class RoutingTable:
         known = self._connections.get(connection)
         if known is None:
             return ()
-        self._allow(known, max_streams)
+        known.allow(min(max_streams, self._max_requests))
         return self._assign(now)
 
     def released(
@@ -249,8 +218,7 @@ class RoutingTable:
         if known is None or known.id != connection:
             return ()
         del self._leased[ticket]
-        known.leases.remove(ticket)
-        known.opened -= unused
+        known.give_back(ticket, unused=unused)
         return self._assign(now)
 
     def aged(self, connection: int, now: float) -> Actions:
@@ -296,17 +264,16 @@ class RoutingTable:
         self._dial(now, eager, actions)
         return tuple(actions)
 
-    def _pick(self) -> _Connection | None:
+    def _pick(self) -> Lender | None:
         """Who gets the next request: the least loaded with room, the lowest number on a tie."""
         with_room = [connection for connection in self._lending.values() if connection.room > 0]
-        return min(with_room, key=_load, default=None)
+        return min(with_room, key=lambda connection: connection.load, default=None)
 
-    def _lend(self, connection: _Connection, actions: list[RoutingAction]) -> None:
+    def _lend(self, connection: Lender, actions: list[RoutingAction]) -> None:
         ticket = self._waiting.pop()
         assert ticket is not None
         self._leased[ticket] = connection
-        connection.leases.add(ticket)
-        connection.opened += 1
+        connection.lend(ticket)
         actions.append(Forward(ticket, connection.id))
         if connection.opened >= self._worn_at:
             self._retiring[connection.id] = connection
@@ -318,23 +285,18 @@ class RoutingTable:
         wanted = max(len(self._waiting), len(self._retiring)) - len(self._connecting)
         free = 0 if self._stopped else self._max_connections - self._live
         for _ in range(min(max(wanted, int(eager)), free)):
-            if now < self._hold_until:
-                return self._arrange_redial(actions)
+            if self._backoff.holds(now):
+                if self._waiting or self._retiring:
+                    actions += self._backoff.arrange()
+                return
             connection = next(self._ids)
-            opened = _Connection(connection, self._max_streams)
+            opened = Lender(connection, self._max_streams)
             self._connections[connection] = self._connecting[connection] = opened
             actions.append(OpenConnection(connection))
 
-    def _arrange_redial(self, actions: list[RoutingAction]) -> None:
-        needed = self._waiting or self._retiring
-        arranged = self._redial_at is not None and self._redial_at <= self._hold_until
-        if needed and not arranged:
-            self._redial_at = self._hold_until
-            actions.append(Redial(self._hold_until))
-
     # Small steps.
 
-    def _state_of(self, connection: _Connection) -> str:
+    def _state_of(self, connection: Lender) -> str:
         if connection.id in self._connecting:
             return "connecting"
         return "connected" if connection.id in self._lending else "draining"
@@ -347,9 +309,6 @@ class RoutingTable:
     def _useful(self) -> bool:
         """Whether any connection lends, or may come to."""
         return bool(self._connecting or self._lending)
-
-    def _allow(self, connection: _Connection, max_streams: int) -> None:
-        connection.limit = max(connection.limit, min(max_streams, self._max_requests))
 
     def _turn_away(self, ticket: int) -> Actions:
         """Refuse the ticket that has just joined the queue, when the queue is too long with it."""
@@ -368,26 +327,21 @@ class RoutingTable:
         oldest = next(iter(self._retiring.values()), None)
         return () if oldest is None else (self._retire(oldest),)
 
-    def _retire(self, connection: _Connection) -> Retire:
+    def _retire(self, connection: Lender) -> Retire:
         self._withdraw(connection)
         return Retire(connection.id)
 
-    def _withdraw(self, connection: _Connection) -> bool:
+    def _withdraw(self, connection: Lender) -> bool:
         """Make it draining; False when it was that before."""
         self._retiring.pop(connection.id, None)
         was_connecting = self._connecting.pop(connection.id, None)
         return (self._lending.pop(connection.id, None) or was_connecting) is not None
 
-    def _lose(self, connection: _Connection, now: float) -> None:
+    def _lose(self, connection: Lender, now: float) -> None:
         """It ended against our wish: hold further dials back, unless it was of use and the last."""
         if not self._withdraw(connection):
             return
         if not connection.opened:
-            self._back_off(now)
+            self._backoff.failed(now)
         elif not self._useful:
-            self._hold_until = now
-
-    def _back_off(self, now: float) -> None:
-        backoff = min(FIRST_BACKOFF * 2.0 ** min(self._failures, 30), LONGEST_BACKOFF)
-        self._failures += 1
-        self._hold_until = now + backoff * self._jitter()
+            self._backoff.waive()

@@ -26,6 +26,7 @@ POOL: Final = "pool"
 
 MAX_RESTARTS, WITHIN = 3, 5.0  # of one origin's pool, in so many seconds
 GRACE = 1.0  # seconds that each level of the tree gets beyond what those below it may take
+FOREVER = 10 * 365 * 86_400.0  # seconds: a supervisor's children have a limit always
 
 
 def root(name: str) -> Supervisor:
@@ -33,21 +34,30 @@ def root(name: str) -> Supervisor:
     return Supervisor(name=name)
 
 
-def origin_spec(origin: Origin, config: PoolConfig, registry: Registry) -> ChildSpec:
-    """What the root starts for one origin."""
-    pool = ChildSpec(
+def origin_spec(origin: Origin, config: PoolConfig) -> ChildSpec:
+    """What the root starts for one origin: the supervisor of its pool."""
+    return ChildSpec(
+        id=origin,
+        start=partial(_start_origin, str(origin)),
+        restart=Restart.TEMPORARY,
+        shutdown=_shutdown(config) + GRACE,
+    )
+
+
+def pool_spec(origin: Origin, config: PoolConfig, registry: Registry) -> ChildSpec:
+    """What the origin's supervisor starts. A pool that was stopped in order stays away."""
+    return ChildSpec(
         id=POOL,
         start=partial(HTTP3Pool.start, origin, config=config, registry=registry),
         restart=Restart.TRANSIENT,
-        shutdown=(config.shutdown_timeout or 0.0) + GRACE,
-    )
-    return ChildSpec(
-        id=origin,
-        start=partial(_start_origin, pool, str(origin)),
-        restart=Restart.TEMPORARY,
-        shutdown=pool.shutdown + GRACE,
+        shutdown=_shutdown(config),
     )
 
 
-def _start_origin(pool: ChildSpec, name: str) -> GeventActorRef[Any]:
-    return Supervisor.start([pool], max_restarts=MAX_RESTARTS, within=WITHIN, name=name)
+def _shutdown(config: PoolConfig) -> float:
+    limit = config.shutdown_timeout
+    return (FOREVER if limit is None else limit) + GRACE
+
+
+def _start_origin(name: str) -> GeventActorRef[Any]:
+    return Supervisor.start(max_restarts=MAX_RESTARTS, within=WITHIN, name=name)

@@ -1,0 +1,237 @@
+"""RoutingTable by example; tests/properties/test_routing.py has every sequence."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from quiver.errors import ConnectionRefused
+from quiver.pool.actions import (
+    CancelExchange,
+    Forward,
+    OpenConnection,
+    Redial,
+    Reject,
+    Rejection,
+    Retire,
+)
+from quiver.pool.routing import RoutingTable, State
+
+REFUSED = ConnectionRefused("refused", origin="https://a.example")
+
+
+def table(**options: Any) -> RoutingTable:
+    sizes = {"max_connections": 2, "max_streams_per_connection": 10, "max_waiting": 100}
+    return RoutingTable(**{**sizes, **options})
+
+
+def connected(streams: int = 10, **options: Any) -> RoutingTable:
+    """A table with one connection, number 1, that carries nothing."""
+    made = table(**{"max_connections": 1, **options})
+    made.submit(0, None, 0.0)
+    made.cancel(0, 0.0)
+    made.ready(1, streams, 0.0)
+    return made
+
+
+def test_a_request_waits_for_the_connection_that_it_opens() -> None:
+    pool = table()
+    assert pool.submit(1, None, 0.0) == (OpenConnection(1),)
+    assert pool.ready(1, 10, 0.1) == (Forward(1, 1),)
+
+
+def test_it_is_connected_while_there_is_a_connection_that_was_ready() -> None:
+    pool = table()
+    states = [pool.state]
+    pool.submit(1, None, 0.0)
+    states.append(pool.state)
+    pool.ready(1, 10, 0.0)
+    states.append(pool.state)
+    pool.down(1, 0.0)
+    states.append(pool.state)
+    assert states == [State.IDLE, State.IDLE, State.CONNECTED, State.IDLE]
+
+
+def test_each_request_opens_one_more_though_there_is_room() -> None:
+    pool = connected(max_connections=3)
+    assert pool.submit(1, None, 1.0) == (Forward(1, 1), OpenConnection(2))
+    assert pool.submit(2, None, 1.0) == (Forward(2, 1), OpenConnection(3))
+    assert pool.submit(3, None, 1.0) == (Forward(3, 1),)
+
+
+def test_the_least_loaded_is_picked_and_the_lowest_number_on_a_tie() -> None:
+    pool = table()
+    for ticket in (1, 2):
+        pool.submit(ticket, None, 0.0)
+    assert pool.ready(1, 10, 0.0) == (Forward(1, 1), Forward(2, 1))
+    assert pool.ready(2, 10, 0.0) == ()
+    chosen = [pool.submit(ticket, None, 0.0)[0] for ticket in (3, 4, 5, 6)]
+    assert chosen == [Forward(3, 2), Forward(4, 2), Forward(5, 1), Forward(6, 2)]
+
+
+def test_credit_is_cumulative_and_a_release_brings_none() -> None:
+    pool = connected(streams=1)
+    assert pool.submit(1, None, 0.0) == (Forward(1, 1),)
+    assert pool.submit(2, None, 0.0) == ()
+    assert pool.released(1, 1, 0.0) == ()
+    assert pool.capacity_changed(1, 2, 0.0) == (Forward(2, 1),)
+
+
+def test_who_came_back_goes_before_those_who_wait() -> None:
+    pool = connected(streams=1)
+    for ticket in (1, 2):
+        pool.submit(ticket, None, 0.0)
+    assert pool.submit(3, None, 0.0, front=True) == ()
+    assert pool.capacity_changed(1, 3, 0.0) == (Forward(3, 1), Forward(2, 1))
+
+
+def test_the_queue_is_bounded_but_not_for_who_came_back() -> None:
+    pool = connected(streams=0, max_waiting=1)
+    assert pool.submit(1, None, 0.0) == ()
+    assert pool.submit(2, None, 0.0) == (Reject(2, Rejection.QUEUE_FULL),)
+    assert pool.submit(3, None, 0.0, front=True) == ()
+    assert pool.stats().queued == 2
+
+
+def test_a_deadline_turns_away() -> None:
+    pool = connected(streams=0)
+    pool.submit(1, 2.0, 0.0)
+    assert pool.next_deadline() == 2.0
+    assert pool.sweep(1.9) == ()
+    assert pool.sweep(2.0) == (Reject(1, Rejection.CHECKOUT_TIMEOUT),)
+
+
+def test_cancel_where_it_is() -> None:
+    pool = connected(streams=1)
+    for ticket in (1, 2):
+        pool.submit(ticket, None, 0.0)
+    assert pool.cancel(2, 0.0) == ()
+    assert pool.cancel(1, 0.0) == (CancelExchange(1, 1),)
+    assert pool.stats().active == 1, "until the connection releases it"
+    assert pool.cancel(3, 0.0) == ()
+
+
+def test_when_every_attempt_has_failed_those_who_wait_get_that_error() -> None:
+    pool = table()
+    for ticket in (1, 2):
+        pool.submit(ticket, None, 0.0)
+    assert pool.down(1, 0.1, REFUSED) == (Redial(0.2),)
+    rejected = tuple(Reject(n, Rejection.CONNECT_FAILED, REFUSED) for n in (1, 2))
+    assert pool.down(2, 0.1, REFUSED) == rejected
+    assert pool.submit(3, None, 0.11) == (OpenConnection(3),), "at once: nobody else can"
+
+
+def test_those_who_wait_go_on_when_another_attempt_lives() -> None:
+    pool = table()
+    for ticket in (1, 2):
+        pool.submit(ticket, None, 0.0)
+    assert pool.down(1, 0.0, REFUSED) == (Redial(0.1),)
+    assert pool.redial(0.1) == (OpenConnection(3),)
+    assert pool.ready(3, 10, 0.2) == (Forward(1, 3), Forward(2, 3))
+
+
+def test_the_last_connection_dies_idle_and_its_successor_is_dialled_at_once() -> None:
+    pool = connected(streams=1)
+    for ticket in (1, 2):
+        pool.submit(ticket, None, 0.0)
+    pool.released(1, 1, 0.0)
+    assert pool.down(1, 0.1) == (OpenConnection(2),)
+
+
+def test_draining_ones_do_not_count() -> None:
+    pool = connected()
+    pool.submit(1, None, 0.0)
+    assert pool.draining(1, 0.0) == ()
+    assert pool.submit(2, None, 0.0) == (OpenConnection(2),)
+    assert [each.state for each in pool.connections()] == ["draining", "connecting"]
+
+
+def test_an_aged_one_lends_until_its_successor_is_ready() -> None:
+    pool = connected()
+    assert pool.aged(1, 1.0) == (OpenConnection(2),)
+    assert pool.aged(1, 1.0) == ()
+    assert pool.submit(1, None, 1.0) == (Forward(1, 1),)
+    assert pool.ready(2, 10, 1.1) == (Retire(1),)
+    assert pool.submit(2, None, 1.2) == (Forward(2, 2),)
+
+
+def test_a_worn_one_is_replaced_before_it_is_used_up() -> None:
+    pool = connected(max_requests_per_connection=10)
+    for ticket in range(1, 9):
+        assert pool.submit(ticket, None, 0.0) == (Forward(ticket, 1),)
+    assert pool.submit(9, None, 0.0) == (Forward(9, 1), OpenConnection(2))
+    assert pool.submit(10, None, 0.0) == (Forward(10, 1), Retire(1))
+    assert pool.submit(11, None, 0.0) == ()
+    assert pool.ready(2, 100, 0.0) == (Forward(11, 2),)
+
+
+def test_stopped_it_turns_everybody_away() -> None:
+    pool = connected(streams=0)
+    pool.submit(1, None, 0.0)
+    assert pool.stop() == (Reject(1, Rejection.STOPPED),)
+    assert pool.submit(2, None, 0.0) == (Reject(2, Rejection.STOPPED),)
+    assert pool.down(1, 0.0) == ()
+
+
+def test_late_news_asks_for_nothing() -> None:
+    pool = connected()
+    pool.down(1, 0.0)
+    late = [
+        pool.ready(1, 5, 0.0),
+        pool.capacity_changed(1, 5, 0.0),
+        pool.released(1, 1, 0.0),
+        pool.aged(1, 0.0),
+        pool.draining(1, 0.0),
+        pool.down(1, 0.0, REFUSED),
+        pool.cancel(1, 0.0),
+        pool.sweep(9.0),
+        pool.redial(9.0),
+    ]
+    assert late == [()] * len(late)
+
+
+def test_a_second_release_is_none() -> None:
+    pool = connected(streams=2)
+    pool.submit(1, None, 0.0)
+    pool.released(1, 1, 0.0)
+    assert pool.released(1, 1, 0.0) == ()
+    assert pool.stats().active == 0 and pool.stats().idle == 1
+
+
+def test_what_cannot_be_raises() -> None:
+    pool = connected(streams=1)
+    pool.submit(1, None, 0.0)
+    pool.submit(2, None, 0.0)
+    with pytest.raises(ValueError, match="ticket 1 is out on connection 1"):
+        pool.submit(1, None, 0.0)
+    with pytest.raises(ValueError, match="ticket 2 waits already"):
+        pool.submit(2, None, 0.0)
+    with pytest.raises(ValueError, match="connection 1 was ready before"):
+        pool.ready(1, 1, 0.0)
+
+
+def seconds_beside(waiting: int) -> float:
+    """What 1,000 rounds of each operation cost while so many wait."""
+    pool = connected(streams=1, max_waiting=1_000_000)
+    for ticket in range(1, waiting + 1):
+        pool.submit(ticket, float(ticket), 0.0)
+    limit = 1
+    started = time.perf_counter()
+    for extra in range(1_000_001, 1_001_001):
+        pool.submit(extra, 0.5, 0.0)
+        pool.cancel(extra, 0.0)
+        limit += 1
+        (forward,) = pool.capacity_changed(1, limit, 0.0)
+        assert isinstance(forward, Forward)
+        pool.released(1, forward.ticket, 0.0)
+        pool.next_deadline()
+        pool.stats()
+    return time.perf_counter() - started
+
+
+def test_the_queue_is_never_searched() -> None:
+    """50 times as many who wait would cost 50 times as much if it were."""
+    few, many = seconds_beside(2_000), seconds_beside(100_000)
+    assert many < 10 * few, f"{few:.3f} s beside 2,000, {many:.3f} s beside 100,000"
