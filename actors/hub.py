@@ -113,6 +113,9 @@ class Hub:
             return
         else:
             self._stop_from_outside(timeout)
+        self._expire_all()
+
+    def _expire_all(self) -> None:
         for resident in list(self._residents):
             resident.expire(HubStopped("the hub was stopped"))
 
@@ -129,7 +132,7 @@ class Hub:
     # in the loop's thread -------------------------------------------------------------------
 
     def _begin(self, resident: Resident) -> None:
-        if resident in self._residents:
+        if resident in self._residents and not self.stopped:
             greenlet = self._residents[resident] = gevent.spawn(resident.run)
             greenlet.link(partial(self._ended, resident))
 
@@ -143,10 +146,14 @@ class Hub:
         greenlet = self._residents.get(resident)
         if greenlet is not None:
             greenlet.kill(block=False)
+        elif resident in self._residents:  # rung for from another thread, and not begun yet
+            del self._residents[resident]
+            resident.expire(gevent.GreenletExit())
 
     def _kill_all(self, timeout: float, then: Callable[[], object] = lambda: None) -> None:
         here = gevent.getcurrent()
-        greenlets = [g for g in self._residents.values() if g is not None and g is not here]
+        living = list(self._residents.values())  # another thread may be adding one
+        greenlets = [g for g in living if g is not None and g is not here]
         gevent.killall(greenlets, timeout=timeout)
         then()
 
@@ -173,6 +180,7 @@ class Hub:
         try:
             self._farewell.wait()
             self._kill_all(EXIT_TIMEOUT)
+            self._expire_all()
         finally:
             self.doorbell.disconnect()
             hub.destroy(destroy_loop=True)
