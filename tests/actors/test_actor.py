@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import gevent
@@ -62,6 +63,19 @@ def throw(error: BaseException) -> Callable[[Any], Any]:
         raise error
 
     return thrower
+
+
+def hold_up(ref: GeventActorRef[Doer]) -> threading.Event:
+    """Keep the actor, and its hub, busy until the event that is returned is set."""
+    gate, entered = threading.Event(), threading.Event()
+
+    def block(_: Any) -> None:
+        entered.set()
+        gate.wait(10)
+
+    ref.tell(block)
+    assert entered.wait(5)
+    return gate
 
 
 def test_asked_and_told(doer: GeventActorRef[Doer]) -> None:
@@ -127,15 +141,7 @@ def test_nothing_to_defer(doer: GeventActorRef[Doer]) -> None:
 
 
 def test_batches(doer: GeventActorRef[Doer]) -> None:
-    gate = threading.Event()
-    entered = threading.Event()
-
-    def block(_: Any) -> None:
-        entered.set()
-        gate.wait(10)
-
-    doer.tell(block)
-    assert entered.wait(5)
+    gate = hold_up(doer)
     for number in range(2 * BATCH + 10):
         doer.tell(number)
     gate.set()
@@ -145,9 +151,7 @@ def test_batches(doer: GeventActorRef[Doer]) -> None:
 
 
 def test_a_full_inbox_refuses_asks_and_takes_stops(doer: GeventActorRef[Doer]) -> None:
-    gate, entered = threading.Event(), threading.Event()
-    doer.tell(lambda _: (entered.set(), gate.wait(10)))
-    assert entered.wait(5)
+    gate = hold_up(doer)
     doer.actor_inbox.limit = 2
     accepted = [doer.ask(n, block=False) for n in range(2)]
     with pytest.raises(OverflowError, match="is full: 2 messages"):
@@ -186,17 +190,14 @@ def test_forward_to_a_thread(doer: GeventActorRef[Doer]) -> None:
 def test_a_crash_after_forward_does_not_answer_for_the_other(doer: GeventActorRef[Doer]) -> None:
     other = Doer.start()
     actor = inside(doer)
-    gate = threading.Event()
 
     def pass_on_and_fail(actor: Doer) -> None:
-        actor.forward(other, lambda _: gate.wait(10))
+        actor.forward(other, "by the other")
         raise KeyError("afterwards")
 
     future = doer.ask(pass_on_and_fail, block=False)
-    eventually(lambda: actor.ends or gate.set())
-    gate.set()
-    assert future.get(timeout=5) is True
     eventually(lambda: actor.ends)
+    assert future.get(timeout=5) == "by the other"
     other.stop()
 
 
@@ -213,9 +214,7 @@ def test_asking_a_thread_blocks_no_other_actor(doer: GeventActorRef[Doer]) -> No
 
 
 def test_stop_serves_what_came_before_and_refuses_the_rest(doer: GeventActorRef[Doer]) -> None:
-    gate, entered = threading.Event(), threading.Event()
-    doer.tell(lambda _: (entered.set(), gate.wait(10)))
-    assert entered.wait(5)
+    gate = hold_up(doer)
     before = doer.ask("before", block=False)
     stopped = [doer.stop(block=False) for _ in range(2)]
     after = doer.ask("after", block=False)
@@ -310,6 +309,10 @@ def test_whatever_fails_at_the_end_everybody_is_answered(where: str) -> None:
     eventually(lambda: ref not in pykka.ActorRegistry.get_all())
 
 
+def longer_than(count: int, outcomes: list[object]) -> bool:
+    return len(outcomes) > count
+
+
 def test_asks_racing_with_the_end_are_all_answered() -> None:
     for kill in (True, False):
         ref = Doer.start()
@@ -325,7 +328,7 @@ def test_asks_racing_with_the_end_are_all_answered() -> None:
         threads = [threading.Thread(target=caller) for _ in range(6)]
         for thread in threads:
             thread.start()
-        eventually(lambda outcomes=outcomes: len(outcomes) > 100)
+        eventually(partial(longer_than, 100, outcomes))
         ref.kill() if kill else ref.stop()
         for thread in threads:
             thread.join(20)

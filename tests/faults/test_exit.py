@@ -16,7 +16,7 @@ class Mute(GeventActor):
 
 class Echo(GeventActor):
     def on_receive(self, message):
-        return message, threading.current_thread().name, gevent.get_hub()
+        return message, threading.get_ident(), gevent.get_hub()
 
 def tasks():
     return len(os.listdir("/proc/self/task"))
@@ -31,7 +31,8 @@ import quiver
 quiver.Client(), Echo
 assert tasks() == threading.active_count() == 1
 ref = Echo.start()
-assert ref.ask(1)[:2] == (1, "quiver-hub")
+named = {thread.ident: thread.name for thread in threading.enumerate()}
+assert named[ref.ask(1)[1]] == "quiver-hub"
 assert Echo.start().ask(2)[2] is ref.ask(3)[2]
 assert threading.active_count() == 2
 """

@@ -17,7 +17,7 @@ CLIENT = """
 import os, sys, threading
 import quiver
 url, cafile = sys.argv[1:]
-client = quiver.Client(pools={"default": {"cafile": cafile}})
+client = quiver.Client(pools={"default": {"cafile": cafile, "max_connections": 1}})
 def works():
     return client.get(url + "/ok", timeout=10.0).status == 200
 assert works()
