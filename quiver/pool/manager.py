@@ -8,7 +8,7 @@ import pykka
 
 from quiver.actors.actor import GeventActorRef
 from quiver.actors.registry import Registry, marker_of
-from quiver.actors.supervisor import GetChild, RestartIntensityExceeded, StartChild
+from quiver.actors.supervisor import StartChild
 from quiver.config import OriginRules
 from quiver.errors import PoolStopped
 from quiver.models import GetStats, Stats
@@ -62,18 +62,18 @@ class Manager:
     def _start(self, origin: Origin) -> GeventActorRef[Any]:
         config = self._rules.config_for(origin)
         Endpoint(origin, config)  # its caller hears of roots that cannot be read, no supervisor
-        spec = supervision.origin_spec(origin, config, self._registry)
+        supervisor = StartChild(supervision.origin_spec(origin, config, self._registry))
+        child = StartChild(supervision.pool_spec(origin, config, self._registry))
         for _ in range(ATTEMPTS):
             if self._closed:
                 raise PoolStopped("the client is closed", origin=str(origin))
             try:
-                pool = self._root().ask(StartChild(spec)).ask(GetChild(supervision.POOL))
-            except (pykka.ActorDeadError, RestartIntensityExceeded):
+                pool = self._root().ask(supervisor).ask(child)
+            except pykka.ActorDeadError:
                 continue
-            if self._closed:  # meanwhile, and perhaps before there was a tree to be stopped
-                self.close()
-            elif pool is not None:
+            if not self._closed:
                 return pool  # type: ignore[no-any-return]
+            self.close()  # meanwhile, and perhaps before there was a tree to be stopped
         raise PoolStopped("its pool fails as soon as it is started", origin=str(origin))
 
     def _root(self) -> GeventActorRef[Any]:

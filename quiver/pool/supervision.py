@@ -35,17 +35,22 @@ def root(name: str) -> Supervisor:
 
 def origin_spec(origin: Origin, config: PoolConfig, registry: Registry) -> ChildSpec:
     """What the root starts for one origin."""
-    pool = ChildSpec(
-        id=POOL,
-        start=partial(HTTP3Pool.start, origin, config=config, registry=registry),
-        restart=Restart.TRANSIENT,
-        shutdown=(config.shutdown_timeout or 0.0) + GRACE,
-    )
+    pool = pool_spec(origin, config, registry)
     return ChildSpec(
         id=origin,
         start=partial(_start_origin, pool, str(origin)),
         restart=Restart.TEMPORARY,
         shutdown=pool.shutdown + GRACE,
+    )
+
+
+def pool_spec(origin: Origin, config: PoolConfig, registry: Registry) -> ChildSpec:
+    """What an origin's supervisor starts, and is asked for again once it was stopped in order."""
+    return ChildSpec(
+        id=POOL,
+        start=partial(HTTP3Pool.start, origin, config=config, registry=registry),
+        restart=Restart.TRANSIENT,
+        shutdown=(config.shutdown_timeout or 0.0) + GRACE,
     )
 
 
