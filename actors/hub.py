@@ -52,6 +52,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.stopped = False
+        self._patience = EXIT_TIMEOUT
         self._residents: dict[Resident, gevent.Greenlet[..., None] | None] = {}
         self._thread_ended = allocate_lock()
         # A thread that is no greenlet hub of a patched program must not run the actors.
@@ -109,6 +110,7 @@ class Hub:
         if self.embedded and get_ident() == self.doorbell.thread:
             self._kill_all(timeout)
         elif get_ident() == self.doorbell.thread:
+            self._patience = timeout
             self._farewell.set()  # an actor of ours asked: it cannot wait for itself
             return
         else:
@@ -126,6 +128,7 @@ class Hub:
             self.doorbell.ring(partial(gevent.spawn, self._kill_all, timeout, ended.release))
             ended.acquire(True, timeout + 0.5)
         else:
+            self._patience = timeout
             self.doorbell.ring(self._farewell.set)
             self._thread_ended.acquire(True, timeout + 0.5)
 
@@ -179,7 +182,7 @@ class Hub:
         started()
         try:
             self._farewell.wait()
-            self._kill_all(EXIT_TIMEOUT)
+            self._kill_all(self._patience)
             self._expire_all()
         finally:
             self.doorbell.disconnect()
