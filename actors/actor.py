@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import gevent
 import pykka
@@ -23,63 +23,16 @@ from quiver.actors import monitor
 from quiver.actors.doorbell import allocate_lock
 from quiver.actors.hub import Hub, HubStopped
 from quiver.actors.mailbox import Mailbox
+from quiver.actors.ref import GeventActorRef
 from quiver.actors.reply import Reply
 from quiver.actors.signals import ForkedAway, TimerFired
 from quiver.actors.timers import Timers
 
+__all__ = ["GeventActor", "GeventActorRef"]
+
 logger = logging.getLogger("quiver.actors")
 
-A = TypeVar("A", bound="GeventActor")
-
 BATCH = 256  # messages an actor takes in one go, before the others have their turn
-
-
-class GeventActorRef(pykka.ActorRef[A]):
-    """What the world holds of a GeventActor. Usable from any thread, greenlet or task."""
-
-    actor_class: type[A]
-    actor_inbox: Mailbox
-
-    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
-        """Send `message` and wait for its reply.
-
-        Args:
-            message: anything.
-            block: False returns the `Reply` (a `pykka.Future`) instead of waiting on it.
-            timeout: seconds to wait when blocking; None waits as long as it takes. When it
-                passes, or when the waiting greenlet is killed, the ask is cancelled.
-
-        Raises:
-            pykka.Timeout: nothing came in time.
-            pykka.ActorDeadError: the actor is gone. With `block=False` the reply carries it.
-        """
-        kind = self.actor_class
-        reply = kind.new_reply()
-        reply.attended = block
-        if not self.is_alive():
-            reply.fail(kind.dead_error(self, message))
-        elif self.actor_inbox.full and not isinstance(message, _ActorStop):
-            reply.fail(kind.overflow_error(self, message))
-        else:
-            self.actor_inbox.put(Envelope(message, reply))
-        return self._wait(message, reply, timeout) if block else reply
-
-    def kill(self) -> None:
-        """End the actor wherever it is; those who wait for it are answered with an error."""
-        actor = self._actor_weakref()
-        if actor is not None:
-            actor.kill()
-
-    def _wait(self, message: Any, reply: Reply[Any], timeout: float | None) -> Any:
-        try:
-            return reply.get(timeout=timeout)
-        except pykka.Timeout:
-            if not reply.cancel():
-                return reply.get()  # the answer came in this moment, or is this Timeout
-            raise self.actor_class.timeout_error(self, message, timeout) from None
-        except BaseException:  # the caller is killed, or interrupted: nobody waits any more
-            reply.cancel()
-            raise
 
 
 class GeventActor(pykka.Actor):
@@ -91,6 +44,8 @@ class GeventActor(pykka.Actor):
 
     actor_inbox: Mailbox
     ref_class: ClassVar[type[GeventActorRef[Any]]] = GeventActorRef
+    envelope: ClassVar[type[Envelope[Any]]] = Envelope
+    always_taken: ClassVar[tuple[type, ...]] = (_ActorStop,)  # also by a full inbox
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -102,7 +57,6 @@ class GeventActor(pykka.Actor):
         self._leaving = False
         self._reason: BaseException | None = None
         self._stop_replies: list[Reply[Any]] = []
-        self._set_aside: list[Envelope[Any]] = []
         self._expired = allocate_lock()
 
     @classmethod
@@ -192,10 +146,27 @@ class GeventActor(pykka.Actor):
         """
         if reply is None:
             reply = self.defer()
-        if ref.is_alive() or isinstance(ref.actor_inbox, Mailbox):
-            ref.actor_inbox.put(Envelope(message, reply))
-        else:
+        if self._envelope is not None and self._envelope.reply_to is reply:
+            self._envelope.reply_to = None  # it travels: a failure here is not its answer
+        ref.actor_inbox.put(Envelope(message, reply))
+        # A Mailbox refuses what comes too late; Pykka's own inbox swallows it.
+        if not isinstance(ref.actor_inbox, Mailbox) and not ref.is_alive():
             reply.fail(pykka.ActorDeadError(f"{ref} is gone"))
+
+    def ask(self, ref: pykka.ActorRef[Any], message: Any, timeout: float | None = None) -> Any:
+        """Ask any Pykka actor. One on a thread, asked by its ref, would block the whole hub.
+
+        Raises pykka.Timeout after `timeout` seconds, and what `ref` answers with.
+        """
+        reply: Reply[Any] = Reply()
+        self.forward(ref, message, reply)
+        return reply.get(timeout=timeout)
+
+    def set_aside(self) -> None:
+        """Keep the message in hand, with its reply, until `actor_inbox.bring_back()`."""
+        assert self._envelope is not None, "there is no message in hand"
+        self._deferred = True
+        self.actor_inbox.set_aside(self._envelope)
 
     def watch(self, ref: pykka.ActorRef[Any]) -> None:
         """Be told `Terminated(ref, reason)`, once, when that actor is gone."""
@@ -234,13 +205,15 @@ class GeventActor(pykka.Actor):
             self._hub = Hub.current()
             self.actor_inbox.attach(self._hub.doorbell)
             self._hub.spawn(self)
-        except HubStopped as stopped:
-            self.expire(stopped)
+        except BaseException as error:  # nobody may find an actor that will never run
+            self.expire(error)
             raise
 
     def run(self) -> None:
         """The actor's whole life. Called by the hub."""
         reason: BaseException | None
+        if not self.actor_ref.is_alive():  # the hub was stopped first
+            return
         try:
             self.on_start()
             self._serve()
@@ -317,13 +290,14 @@ class GeventActor(pykka.Actor):
             return
         if isinstance(reason, ForkedAway):
             self._renew_locks()
-        self._actor_ref.actor_stopped.set()
-        pykka.ActorRegistry.unregister(self.actor_ref)
+        self._leaving = True
+        self._guarded(self._actor_ref.actor_stopped.set)
+        self._guarded(pykka.ActorRegistry.unregister, self.actor_ref)
         self._log_end(reason)
         self._guarded(self._tell_subclass, reason)
         self._guarded(self.on_exit, reason)
-        self._guarded(self.timers.close)
-        self.actor_inbox.put_back(self._set_aside)
+        if not isinstance(reason, ForkedAway | HubStopped):  # else the loop is not ours, or gone
+            self._guarded(self.timers.close)
         self.actor_inbox.close(self._refuse)
         self._guarded(self.actor_inbox.lifeline.end, reason)
         for reply in self._stop_replies:
@@ -347,8 +321,16 @@ class GeventActor(pykka.Actor):
             return
         if isinstance(envelope.message, _ActorStop):
             reply.set(None)
-        elif not self.undelivered(envelope.message, reply):
-            reply.fail(self.dead_error(self.actor_ref, envelope.message))
+        else:
+            self._guarded(self._undelivered, envelope.message, reply)
+
+    def _undelivered(self, message: Any, reply: Reply[Any]) -> None:
+        taken = False
+        try:
+            taken = self.undelivered(message, reply)
+        finally:
+            if not taken:
+                reply.fail(self.dead_error(self.actor_ref, message))
 
     def _log_end(self, reason: BaseException | None) -> None:
         if reason is None or isinstance(reason, (gevent.GreenletExit, HubStopped, ForkedAway)):

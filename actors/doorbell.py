@@ -32,7 +32,6 @@ class Doorbell:
         self._loop = hub.loop
         self.thread = get_ident()
         self._calls: deque[Callable[[], object]] = deque()
-        self._ringing = False
         self._holds = 0
         self.disconnected = False
         self._async: Any = hub.loop.async_(ref=False)
@@ -54,9 +53,10 @@ class Doorbell:
             self._loop.run_callback(call)
             return
         self._calls.append(call)
-        if not self._ringing:
-            self._ringing = True
-            self._async.send()
+        try:
+            self._async.send()  # libev makes one wake-up of many
+        except ValueError:  # the loop was destroyed in this moment
+            self.disconnect()
 
     def hold(self) -> None:
         """Keep the loop running: somebody waits for a ring."""
@@ -75,11 +75,9 @@ class Doorbell:
         self._calls.clear()
 
     def _answer(self) -> None:
-        # Cleared before the queue is emptied: a ring from now on sends again.
-        self._ringing = False
         for _ in range(len(self._calls)):
             call = self._calls.popleft()
             try:
                 call()
-            except Exception:  # one bad call must not lose the others
+            except BaseException:  # one bad call must not lose the others
                 self._hub.handle_error(call, *sys.exc_info())

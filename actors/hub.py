@@ -52,6 +52,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.stopped = False
+        self._patience = EXIT_TIMEOUT
         self._residents: dict[Resident, gevent.Greenlet[..., None] | None] = {}
         self._thread_ended = allocate_lock()
         # A thread that is no greenlet hub of a patched program must not run the actors.
@@ -109,10 +110,14 @@ class Hub:
         if self.embedded and get_ident() == self.doorbell.thread:
             self._kill_all(timeout)
         elif get_ident() == self.doorbell.thread:
+            self._patience = timeout
             self._farewell.set()  # an actor of ours asked: it cannot wait for itself
             return
         else:
             self._stop_from_outside(timeout)
+        self._expire_all()
+
+    def _expire_all(self) -> None:
         for resident in list(self._residents):
             resident.expire(HubStopped("the hub was stopped"))
 
@@ -123,13 +128,14 @@ class Hub:
             self.doorbell.ring(partial(gevent.spawn, self._kill_all, timeout, ended.release))
             ended.acquire(True, timeout + 0.5)
         else:
+            self._patience = timeout
             self.doorbell.ring(self._farewell.set)
             self._thread_ended.acquire(True, timeout + 0.5)
 
     # in the loop's thread -------------------------------------------------------------------
 
     def _begin(self, resident: Resident) -> None:
-        if resident in self._residents:
+        if resident in self._residents and not self.stopped:
             greenlet = self._residents[resident] = gevent.spawn(resident.run)
             greenlet.link(partial(self._ended, resident))
 
@@ -143,10 +149,14 @@ class Hub:
         greenlet = self._residents.get(resident)
         if greenlet is not None:
             greenlet.kill(block=False)
+        elif resident in self._residents:  # rung for from another thread, and not begun yet
+            del self._residents[resident]
+            resident.expire(gevent.GreenletExit())
 
     def _kill_all(self, timeout: float, then: Callable[[], object] = lambda: None) -> None:
         here = gevent.getcurrent()
-        greenlets = [g for g in self._residents.values() if g is not None and g is not here]
+        living = list(self._residents.values())  # another thread may be adding one
+        greenlets = [g for g in living if g is not None and g is not here]
         gevent.killall(greenlets, timeout=timeout)
         then()
 
@@ -172,7 +182,8 @@ class Hub:
         started()
         try:
             self._farewell.wait()
-            self._kill_all(EXIT_TIMEOUT)
+            self._kill_all(self._patience)
+            self._expire_all()
         finally:
             self.doorbell.disconnect()
             hub.destroy(destroy_loop=True)

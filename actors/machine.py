@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from quiver.actors.actor import GeventActor
 from quiver.actors.signals import TimerFired
 
-_STATE_TIMEOUT = "state timeout"
+_STATE_TIMEOUT = object()  # equal to no key of a subclass
 
 
 class StateMachine(GeventActor):
@@ -41,15 +41,8 @@ class StateMachine(GeventActor):
             self.timers.cancel(_STATE_TIMEOUT)
         else:
             self.timers.start(_STATE_TIMEOUT, timeout)
-        waiting, self._set_aside = self._set_aside, []
-        self.actor_inbox.put_back(waiting)
+        self.actor_inbox.bring_back()
         self.on_enter(state)
-
-    def set_aside(self) -> None:
-        """Keep the message in hand, with its reply, for the next state."""
-        assert self._envelope is not None, "there is no message in hand"
-        self._deferred = True
-        self._set_aside.append(self._envelope)
 
     def dispatch(self, message: Any) -> Any:
         if isinstance(message, TimerFired) and message.key is _STATE_TIMEOUT:

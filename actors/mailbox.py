@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub, getcurrent
@@ -27,6 +27,7 @@ class Mailbox:
         self.lifeline = Lifeline()
         self.limit: int | None = None  # items beyond which an ask is refused
         self._items: deque[Any] = deque()
+        self._aside: list[Any] = []
         self._awake = True  # until its actor first waits
         self._sleeper: greenlet | None = None
         self._doorbell: Doorbell | None = None
@@ -39,11 +40,20 @@ class Mailbox:
         elif not self._awake:
             self._awake = True
             assert self._doorbell is not None
-            self._doorbell.ring(self._resume)
+            try:
+                self._doorbell.ring(self._resume)
+            except BaseException:  # a KeyboardInterrupt: the next put shall ring again
+                self._awake = False
+                raise
 
-    def put_back(self, items: Iterable[Any]) -> None:
-        """Put `items` before all others, in their order. From the actor's own greenlet."""
-        self._items.extendleft(reversed(list(items)))
+    def set_aside(self, item: Any) -> None:
+        """Keep `item` until `bring_back`. From the actor's own greenlet, as `bring_back` is."""
+        self._aside.append(item)
+
+    def bring_back(self) -> None:
+        """Put what was set aside before all others, in its order."""
+        aside, self._aside = self._aside, []
+        self._items.extendleft(reversed(aside))
 
     def get(self) -> Any:
         """The oldest item. Raises IndexError when there is none: `wait` first."""
@@ -51,7 +61,7 @@ class Mailbox:
 
     @property
     def full(self) -> bool:
-        return self.limit is not None and len(self._items) >= self.limit
+        return self.limit is not None and len(self._items) + len(self._aside) >= self.limit
 
     def empty(self) -> bool:
         return not self._items
@@ -78,6 +88,7 @@ class Mailbox:
 
     def close(self, refuse: Callable[[Any], None]) -> None:
         """Hand everything here, and everything put from now on, to `refuse`, each item once."""
+        self.bring_back()
         self._refuse = refuse
         self._return_all()
 

@@ -7,6 +7,7 @@ comes later is told at once.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -14,6 +15,8 @@ import pykka
 
 from quiver.actors.doorbell import allocate_lock
 from quiver.actors.signals import Terminated
+
+logger = logging.getLogger("quiver.actors")
 
 OnEnd = Callable[[BaseException | None], object]
 
@@ -46,7 +49,10 @@ class Lifeline:
             self._ended, self._reason = True, reason
             calls, self._calls = self._calls, {}
         for call in calls.values():
-            call(reason)
+            try:
+                call(reason)
+            except Exception:  # one that fails must not keep the end from the others
+                logger.exception("a watcher cannot be told of an end")
 
     def renew(self) -> None:
         """Take a fresh lock: in a forked child, its owner may be a thread that is no more."""

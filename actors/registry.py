@@ -25,15 +25,18 @@ class Registry:
         self._refs: dict[Hashable, GeventActorRef[Any]] = {}
 
     def find(self, name: Hashable) -> GeventActorRef[Any] | None:
+        """The live actor of this name, or None."""
         ref = self._refs.get(name)
         return ref if ref is not None and ref.is_alive() else None
 
     def names(self) -> list[Hashable]:
+        """The names of all live actors here."""
         return [name for name, ref in list(self._refs.items()) if ref.is_alive()]
 
     def register(
         self, name: Hashable, ref: GeventActorRef[Any], marker: object
     ) -> GeventActorRef[Any]:
+        """Give `ref` this name until it is gone. Returns the ref that had it first, or `ref`."""
         with Registry._lock:
             first = self.find(name)
             if first is not None:
@@ -44,6 +47,10 @@ class Registry:
         return ref
 
     def start(self, name: Hashable, marker: object, actor: GeventActor) -> GeventActorRef[Any]:
+        """Register a constructed actor, then launch it, unless the name is taken.
+
+        Returns the ref that has the name. Raises HubStopped when nothing can run it.
+        """
         ref = self.register(name, actor.actor_ref, marker)
         if ref is actor.actor_ref:
             actor.launch()
@@ -61,6 +68,7 @@ class Registry:
 
 
 def marker_of(ref: pykka.ActorRef[Any]) -> object | None:
+    """What `ref` was registered with, while it lives."""
     return Registry._markers.get(getattr(ref, "actor_urn", ""))
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator
+from types import TracebackType
 from typing import Any, TypeVar
 
 import pykka
@@ -40,6 +41,7 @@ class Reply(pykka.Future[T]):
         self._done = False
         self._value: Any = None
         self._error: BaseException | None = None
+        self._traceback: TracebackType | None = None
         self._wakes: Wakes = []
         self._calls: Wakes = []  # of `when_done`
         self._errands: deque[Callable[[], object]] = deque()
@@ -70,7 +72,7 @@ class Reply(pykka.Future[T]):
         """Answer with `error`, which `get` will raise. False when somebody was first."""
         if not self._claim.acquire(False):
             return False
-        self._error = error
+        self._error, self._traceback = error, error.__traceback__
         self._wake()
         return True
 
@@ -139,7 +141,8 @@ class Reply(pykka.Future[T]):
         if not self._done or self._errands:
             self._attend(timeout)
         if self._error is not None:
-            raise self._error
+            # With the traceback it came with, or each caller's would be added to it.
+            raise self._error.with_traceback(self._traceback)
         result: T = self._value
         return result
 
@@ -167,7 +170,10 @@ class Reply(pykka.Future[T]):
         """Wait in an asyncio task; cancelling the task cancels the ask."""
         import asyncio
 
-        if not self._done and self._get_hook is None:
+        if self._get_hook is not None:  # a `map` or `join` of others: Pykka's wait would block
+            running = asyncio.get_running_loop().run_in_executor(None, self.get)
+            return (yield from running.__await__())
+        if not self._done:
             loop = asyncio.get_running_loop()
             answered = loop.create_future()
             self.when_done(lambda: _call_in(loop, answered))

@@ -11,11 +11,10 @@ class RestartIntensity:
     def __init__(self, max_restarts: int, within: float) -> None:
         self.max_restarts = max_restarts
         self.within = within
-        self._times: deque[float] = deque()
+        # One more than is borne: if even the oldest of these is recent, they are too many.
+        self._times: deque[float] = deque(maxlen=max_restarts + 1)
 
     def restart(self, now: float) -> bool:
         """Count one restart at `now`, seconds; False when it is one too many."""
         self._times.append(now)
-        while self._times[0] <= now - self.within:
-            self._times.popleft()
-        return len(self._times) <= self.max_restarts
+        return len(self._times) <= self.max_restarts or self._times[0] <= now - self.within

@@ -125,10 +125,14 @@ class Supervisor(GeventActor):
         match message:
             case Terminated(ref, reason):
                 self._terminated(ref, reason)
+            case StartChild(ChildSpec(id=child)) | GetChild(child) | StopChild(child) if (
+                self._unsettled(child)
+            ):
+                self.set_aside()
             case StartChild(spec):
-                return self._find(spec.id) or self._start(spec)
+                return self._refs.get(spec.id) or self._start(spec)
             case GetChild(child):
-                return self._find(child)
+                return self._refs.get(child)
             case StopChild(child):
                 return self._stop_child(child)
             case WhichChildren():
@@ -151,20 +155,17 @@ class Supervisor(GeventActor):
         self.watch(ref)
         return ref
 
-    def _find(self, child: Hashable) -> GeventActorRef[Any] | None:
-        """The live child; one that has died unnoticed is dealt with now, not when we are told."""
+    def _unsettled(self, child: Hashable) -> bool:
+        """Whether it is being replaced, or has just died: its Terminated, on its way, tells why."""
         ref = self._refs.get(child)
-        if ref is not None and not ref.is_alive():
-            self._terminated(ref, RuntimeError("found dead"))
-            ref = self._refs.get(child)
-        return ref
+        dead = ref is not None and not ref.is_alive()
+        return not self._stopping and (dead or bool(self._again))
 
     # restarting -----------------------------------------------------------------------------
 
     def _terminated(self, ref: pykka.ActorRef[Any], reason: BaseException | None) -> None:
-        child = self._ids.pop(ref, None)
-        if child is None:  # found dead before
-            return
+        self.actor_inbox.bring_back()
+        child = self._ids.pop(ref)
         self.timers.cancel(("kill", ref))
         expected = self._refs.get(child) is not ref
         if not expected:
@@ -173,7 +174,7 @@ class Supervisor(GeventActor):
             self._stop_next()
         elif ref in self._awaited:
             self._awaited.discard(ref)
-            self._start_again(reason)
+            self._start_again()
         elif not expected:
             self._replace(child, reason)
 
@@ -183,7 +184,8 @@ class Supervisor(GeventActor):
             spec.restart is Restart.TRANSIENT and reason is not None
         ):
             self._again[:0] = self._taken_down_with(child)
-            self._start_again(reason)
+            self._count(child, reason)
+            self._start_again()
         else:
             del self._specs[child]
 
@@ -198,25 +200,22 @@ class Supervisor(GeventActor):
             self._ask_to_stop(ref, self._specs[later].shutdown)
         return [self._specs.pop(each) for each in concerned]
 
-    def _start_again(self, reason: BaseException | None) -> None:
-        if not self._awaited:
-            again, self._again = self._again, []
-            for spec in again:
-                self._restart(spec, reason)
-
-    def _restart(self, spec: ChildSpec, reason: BaseException | None) -> None:
+    def _start_again(self) -> None:
         """A start that fails counts as one more failure, and is tried again."""
-        while True:
-            if not self._intensity.restart(time.monotonic()):
-                raise RestartIntensityExceeded(
-                    f"{self.name or self}: child {spec.id} fails too often; last: {reason!r}"
-                )
+        while self._again and not self._awaited:
+            spec = self._again[0]
             try:
                 self._start(spec)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is counted
-                reason = error
+                self._count(spec.id, error)
             else:
-                return
+                del self._again[0]
+
+    def _count(self, child: Hashable, reason: BaseException | None) -> None:
+        if not self._intensity.restart(time.monotonic()):
+            raise RestartIntensityExceeded(
+                f"{self.name or self}: child {child} fails too often; last: {reason!r}"
+            )
 
     # stopping -------------------------------------------------------------------------------
 
@@ -230,7 +229,7 @@ class Supervisor(GeventActor):
     def _stop_next(self) -> None:
         if not self._ids:
             self.leave()
-        elif self._refs:
+        elif len(self._ids) == len(self._refs):  # none is being stopped now
             child, ref = self._refs.popitem()
             self._ask_to_stop(ref, self._specs[child].shutdown)
 

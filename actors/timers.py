@@ -21,11 +21,17 @@ _EARLY = 0.0005  # seconds; libev rounds, and firing half a millisecond early is
 class _Entry:
     __slots__ = ("armed_for", "deadline", "generation", "watcher")
 
-    def __init__(self, watcher: Any, generation: int) -> None:
-        self.watcher = watcher
-        self.generation = generation
+    def __init__(self) -> None:
+        self.watcher: Any = None
+        self.generation = 0
         self.deadline: float | None = None
         self.armed_for: float | None = None
+
+    def stop(self) -> None:
+        if self.watcher is not None:
+            self.watcher.stop()
+            self.watcher.close()
+            self.watcher = None
 
 
 class Timers:
@@ -48,36 +54,46 @@ class Timers:
             return self.cancel(key)
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._entries[key] = _Entry(get_hub().loop.timer(0, ref=False), 0)
+            entry = self._entries[key] = _Entry()
         entry.generation += 1
         entry.deadline = when
         if entry.armed_for is None or entry.armed_for > when:
             self._arm(key, entry)
 
     def cancel(self, key: Hashable) -> None:
+        """Do not fire `key`, also if it is due and only waits for its turn in the inbox."""
         entry = self._entries.get(key)
         if entry is not None:
             entry.generation += 1
             entry.deadline = None
+            self._forget_idle(key, entry)
 
     def close(self) -> None:
         """Cancel all and free their watchers."""
         for entry in self._entries.values():
-            entry.watcher.stop()
-            entry.watcher.close()
+            entry.stop()
         self._entries.clear()
 
     def accepts(self, firing: TimerFired) -> bool:
-        """Whether `firing` is still wanted: its timer was not moved or cancelled since."""
+        """Whether `firing` is still wanted: its timer is due, and was not cancelled since.
+
+        One that was moved counts if its new deadline has passed as well: an actor that is always
+        behind, and sets its timers anew with every batch, would else never see one.
+        """
         entry = self._entries.get(firing.key)
-        if entry is None or entry.generation != firing.generation:
+        if entry is None or entry.deadline is None or not _due(entry.deadline):
             return False
         entry.deadline = None
+        self._forget_idle(firing.key, entry)
         return True
 
+    def _forget_idle(self, key: Hashable, entry: _Entry) -> None:
+        if entry.armed_for is None:
+            entry.stop()
+            del self._entries[key]
+
     def _arm(self, key: Hashable, entry: _Entry) -> None:
-        entry.watcher.stop()
-        entry.watcher.close()
+        entry.stop()
         assert entry.deadline is not None
         delay = max(0.0, entry.deadline - time.monotonic())
         entry.watcher = get_hub().loop.timer(delay, ref=False)
@@ -87,8 +103,12 @@ class Timers:
     def _fire(self, key: Hashable, entry: _Entry) -> None:
         entry.armed_for = None
         if entry.deadline is None:
-            return
-        if entry.deadline - time.monotonic() > _EARLY:
-            self._arm(key, entry)
-        else:
+            self._forget_idle(key, entry)
+        elif _due(entry.deadline):
             self._deliver(TimerFired(key, entry.generation))
+        else:
+            self._arm(key, entry)
+
+
+def _due(deadline: float) -> bool:
+    return deadline - time.monotonic() <= _EARLY

@@ -7,6 +7,7 @@ looks again after it has left its call.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from greenlet import getcurrent
 
 from quiver.actors.doorbell import Doorbell, allocate_lock
 
+logger = logging.getLogger("quiver.actors")
+
 Wakes = list[Callable[[], object]]
 
 
@@ -29,7 +32,10 @@ def wake(wakes: Wakes) -> None:
             call = wakes.pop()
         except IndexError:  # its waiter took it back in this moment
             return
-        call()
+        try:
+            call()
+        except Exception:  # one that fails must neither reach who answers, nor stop the others
+            logger.exception("a call that was left to be made has failed")
 
 
 def take_back(wakes: Wakes, call: Callable[[], object]) -> bool:

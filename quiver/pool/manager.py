@@ -8,7 +8,7 @@ import pykka
 
 from quiver.actors.actor import GeventActorRef
 from quiver.actors.registry import Registry, marker_of
-from quiver.actors.supervisor import RestartIntensityExceeded, StartChild
+from quiver.actors.supervisor import StartChild
 from quiver.config import OriginRules
 from quiver.errors import PoolStopped
 from quiver.models import GetStats, Stats
@@ -69,7 +69,7 @@ class Manager:
                 raise PoolStopped("the client is closed", origin=str(origin))
             try:
                 return root.ask(supervisor).ask(pool)  # type: ignore[no-any-return]
-            except (pykka.ActorDeadError, RestartIntensityExceeded):
+            except pykka.ActorDeadError:
                 continue
         raise PoolStopped("its supervisor fails as soon as it is started", origin=str(origin))
 

@@ -1,0 +1,117 @@
+"""Mailbox: order, limit, one wake-up, closing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+
+from quiver.actors.mailbox import Mailbox
+
+
+class Bell:
+    """Counts rings, and makes no call."""
+
+    def __init__(self) -> None:
+        self.rings: list[Callable[[], object]] = []
+        self.fails = False
+
+    def ring(self, call: Callable[[], object]) -> None:
+        if self.fails:
+            raise KeyboardInterrupt
+        self.rings.append(call)
+
+
+def waiting(bell: Bell) -> tuple[Mailbox, gevent.Greenlet[..., None]]:
+    mailbox = Mailbox()
+    mailbox.attach(bell)  # type: ignore[arg-type]
+    greenlet = gevent.spawn(mailbox.wait)
+    gevent.sleep(0)
+    return mailbox, greenlet
+
+
+def end(mailbox: Mailbox, bell: Bell, greenlet: gevent.Greenlet[..., None]) -> None:
+    gevent.get_hub().loop.run_callback(bell.rings[-1])
+    greenlet.join(5)
+    assert greenlet.successful()
+
+
+def test_many_puts_one_wake_up() -> None:
+    bell = Bell()
+    mailbox, greenlet = waiting(bell)
+    for number in range(100):
+        mailbox.put(number)
+    assert len(bell.rings) == 1
+    end(mailbox, bell, greenlet)
+    mailbox.put(100)  # it is awake
+    assert len(bell.rings) == 1
+    assert [mailbox.get() for _ in range(len(mailbox))] == list(range(101))
+    with pytest.raises(IndexError):
+        mailbox.get()
+
+
+def test_an_interrupted_put_does_not_silence_the_next() -> None:
+    bell = Bell()
+    mailbox, greenlet = waiting(bell)
+    bell.fails = True
+    with pytest.raises(KeyboardInterrupt):
+        mailbox.put(1)
+    bell.fails = False
+    mailbox.put(2)
+    assert len(bell.rings) == 1
+    end(mailbox, bell, greenlet)
+    assert [mailbox.get(), mailbox.get()] == [1, 2]
+
+
+def test_a_wake_up_for_nothing_is_slept_over() -> None:
+    bell = Bell()
+    mailbox, greenlet = waiting(bell)
+    mailbox.put(1)
+    mailbox.get()
+    gevent.get_hub().loop.run_callback(bell.rings[0])
+    gevent.sleep(0.001)
+    assert not greenlet.dead
+    mailbox.put(2)
+    assert len(bell.rings) == 2
+    end(mailbox, bell, greenlet)
+
+
+def test_the_limit_counts_what_was_set_aside() -> None:
+    mailbox = Mailbox()
+    mailbox.limit = 3
+    mailbox.put(1)
+    mailbox.put(2)
+    assert not mailbox.full
+    mailbox.set_aside(mailbox.get())
+    mailbox.put(3)
+    assert mailbox.full
+    mailbox.bring_back()
+    assert [mailbox.get() for _ in range(3)] == [1, 2, 3]
+    assert mailbox.empty()
+
+
+def test_closing_refuses_each_item_once_whoever_puts() -> None:
+    mailbox = Mailbox()
+    mailbox.put(-2)
+    mailbox.set_aside(mailbox.get())
+    mailbox.put(-1)
+    refused: list[Any] = []
+    barrier = threading.Barrier(5)
+
+    def put(first: int) -> None:
+        barrier.wait(5)
+        for number in range(first, first + 1000):
+            mailbox.put(number)
+
+    threads = [threading.Thread(target=put, args=(n * 1000,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    barrier.wait(5)
+    mailbox.close(refused.append)
+    for thread in threads:
+        thread.join(10)
+    assert sorted(refused) == list(range(-2, 4000))
+    assert mailbox.empty()

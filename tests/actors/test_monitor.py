@@ -1,0 +1,127 @@
+"""Death-watch: exactly one Terminated per watch, whatever the end was."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import gevent
+import pykka
+import pytest
+
+from quiver.actors import monitor
+from quiver.actors.actor import GeventActor, GeventActorRef
+from quiver.actors.signals import Terminated
+from tests.support.eventually import eventually
+
+
+class Watcher(GeventActor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[Terminated] = []
+
+    def on_receive(self, message: Any) -> Any:
+        match message:
+            case Terminated():
+                self.told.append(message)
+            case ("watch", ref):
+                self.watch(ref)
+            case ("unwatch", ref):
+                self.unwatch(ref)
+            case "told":
+                return list(self.told)
+        return None
+
+
+class Target(GeventActor):
+    def on_receive(self, message: Any) -> None:
+        raise message
+
+
+def told(watcher: GeventActorRef[Watcher], count: int = 1) -> list[Terminated]:
+    """What it was told, once it is `count` or more, and nothing more is on its way."""
+    eventually(lambda: len(watcher.ask("told")) >= count)
+    found: list[Terminated] = watcher.ask("told")
+    return found
+
+
+def end(ref: GeventActorRef[Any], how: str) -> type[BaseException] | None:
+    match how:
+        case "stop":
+            ref.stop()
+            return None
+        case "kill":
+            ref.kill()
+            return gevent.GreenletExit
+        case "crash":
+            ref.tell(KeyError("x"))
+            return KeyError
+    ref.tell(gevent.Timeout(1))
+    return gevent.Timeout
+
+
+@pytest.mark.parametrize("how", ["stop", "kill", "crash", "timeout"])
+def test_one_terminated_with_its_reason(how: str) -> None:
+    watcher, target = Watcher.start(), Target.start()
+    watcher.ask(("watch", target))
+    watcher.ask(("watch", target))  # twice is once
+    reason = end(target, how)
+    (terminated,) = told(watcher)
+    assert terminated.ref is target
+    assert terminated.reason is None if reason is None else isinstance(terminated.reason, reason)
+    watcher.ask(("watch", target))  # it is gone already: told at once
+    assert told(watcher, 2) == [terminated, terminated]
+    watcher.stop()
+
+
+def test_unwatched_is_not_told() -> None:
+    watcher, target, other = Watcher.start(), Target.start(), Target.start()
+    for ref in (target, other):
+        watcher.ask(("watch", ref))
+    watcher.ask(("unwatch", target))
+    target.stop()
+    other.stop()
+    assert [each.ref for each in told(watcher)] == [other]
+    watcher.stop()
+
+
+def test_watching_races_with_the_end() -> None:
+    for _ in range(30):
+        watcher, target = Watcher.start(), Target.start()
+        thread = threading.Thread(target=target.stop)
+        thread.start()
+        watcher.ask(("watch", target))
+        thread.join(5)
+        assert len(told(watcher)) == 1
+        watcher.stop()
+
+
+def test_a_pykka_actor_watches_and_a_dead_watcher_harms_nobody() -> None:
+    heard: list[Terminated] = []
+    event = threading.Event()
+
+    class Threaded(pykka.ThreadingActor):
+        def on_receive(self, message: Any) -> None:
+            heard.append(message)
+            event.set()
+
+    gone, watcher, target = Watcher.start(), Threaded.start(), Target.start()
+    gone.ask(("watch", target))
+    gone.stop()
+    monitor.watch(watcher, target)
+    target.stop()
+    assert event.wait(5) and heard == [Terminated(target, None)]
+    with pytest.raises(TypeError, match="only a GeventActor"):
+        monitor.watch(target, watcher)
+    watcher.stop()
+
+
+def test_one_call_that_fails_keeps_the_end_from_nobody() -> None:
+    lifeline = monitor.Lifeline()
+    called: list[object] = []
+    lifeline.add("a", lambda reason: called[99])
+    lifeline.add("b", called.append)
+    lifeline.end(None)
+    lifeline.end(KeyError())
+    lifeline.add("c", called.append)
+    assert called == [None, None]

@@ -1,0 +1,246 @@
+"""Supervisor: replaces, counts, stops in order, kills what does not stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import gevent
+import pykka
+import pytest
+
+from quiver.actors.actor import GeventActor, GeventActorRef
+from quiver.actors.signals import Terminated
+from quiver.actors.supervisor import (
+    ChildSpec,
+    GetChild,
+    Restart,
+    RestartIntensityExceeded,
+    StartChild,
+    StopChild,
+    Strategy,
+    Supervisor,
+    WhichChildren,
+)
+from tests.support.eventually import eventually
+
+Family = dict[Any, GeventActorRef[Any]]
+
+
+class Child(GeventActor):
+    def __init__(self, name: str, log: list[str], stops: bool = True) -> None:
+        super().__init__()
+        self._name, self._log, self._stops = name, log, stops
+
+    def on_start(self) -> None:
+        self._log.append(f"+{self._name}")
+
+    def on_receive(self, message: Any) -> Any:
+        if isinstance(message, BaseException):
+            raise message
+        return message
+
+    def on_stop_requested(self) -> bool:
+        return self._stops
+
+    def on_exit(self, reason: BaseException | None) -> None:
+        gevent.sleep(0.01)  # an end takes its time
+        self._log.append(f"-{self._name}")
+
+
+def spec(name: str, log: list[str], *, stops: bool = True, **options: Any) -> ChildSpec:
+    return ChildSpec(name, partial(Child.start, name, log, stops), **options)
+
+
+def family(ref: GeventActorRef[Supervisor]) -> Family:
+    children: Family = ref.ask(WhichChildren())
+    return children
+
+
+def is_dead(ref: GeventActorRef[Any]) -> bool:
+    return not ref.is_alive()
+
+
+def crash(ref: GeventActorRef[Any]) -> None:
+    ref.tell(KeyError("crash"))
+
+
+def replaced(ref: GeventActorRef[Supervisor], before: Family, *names: str) -> Callable[[], bool]:
+    def look() -> bool:
+        now = family(ref)
+        return set(now) == set(before) and all(now[name] is not before[name] for name in names)
+
+    return look
+
+
+@pytest.fixture
+def log() -> list[str]:
+    return []
+
+
+def test_one_for_one(log: list[str]) -> None:
+    ref = Supervisor.start([spec(name, log) for name in "abc"])
+    before = family(ref)
+    assert list(before) == ["a", "b", "c"]
+    crash(before["b"])
+    eventually(replaced(ref, before, "b"))
+    assert family(ref)["a"] is before["a"] and family(ref)["c"] is before["c"]
+    ref.stop()
+
+
+def test_rest_for_one_counts_one_failure_once(log: list[str]) -> None:
+    children = [spec(name, log) for name in "abcd"]
+    ref = Supervisor.start(children, strategy=Strategy.REST_FOR_ONE, max_restarts=1)
+    before = family(ref)
+    crash(before["b"])
+    eventually(replaced(ref, before, "b", "c", "d"))
+    assert family(ref)["a"] is before["a"]
+    eventually(lambda: len(log) == 10)
+    assert log[-3:] == ["+b", "+c", "+d"] and sorted(log[4:7]) == ["-b", "-c", "-d"]
+    ref.stop()
+
+
+def test_asked_for_a_child_that_is_being_replaced(log: list[str]) -> None:
+    children = [spec(name, log) for name in "abc"]
+    ref = Supervisor.start(children, strategy=Strategy.REST_FOR_ONE)
+    before = family(ref)
+    crash(before["a"])
+    eventually(lambda: not before["a"].is_alive())
+    assert ref.ask(GetChild("a"), timeout=5).ask("x") == "x"
+    found = ref.ask(StartChild(children[2]), timeout=5)
+    assert found is family(ref)["c"] is not before["c"]
+    ref.stop()
+    assert [log.count(f"+{name}") for name in "abc"] == [2, 2, 2]
+    assert [log.count(f"-{name}") for name in "abc"] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("restart", "failed", "again"),
+    [
+        (Restart.PERMANENT, False, True),
+        (Restart.PERMANENT, True, True),
+        (Restart.TRANSIENT, False, False),
+        (Restart.TRANSIENT, True, True),
+        (Restart.TEMPORARY, True, False),
+    ],
+)
+def test_kinds_of_restart(restart: Restart, failed: bool, again: bool, log: list[str]) -> None:
+    ref = Supervisor.start([spec("a", log, restart=restart)])
+    child = family(ref)["a"]
+    crash(child) if failed else child.stop()
+    eventually(lambda: not child.is_alive())
+    assert (ref.ask(GetChild("a"), timeout=5) is not None) is again
+    assert (ref.ask(StartChild(spec("a", log)), timeout=5)).ask("x") == "x"
+    ref.stop()
+
+
+def test_too_many_failures_end_it_and_its_children(log: list[str]) -> None:
+    ref = Supervisor.start([spec(name, log) for name in "ab"], max_restarts=2, name="family")
+    ends: list[BaseException | None] = []
+    ref.actor_inbox.lifeline.add("test", ends.append)
+    for _ in range(3):
+        child = ref.ask(GetChild("a"), timeout=5)
+        crash(child)
+        eventually(partial(is_dead, child))
+    eventually(lambda: ends)
+    assert isinstance(ends[0], RestartIntensityExceeded)
+    assert "family: child a fails too often; last: KeyError('crash')" in str(ends[0])
+    eventually(lambda: log.count("-b") == 1)
+
+
+def test_a_start_that_fails_is_counted_and_tried_again(log: list[str]) -> None:
+    starts: list[int] = []
+
+    def start() -> GeventActorRef[Any]:
+        starts.append(1)
+        if len(starts) in (2, 3):
+            raise OSError("not now")
+        return Child.start("a", log)
+
+    ref = Supervisor.start([ChildSpec("a", start)], max_restarts=3)
+    crash(family(ref)["a"])
+    eventually(lambda: len(starts) == 4)
+    assert ref.ask(GetChild("a"), timeout=5).ask("x") == "x"
+    with pytest.raises(OSError, match="never"):
+        ref.ask(StartChild(ChildSpec("b", partial(fail, OSError("never")))))
+    ref.stop()
+
+
+def fail(error: Exception) -> GeventActorRef[Any]:
+    raise error
+
+
+def test_ordered_shutdown(log: list[str]) -> None:
+    ref = Supervisor.start([spec(name, log) for name in "abcd"])
+    assert len(family(ref)) == 4
+    assert ref.stop() is True
+    assert log == ["+a", "+b", "+c", "+d", "-d", "-c", "-b", "-a"]
+
+
+def test_a_crash_meanwhile_does_not_disturb_the_order(log: list[str]) -> None:
+    ref = Supervisor.start([spec("a", log), spec("b", log), spec("c", log, stops=False)])
+    before = family(ref)
+    stopped = ref.stop(block=False)
+    crash(before["a"])
+    eventually(lambda: "-a" in log)
+    with pytest.raises(pykka.ActorDeadError):
+        ref.ask(StartChild(spec("d", log)), timeout=5)
+    assert before["b"].is_alive()  # `c` has not ended yet
+    before["c"].kill()
+    stopped.get(timeout=5)
+    assert log[3:] == ["-a", "-c", "-b"]
+
+
+def test_one_that_does_not_stop_is_killed(log: list[str]) -> None:
+    ref = Supervisor.start([spec("a", log), spec("b", log, stops=False, shutdown=0.05)])
+    (_, stubborn) = family(ref).values()
+    ends: list[BaseException | None] = []
+    stubborn.actor_inbox.lifeline.add("test", ends.append)
+    ref.stop(timeout=5)
+    assert isinstance(ends[0], gevent.GreenletExit)
+    assert log == ["+a", "+b", "-b", "-a"]
+
+
+def test_stop_child_forgets_it(log: list[str]) -> None:
+    ref = Supervisor.start([spec("a", log)])
+    child = family(ref)["a"]
+    assert ref.ask(StopChild("a")) is True
+    assert ref.ask(StopChild("a")) is False
+    eventually(lambda: not child.is_alive())
+    assert ref.ask(GetChild("a")) is None and family(ref) == {}
+    ref.stop()
+
+
+def test_children_do_not_outlive_a_killed_supervisor(log: list[str]) -> None:
+    ref = Supervisor.start([spec(name, log) for name in "abc"])
+    children = family(ref)
+    ref.kill()
+    eventually(lambda: not any(child.is_alive() for child in children.values()))
+
+
+def test_a_hundred_threads_start_one_child(log: list[str]) -> None:
+    ref = Supervisor.start()
+    found: list[GeventActorRef[Any]] = []
+
+    def start() -> None:
+        found.append(ref.ask(StartChild(spec("a", log)), timeout=10))
+
+    threads = [threading.Thread(target=start) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(found) == 100 and len(set(found)) == 1 and log == ["+a"]
+    ref.stop()
+
+
+def test_it_is_told_of_strangers_never(log: list[str]) -> None:
+    ref = Supervisor.start([spec("a", log)])
+    child = family(ref)["a"]
+    ref.ask(StopChild("a"))
+    eventually(lambda: "-a" in log)
+    assert Terminated(child, None).reason is None
+    assert ref.ask(WhichChildren()) == {}
+    ref.stop()
