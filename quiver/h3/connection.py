@@ -20,9 +20,8 @@ from typing import Any, Final
 
 import pylsqpack
 from aioquic.h3.connection import (
-    ErrorCode as TheirCode,
-)
-from aioquic.h3.connection import (
+    ClosedCriticalStream,
+    DatagramError,
     FrameType,
     FrameUnexpected,
     H3Connection,
@@ -33,6 +32,9 @@ from aioquic.h3.connection import (
     QpackDecompressionFailed,
     Setting,
     StreamCreationError,
+)
+from aioquic.h3.connection import (
+    ErrorCode as TheirCode,
 )
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import QuicEvent, StreamDataReceived
@@ -45,6 +47,9 @@ __all__ = ["Connection"]
 
 _LARGEST_SETTINGS: Final = 16_384
 """Bytes; SETTINGS are held whole, and real ones have some tens."""
+
+_LARGEST_STREAM: Final = (1 << 62) - 4
+"""The last request's id (RFC 9000 2.1)."""
 
 
 class _ExcessiveLoad(ProtocolError):
@@ -129,7 +134,15 @@ class Connection(H3Connection):
             return []
         if kind == 1:  # RFC 9114 6.1
             raise StreamCreationError("a server cannot open bidirectional streams")
-        return super()._receive_stream_data(event)
+        happened = super()._receive_stream_data(event)
+        if kind == 0:
+            return happened
+        if event.end_stream and event.stream_id in (
+            self._peer_encoder_stream_id,
+            self._peer_decoder_stream_id,
+        ):  # RFC 9204 4.2; of the control stream aioquic says so itself
+            raise ClosedCriticalStream("a QPACK stream was ended")
+        return []  # nothing but WebTransport's, which nobody asked for
 
     def _receive_request_or_push_data(
         self, stream: H3Stream, data: bytes, stream_ended: bool
@@ -181,6 +194,8 @@ class Connection(H3Connection):
             size = self._stream[self._peer_control_stream_id].frame_size
             if size is not None and size > _LARGEST_SETTINGS:
                 raise _ExcessiveLoad("SETTINGS are too long")
+        if frame_type == FrameType.CANCEL_PUSH:  # RFC 9114 7.2.3
+            raise IdError("a push was cancelled, but no push id was offered")
 
     def _handle_request_or_push_frame(
         self, frame_type: int, frame_data: bytes | None, stream: H3Stream, stream_ended: bool
@@ -247,6 +262,8 @@ class Connection(H3Connection):
 
     def _receive_datagram(self, data: bytes) -> list[Any]:
         received: Any = super()._receive_datagram(data)[0]
+        if received.stream_id > _LARGEST_STREAM:  # RFC 9297 2.1
+            raise DatagramError("a datagram is for a stream that cannot be")
         if received.stream_id not in self.open:  # late, or made up (RFC 9297 2.1)
             return []
         return [events.Datagram(received.stream_id, received.data)]

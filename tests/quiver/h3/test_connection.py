@@ -33,7 +33,7 @@ def authority() -> Iterator[Authority]:
 
 @pytest.fixture
 def wire(authority: Authority) -> Wire:
-    server = Server(authority.issue())
+    server = Server(authority.issue(), max_datagram_frame_size=65_536)
     return connected(PoolConfig(cafile=authority.cafile), server, max_header_size=LIMIT)
 
 
@@ -183,6 +183,21 @@ def control(octets: bytes) -> Act:
     return lambda server, _: server.control(octets)
 
 
+def end(name: str) -> Act:
+    """End one of the server's critical streams."""
+    return lambda server, _: server.send_raw(
+        getattr(server.h3, f"_local_{name}_stream_id"), b"", True
+    )
+
+
+def datagram(octets: bytes) -> Act:
+    def action(server: Server, _: int) -> None:
+        assert server.quic is not None
+        server.quic.send_datagram_frame(octets)
+
+    return action
+
+
 FATAL: list[tuple[str, Act, str]] = [
     ("data first", lambda s, i: s.send_frame(i, 0, b"x"), "H3_FRAME_UNEXPECTED"),
     ("settings on a request", lambda s, i: s.send_frame(i, 4, b""), "H3_FRAME_UNEXPECTED"),
@@ -201,6 +216,10 @@ FATAL: list[tuple[str, Act, str]] = [
     ("encoder stopped", stop("encoder"), "H3_CLOSED_CRITICAL_STREAM"),
     ("decoder stopped", stop("decoder", section(OK)), "H3_CLOSED_CRITICAL_STREAM"),
     ("control stopped", stop("control"), "H3_CLOSED_CRITICAL_STREAM"),
+    ("encoder ended", end("encoder"), "H3_CLOSED_CRITICAL_STREAM"),
+    ("decoder ended", end("decoder"), "H3_CLOSED_CRITICAL_STREAM"),
+    ("cancelled push", control(frame(3, b"\x00")), "H3_ID_ERROR"),
+    ("datagram beyond all ids", datagram(b"\xff" * 8), "H3_DATAGRAM_ERROR"),
 ]
 
 
@@ -235,3 +254,10 @@ def test_a_body_passes_in_chunks_and_is_not_held(wire: Wire) -> None:
     assert wire.session._h3 is not None
     assert wire.session._h3._stream[first].buffer == b""
     assert sum(len(event.content) for event in wire.of(events.Body)) == 100_000
+
+
+def test_a_webtransport_stream_is_dropped(wire: Wire) -> None:
+    before = list(wire.events)
+    _, good = act(wire, on_new_stream(b"\x40\x54\x00" + b"x" * 5000))
+    assert wire.events == before
+    assert_goes_on(wire, good)
