@@ -1,0 +1,145 @@
+"""Servers that break HTTP/3: what each breach costs, whom, and what the server is told."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+import quiver
+from quiver.testing import Authority
+from tests.support.breaches import (
+    CONNECTION_FAULTS,
+    HARMLESS,
+    STREAM_FAULTS,
+    Case,
+    then_well,
+)
+from tests.support.hostile import HostileOrigin
+
+TIMEOUT: Final = 5.0
+HEADER_LIMIT: Final = 4096
+BODY_LIMIT: Final = 100_000
+
+
+@pytest.fixture(scope="module")
+def neighbour(authority: Authority) -> Iterator[HostileOrigin]:
+    """Another origin of the same client, which behaves."""
+    with HostileOrigin(authority) as other:
+        yield other
+
+
+@pytest.fixture
+def hostile(authority: Authority) -> Iterator[HostileOrigin]:
+    with HostileOrigin(authority) as origin:
+        yield origin
+
+
+@pytest.fixture
+def client(authority: Authority) -> Iterator[quiver.Client]:
+    """With one connection, so that all share it."""
+    limits = {"max_header_size": HEADER_LIMIT, "max_body_size": BODY_LIMIT}
+    options = {"cafile": authority.cafile, "max_connections": 1, **limits}
+    with quiver.Client(pools={"default": options}) as made:
+        yield made
+
+
+def asked(client: quiver.Client, origin: HostileOrigin) -> Any:
+    """A request that the origin has, and holds."""
+    request = quiver.Request("GET", "/held", timeout=TIMEOUT)
+    reply = client.pool(origin.url).ask(request, block=False)
+    origin.wait_held()
+    return reply
+
+
+def outcome(client: quiver.Client, origin: HostileOrigin, path: str = "/attack") -> Any:
+    """The response, or the error as the caller gets it."""
+    try:
+        return client.get(origin.url + path, timeout=TIMEOUT)
+    except quiver.QuiverError as error:
+        return error
+
+
+def told(origin: HostileOrigin, connection: int = 0) -> set[int]:
+    """The codes with which streams were given up."""
+    seen = origin.clients[connection]
+    return {*seen.resets.values(), *seen.stops.values()}
+
+
+def assert_well(client: quiver.Client, origin: HostileOrigin) -> None:
+    answer = outcome(client, origin, "/ok")
+    assert isinstance(answer, quiver.Response)
+    assert answer.body == b"ok"
+
+
+@contextlib.contextmanager
+def unharmed(client: quiver.Client, neighbour: HostileOrigin) -> Iterator[None]:
+    """What another origin has in flight meanwhile is answered, on the connection it had."""
+    assert_well(client, neighbour)
+    connections = len(neighbour.clients)
+    pending = asked(client, neighbour)
+    yield
+    neighbour.release()
+    assert pending.get(timeout=TIMEOUT).body == b"ok"
+    assert len(neighbour.clients) == connections
+
+
+def name(case: Case) -> str:
+    return case.name
+
+
+@pytest.mark.parametrize("case", STREAM_FAULTS, ids=name)
+def test_a_malformed_response_costs_its_stream(
+    case: Case, client: quiver.Client, hostile: HostileOrigin, neighbour: HostileOrigin
+) -> None:
+    hostile.attack = case.attack
+    with unharmed(client, neighbour):
+        pending = asked(client, hostile)
+        error = outcome(client, hostile)
+        assert isinstance(error, quiver.ProtocolViolation), error
+        assert hostile.url in str(error)
+        if case.code is not None:
+            hostile.wait(lambda: told(hostile) == {case.code})
+        hostile.release()
+        assert pending.get(timeout=TIMEOUT).body == b"ok"
+    assert_well(client, hostile)
+    assert len(hostile.clients) == 1
+    assert hostile.clients[0].closed is None
+
+
+@pytest.mark.parametrize("case", CONNECTION_FAULTS, ids=name)
+def test_a_breach_of_the_connection_costs_it(
+    case: Case, client: quiver.Client, hostile: HostileOrigin, neighbour: HostileOrigin
+) -> None:
+    hostile.attack = case.attack
+    with unharmed(client, neighbour):
+        pending = asked(client, hostile)
+        error = outcome(client, hostile)
+        assert isinstance(error, quiver.ProtocolViolation), error
+        assert hostile.url in str(error)
+        hostile.wait(lambda: hostile.clients[0].closed is not None)
+        assert hostile.clients[0].closed == case.code
+        assert not hostile.clients[0].by_transport
+        with pytest.raises(quiver.ProtocolViolation):
+            pending.get(timeout=TIMEOUT)
+        assert_well(client, hostile)
+    assert len(hostile.clients) == 2
+
+
+@pytest.mark.parametrize("case", HARMLESS, ids=name)
+def test_what_is_only_strange_is_passed_over(
+    case: Case, client: quiver.Client, hostile: HostileOrigin
+) -> None:
+    hostile.attack = then_well(case.attack)
+    pending = asked(client, hostile)
+    answer = outcome(client, hostile)
+    assert isinstance(answer, quiver.Response), answer
+    assert answer.body == b"ok"
+    hostile.release()
+    assert pending.get(timeout=TIMEOUT).body == b"ok"
+    assert_well(client, hostile)
+    assert len(hostile.clients) == 1
+    assert hostile.clients[0].closed is None
+    assert told(hostile) == set()
