@@ -60,8 +60,8 @@ class Connection(Carrying):
         self._report.entered(state)
 
     def _ready(self, max_streams: int) -> None:
-        if self.state is not State.CONNECTING:  # told to drain meanwhile
-            return
+        if self.state is not State.CONNECTING or self._session.closed:
+            return  # told to drain meanwhile; or broken at once, and the attempt has failed
         self.become(State.CONNECTED)
         self._report.ready(max_streams)
         self._tell(self._coordinator, messages.ConnectionReady(self._number, max_streams))

@@ -9,15 +9,17 @@ from typing import Any, Final
 import pytest
 
 import quiver
+from quiver.h3.codes import TransportCode
 from quiver.testing import Authority
 from tests.support.breaches import (
     CONNECTION_FAULTS,
+    GREETING_FAULTS,
     HARMLESS,
     STREAM_FAULTS,
     Case,
     then_well,
 )
-from tests.support.hostile import HostileOrigin
+from tests.support.hostile import HostileOrigin, greet
 
 TIMEOUT: Final = 5.0
 HEADER_LIMIT: Final = 4096
@@ -126,6 +128,24 @@ def test_a_breach_of_the_connection_costs_it(
             pending.get(timeout=TIMEOUT)
         assert_well(client, hostile)
     assert len(hostile.clients) == 2
+
+
+@pytest.mark.parametrize("case", GREETING_FAULTS, ids=name)
+def test_a_breach_at_once_is_told_to_who_asked(
+    case: Case, client: quiver.Client, hostile: HostileOrigin, neighbour: HostileOrigin
+) -> None:
+    hostile.greeting = lambda peer: case.attack(peer, 0)
+    with unharmed(client, neighbour):
+        error = outcome(client, hostile)
+        assert isinstance(error, quiver.ProtocolViolation), error
+        assert case.code is not None
+        assert case.code.name in str(error)
+        hostile.wait(lambda: hostile.clients[0].closed is not None)
+        # Before the handshake is confirmed HTTP's own code must not be sent: RFC 9000 10.2.3.
+        assert hostile.clients[0].closed in (case.code, TransportCode.APPLICATION_ERROR)
+        assert len(hostile.clients) == 1
+        hostile.greeting = greet
+        assert_well(client, hostile)
 
 
 @pytest.mark.parametrize("case", HARMLESS, ids=name)
