@@ -3,8 +3,9 @@
 What differs from aioquic, which tells no stream's fault from the connection's:
 
 * A malformed response ends its own stream (RFC 9114 4.1.2), and its later bytes are dropped.
-  So does a header section above `max_header_size`, which we advertise; one whose frame is longer
-  already is refused by its length, before it is held.
+  So does a header section above `max_header_size`, which we advertise, and so do interim ones
+  that are more together; one whose frame is longer already is refused by its length, before it
+  is held.
 * No dynamic QPACK table, so a block never waits for another stream, and a refused one leaves no
   reference behind. With one of 4,096 bytes, 64 KiB of references decode to 256 MiB.
 * No server push: MAX_PUSH_ID is never sent (RFC 9114 4.6).
@@ -244,11 +245,19 @@ class Connection(H3Connection):
         if status < 200:
             if ended:
                 raise Malformed("the response ended after an interim one")
+            self._count_interim(stream, section_size(section))
             return events.Informational(stream.stream_id, status, fields)
         stream.headers_recv_state = HeadersState.AFTER_HEADERS
         if ended:
             self.open.discard(stream.stream_id)
         return events.Headers(stream.stream_id, status, fields, ended)
+
+    def _count_interim(self, stream: H3Stream, size: int) -> None:
+        """All interim sections together may be as large as one, or they could go on for ever."""
+        stream.content_length += size  # aioquic's count of content, which we leave to others
+        if stream.content_length > self._max_header_size:
+            limit = self._max_header_size
+            raise _GivenUp(events.HeadersTooLarge(stream.stream_id, stream.content_length, limit))
 
     def _handle_request_or_push_end(self, stream: H3Stream) -> list[Any]:
         if stream.headers_recv_state is HeadersState.INITIAL:

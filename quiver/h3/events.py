@@ -132,7 +132,8 @@ class HeadersTooLarge:
     """A header or trailer section was refused, and its stream cancelled.
 
     Attributes:
-        size: bytes; encoded, if that exceeds the limit already, else as RFC 9114 4.2.2 counts.
+        size: bytes; encoded, if that exceeds the limit already, else as RFC 9114 4.2.2 counts;
+            of interim responses, all together.
         limit: the `max_header_size` that it exceeds.
     """
 

@@ -159,6 +159,20 @@ def test_large_trailers_are_refused_too(wire: Wire) -> None:
     assert_goes_on(wire, good)
 
 
+def test_interim_responses_share_one_limit(wire: Wire) -> None:
+    early = [(b":status", b"103"), (b"x", b"v" * 925)]  # 1000 bytes, as RFC 9114 4.2.2 counts
+
+    def action(server: Server, stream_id: int) -> None:
+        for _ in range(5):
+            server.send_section(stream_id, early)
+
+    bad, good = act(wire, action)
+    *interim, last = wire.on(bad)
+    assert [type(each) for each in interim] == [events.Informational] * 4
+    assert last == events.HeadersTooLarge(bad, 5000, LIMIT)
+    assert_goes_on(wire, good)
+
+
 def on_new_stream(octets: bytes, *, unidirectional: bool = True, ended: bool = False) -> Act:
     def action(server: Server, _: int) -> None:
         assert server.quic is not None
