@@ -40,6 +40,8 @@ BACKLOG: Final = 256 * 1024  # bytes of a flood that wait at our side, at most
 PAUSE: Final = 0.001  # seconds between two looks at the backlog
 LIMIT: Final = 10.0  # seconds for anything to come about
 
+_OVER: Final = object()
+
 CONTROL: Final = 3  # the streams that `greet` opens, RFC 9000 2.1
 ENCODER: Final = 7
 DECODER: Final = 11
@@ -136,13 +138,13 @@ class RawPeer(Peer):
         self._origin.later(0.0, lambda: self._pour(steps))
 
     def _step(self, seconds: float, steps: Iterator[object]) -> None:
-        if self.seen.closed is None and next(steps, None) is not None:
+        if self.seen.closed is None and next(steps, _OVER) is not _OVER:
             self.touched()
             self._origin.later(seconds, lambda: self._step(seconds, steps))
 
     def _pour(self, steps: Iterator[object]) -> None:
         while self.seen.closed is None and self._backlog() < BACKLOG:
-            if next(steps, None) is None:
+            if next(steps, _OVER) is _OVER:
                 return
             self.touched()
         if self.seen.closed is None:

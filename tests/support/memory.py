@@ -1,0 +1,38 @@
+"""How much memory the program has needed at most, Python's and C's alike."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+MIB: Final = 1024 * 1024
+_RESET_PEAK: Final = "5"  # proc(5), /proc/pid/clear_refs
+
+
+@contextlib.contextmanager
+def bounded(most: int) -> Iterator[None]:
+    """Fails when the resident set grew by more than `most` bytes at any moment within.
+
+    The servers of the test's process count too. Where Linux's /proc is missing, the test is
+    skipped.
+    """
+    gc.collect()
+    try:
+        Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
+        before = _resident("VmRSS")
+    except OSError:
+        pytest.skip("peak memory is read from /proc")
+    yield
+    grown = _resident("VmHWM") - before
+    assert grown <= most, f"grew by {grown / MIB:.1f} MiB, more than {most / MIB:.1f}"
+
+
+def _resident(name: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith(name + ":"))
+    return int(line.split()[1]) * 1024
