@@ -60,6 +60,7 @@ class Server:
         self.quic: QuicConnection | None = None
         self.h3: H3Connection | None = None
         self.seen: list[QuicEvent] = []
+        self.sent: list[bytes] = []  # every datagram
         self.requests: list[Any] = []  # every event of HTTP/3
         self._answer = answer
         self._max_streams = max_streams
@@ -154,6 +155,7 @@ class Wire:
             self._launch(True, datagram)
         if self.server is not None and self.server.quic is not None:
             for datagram, _ in self.server.quic.datagrams_to_send(self.now):
+                self.server.sent.append(datagram)
                 self._launch(False, datagram)
 
     def step(self) -> bool:
