@@ -45,17 +45,16 @@ class Quic(QuicConnection):
         return True
 
     def _write_stream_limits(self, builder: Any, space: Any, stream: Any) -> None:
-        if stream.stream_id & 3:  # no request's
-            super()._write_stream_limits(builder, space, stream)
-            return
-        receiver, credit = stream.receiver, self.credits.get(stream.stream_id)
-        if credit is None or receiver.is_finished:
-            return
-        stream.max_stream_data_local = credit.limit(
-            receiver._buffer_start, stream.max_stream_data_local
-        )
-        # It would double the limit by what it has seen, so let it see nothing.
-        seen, receiver.highest_offset = receiver.highest_offset, 0
+        receiver, delivered = stream.receiver, stream.receiver._buffer_start
+        if not stream.stream_id & 3:
+            credit = self.credits.get(stream.stream_id)
+            if credit is None or receiver.is_finished:
+                return
+            stream.max_stream_data_local = credit.limit(delivered, stream.max_stream_data_local)
+            delivered = 0
+        # It would double the limit by what it has seen, holes and all. Of a request's stream let
+        # it see nothing, of another one what has been delivered.
+        seen, receiver.highest_offset = receiver.highest_offset, delivered
         try:
             super()._write_stream_limits(builder, space, stream)
         finally:
@@ -63,9 +62,14 @@ class Quic(QuicConnection):
 
     def _write_connection_limits(self, builder: Any, space: Any) -> None:
         limit = self._local_max_data
-        limit.value = self.credits.limit(limit.used, limit.value)
+        if self.credits.limit(limit.used, limit.value) != limit.value:
+            limit.value = self.credits.limit(limit.used - self._beyond_holes(), limit.value)
         used, limit.used = limit.used, 0
         try:
             super()._write_connection_limits(builder, space)
         finally:
             limit.used = used
+
+    def _beyond_holes(self) -> int:
+        """Bytes held because something before them is missing, for which there is no credit."""
+        return sum(len(stream.receiver._buffer) for stream in self._streams.values())
