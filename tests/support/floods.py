@@ -19,7 +19,7 @@ from tests.support.frames import (
     headers,
     response,
 )
-from tests.support.hostile import CONTROL, Attack, RawPeer, answer_well
+from tests.support.hostile import CONTROL, Attack, RawPeer
 
 CHUNK: Final = 16 * 1024  # bytes of a flood that are written at once
 Step = Callable[[RawPeer, int], object]
@@ -38,14 +38,14 @@ def endless(octets: bytes, begin: bytes = b"") -> Attack:
     return lambda peer, stream_id: peer.flood(steps(peer, stream_id))
 
 
-def flood(step: Step, count: int) -> Attack:
-    """So many steps, as fast as the client lets us, and then a good answer."""
+def flood(step: Step, count: int, ends: bytes = RESPONSE + data(b"ok")) -> Attack:
+    """So many steps, as fast as the client lets us, and then the end of the response."""
 
     def steps(peer: RawPeer, stream_id: int) -> Iterator[None]:
         for _ in range(count):
             step(peer, stream_id)
             yield
-        answer_well(peer, stream_id)
+        peer.write(stream_id, ends, ended=True)
 
     return lambda peer, stream_id: peer.flood(steps(peer, stream_id))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aioquic._buffer import Buffer
+from aioquic._buffer import Buffer, BufferReadError
 from aioquic.buffer import encode_uint_var
 
 from quiver.h3.headers import Fields
@@ -78,12 +78,15 @@ def goaway(identifier: int) -> bytes:
     return frame(GOAWAY, encode_uint_var(identifier))
 
 
-def first_section(octets: bytes) -> bytes:
-    """The header block that a request begins with."""
+def first_section(octets: bytes) -> bytes | None:
+    """The header block that a request begins with, None when it is not all there."""
     buffer = Buffer(data=octets)
-    while buffer.pull_uint_var() != HEADERS:
-        buffer.pull_bytes(buffer.pull_uint_var())
-    return buffer.pull_bytes(buffer.pull_uint_var())
+    try:
+        while buffer.pull_uint_var() != HEADERS:
+            buffer.pull_bytes(buffer.pull_uint_var())
+        return buffer.pull_bytes(buffer.pull_uint_var())
+    except BufferReadError:
+        return None
 
 
 RESPONSE: Final = response()

@@ -68,7 +68,7 @@ class RawPeer(Peer):
         super().__init__(quic, origin.options, origin.ledger, dirty)
         self.seen = Seen()
         self._origin = origin
-        self._requests: dict[int, bytes] = {}
+        self._requests: dict[int, bytes | None] = {}  # None: acted upon
         self._decoder = pylsqpack.Decoder(0, 0)
 
     def advance(self) -> None:
@@ -92,21 +92,24 @@ class RawPeer(Peer):
             case ProtocolNegotiated():
                 self._origin.greeting(self)
             case StreamDataReceived() if event.stream_id % 4 == 0:
-                self._requests[event.stream_id] = (
-                    self._requests.get(event.stream_id, b"") + event.data
-                )
-                if event.end_stream:
-                    self._request(event.stream_id, self._requests.pop(event.stream_id))
+                self._received(event.stream_id, event.data)
             case StreamReset():
                 self.seen.resets[event.stream_id] = event.error_code
             case StopSendingReceived():
                 self.seen.stops[event.stream_id] = event.error_code
 
-    def _request(self, stream_id: int, request: bytes) -> None:
-        _, fields = self._decoder.feed_header(stream_id, first_section(request))
-        path = dict(fields)[b":path"].decode()
-        self.seen.asked.append(path)
-        self._origin.answer(self, stream_id, path)
+    def _received(self, stream_id: int, octets: bytes) -> None:
+        """Act as soon as the header section is there; of no interest is what else is sent."""
+        before = self._requests.get(stream_id, b"")
+        if before is None:
+            return
+        section = first_section(before + octets)
+        self._requests[stream_id] = before + octets if section is None else None
+        if section is not None:
+            _, fields = self._decoder.feed_header(stream_id, section)
+            path = dict(fields)[b":path"].decode()
+            self.seen.asked.append(path)
+            self._origin.answer(self, stream_id, path)
 
     # what an attack is made of --------------------------------------------------------------
 

@@ -12,6 +12,8 @@ from aioquic.h3.connection import H3Connection, H3Stream, HeadersState, Protocol
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection, QuicConnectionState
 from aioquic.quic.logger import QuicFileLogger, QuicLogger, QuicLoggerTrace
+from aioquic.quic.packet import QuicStreamFrame
+from aioquic.quic.stream import QuicStreamReceiver
 
 from quiver.h3.connection import Connection
 
@@ -75,6 +77,14 @@ def test_surplus_streams_block_in_silence() -> None:
     assert quic._streams[0].is_blocked
 
 
+def test_what_lies_beyond_a_hole_is_held() -> None:
+    receiver = QuicStreamReceiver(stream_id=0, readable=True)
+    assert receiver.handle_frame(QuicStreamFrame(data=b"c", offset=2)) is None
+    assert (receiver._buffer_start, len(receiver._buffer), receiver.highest_offset) == (0, 3, 3)
+    receiver.handle_frame(QuicStreamFrame(data=b"ab", offset=0))
+    assert (receiver._buffer_start, len(receiver._buffer), receiver.highest_offset) == (3, 0, 3)
+
+
 def test_a_close_is_known_before_it_is_reported() -> None:
     quic = made()
     quic.connect(("192.0.2.1", 443), 0.0)
@@ -107,6 +117,7 @@ def test_there_is_a_state_for_a_close_by_the_peer() -> None:
         ("receiving_ended", False),
         ("sending_ended", False),
         ("buffer", b""),
+        ("content_length", 0),
     ],
 )
 def test_a_stream_has_the_attribute(name: str, value: object) -> None:
@@ -123,6 +134,8 @@ def test_a_stream_has_the_attribute(name: str, value: object) -> None:
         "_decoder",
         "_stream",
         "_peer_control_stream_id",
+        "_peer_encoder_stream_id",
+        "_peer_decoder_stream_id",
         "_quic_logger",
     ],
 )
