@@ -25,6 +25,7 @@ from quiver.h3 import events
 from quiver.h3.configuration import make_configuration
 from quiver.h3.session import Session
 from quiver.origin import Origin
+from tests.support.frames import frame
 
 CLIENT: Final = ("192.0.2.1", 50000)
 SERVER: Final = ("192.0.2.2", 443)
@@ -126,11 +127,6 @@ class Server:
 
     def goaway(self, stream_id: int) -> None:
         self.control(frame(7, encode_uint_var(stream_id)))
-
-
-def frame(kind: int, payload: bytes) -> bytes:
-    """One frame of HTTP/3 (RFC 9114 7.1)."""
-    return encode_uint_var(kind) + encode_uint_var(len(payload)) + payload
 
 
 class Wire:

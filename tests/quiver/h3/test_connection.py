@@ -16,7 +16,8 @@ from quiver.h3.headers import request_fields
 from quiver.origin import Origin
 from quiver.request import Request
 from quiver.testing.authority import Authority
-from tests.support.wire import Server, Wire, connected, frame
+from tests.support.frames import frame
+from tests.support.wire import Server, Wire, connected
 
 GET = request_fields(Request("GET", "/"), Origin("https", "localhost", 4433))
 OK = [(b":status", b"200")]

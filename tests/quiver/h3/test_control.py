@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from quiver.h3.codes import ErrorCode
 from quiver.h3.control import ControlFault, ControlReader
-from tests.support.wire import frame
+from tests.support.frames import frame
 
 SETTINGS = frame(4, b"\x01\x00")
 GREASE = frame(0x21, b"x" * 300)
