@@ -49,6 +49,9 @@ __all__ = ["Connection"]
 _LARGEST_SETTINGS: Final = 16_384
 """Bytes; SETTINGS are held whole, and real ones have some tens."""
 
+_NO_FIELDS: Final = b"\x00\x00"
+"""A header block without fields (RFC 9204 4.5.1): trailers can be that, but ls-qpack refuses it."""
+
 _LARGEST_STREAM: Final = (1 << 62) - 4
 """The last request's id (RFC 9000 2.1)."""
 
@@ -227,6 +230,8 @@ class Connection(H3Connection):
     def _section(self, stream: H3Stream, block: bytes) -> Fields:
         if stream.headers_recv_state is HeadersState.AFTER_TRAILERS:  # RFC 9114 4.1
             raise FrameUnexpected("HEADERS frame is not allowed in this state")
+        if block == _NO_FIELDS:
+            return []
         try:
             # What the decoder stream would have to be told is empty without a dynamic table.
             _, section = self._decoder.feed_header(stream.stream_id, block)

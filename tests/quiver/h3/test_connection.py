@@ -89,6 +89,7 @@ def malformed_trailers(server: Server, stream_id: int) -> None:
         (lambda server, sid: server.send_frame(sid, 0x21, b"grease", True), "before its header"),
         (malformed_then_more, "upper-case"),
         (malformed_trailers, "pseudo-header"),
+        (lambda server, sid: server.send_frame(sid, 1, b"\x00\x00", True), "no :status"),
     ],
 )
 def test_a_malformed_response_costs_its_stream_only(wire: Wire, action: Act, said: str) -> None:
@@ -124,6 +125,16 @@ def test_late_bytes_of_a_malformed_response_are_dropped(wire: Wire) -> None:
         assert wire.session._h3._receive_stream_data(late) == []
     assert wire.events == before
     assert_goes_on(wire, good)
+
+
+def test_trailers_may_be_empty(wire: Wire) -> None:
+    def action(server: Server, stream_id: int) -> None:
+        server.send_section(stream_id, OK)
+        server.send_frame(stream_id, 1, b"\x00\x00", True)
+
+    good, other = act(wire, action)
+    assert wire.on(good) == [events.Headers(good, 200, [], False), events.Trailers(good, [])]
+    assert_goes_on(wire, other)
 
 
 def test_a_section_too_large_when_decoded_is_refused(wire: Wire) -> None:
