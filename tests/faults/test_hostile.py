@@ -163,3 +163,12 @@ def test_what_is_only_strange_is_passed_over(
     assert len(hostile.clients) == 1
     assert hostile.clients[0].closed is None
     assert told(hostile) == set()
+
+
+def test_a_server_that_opens_no_stream_of_its_own_is_served(
+    client: quiver.Client, hostile: HostileOrigin
+) -> None:
+    """It breaks RFC 9114 6.2.1, but nobody can tell for how long SETTINGS are still to come."""
+    hostile.greeting = lambda peer: None
+    assert_well(client, hostile)
+    assert hostile.clients[0].closed is None
