@@ -12,7 +12,7 @@ import pytest
 
 import quiver
 from quiver.testing import Authority, Origin
-from tests.support.load import Asking, Load
+from tests.support.load import Load, asking, recovers
 from tests.support.servers import Caddy
 
 TIMEOUT = 3.0
@@ -28,38 +28,6 @@ def client(origin: Origin) -> Iterator[quiver.Client]:
 
 def client_of(cafile: str) -> quiver.Client:
     return quiver.Client(pools={"default": {"cafile": cafile, "max_connections": CONNECTIONS}})
-
-
-def asking(url: str) -> Asking:
-    """Turns of GET and POST, some of them slow, each with its id."""
-
-    def ask(client: quiver.Client, number: int) -> quiver.Response:
-        match number % 4:
-            case 0:
-                return client.get(f"{url}/delay/0.02?id={number}", timeout=TIMEOUT)
-            case 1:
-                body = f"body of {number}".encode()
-                target = f"{url}/echo?id={number}"
-                response = client.request("POST", target, body=body, timeout=TIMEOUT)
-                assert response.body == body
-                return response
-            case _:
-                return client.get(f"{url}/ok?id={number}", timeout=TIMEOUT)
-
-    return ask
-
-
-def recovers(client: quiver.Client, url: str, within: float = 15.0) -> None:
-    """Assert that the pool answers again, by itself, before long."""
-    due = time.monotonic() + within
-    while True:
-        try:
-            assert client.get(url, timeout=TIMEOUT).status == 200
-            return
-        except quiver.QuiverError as error:
-            if time.monotonic() > due:
-                raise AssertionError(f"no recovery within {within} s") from error
-            threading.Event().wait(0.05)
 
 
 class Unheard:
@@ -83,7 +51,7 @@ def wait_dead(ref: pykka.ActorRef[Any], within: float = 5.0) -> None:
 
 
 def test_server_killed_and_restarted(client: quiver.Client, origin: Origin) -> None:
-    with Load(client, asking(origin.url)) as load:
+    with Load(client, asking(origin.url, TIMEOUT)) as load:
         load.wait_answered(200)
         origin.kill()
         load.wait_failed(5)
@@ -95,7 +63,7 @@ def test_server_killed_and_restarted(client: quiver.Client, origin: Origin) -> N
 
 def test_server_restarted_at_once(client: quiver.Client, origin: Origin) -> None:
     """Nothing refuses: the old connections are just not answered any more."""
-    with Load(client, asking(origin.url)) as load:
+    with Load(client, asking(origin.url, TIMEOUT)) as load:
         load.wait_answered(100)
         origin.restart()
         load.wait_answered(100)
@@ -120,7 +88,7 @@ def test_caddy_killed_and_restarted(authority: Authority) -> None:
 
 
 def test_server_suspended_for_less_than_the_timeout(client: quiver.Client, origin: Origin) -> None:
-    with Load(client, asking(origin.url)) as load:
+    with Load(client, asking(origin.url, TIMEOUT)) as load:
         load.wait_answered(100)
         origin.suspend()
         threading.Event().wait(0.7)
@@ -131,7 +99,7 @@ def test_server_suspended_for_less_than_the_timeout(client: quiver.Client, origi
 
 
 def test_server_suspended_for_longer(client: quiver.Client, origin: Origin) -> None:
-    with Load(client, asking(origin.url)) as load:
+    with Load(client, asking(origin.url, TIMEOUT)) as load:
         load.wait_answered(100)
         origin.suspend()
         load.wait_failed(10)
@@ -142,7 +110,7 @@ def test_server_suspended_for_longer(client: quiver.Client, origin: Origin) -> N
 
 
 def test_goaway_loses_nothing(client: quiver.Client, origin: Origin) -> None:
-    with Load(client, asking(origin.url)) as load:
+    with Load(client, asking(origin.url, TIMEOUT)) as load:
         for _ in range(5):
             load.wait_answered(100)
             origin.goaway()
@@ -157,7 +125,7 @@ def test_nothing_goes_out_twice_when_connections_close(
     client: quiver.Client, origin: Origin
 ) -> None:
     """Closed without GOAWAY there is no proof: an error, rather than a second try."""
-    with Load(client, asking(origin.url)) as load:
+    with Load(client, asking(origin.url, TIMEOUT)) as load:
         for _ in range(3):
             load.wait_answered(100)
             origin.disconnect(0x102, "fault")
@@ -170,7 +138,7 @@ def test_nothing_goes_out_twice_when_connections_close(
 
 
 def test_connection_actor_crashes(client: quiver.Client, origin: Origin) -> None:
-    with Load(client, asking(origin.url)) as load:
+    with Load(client, asking(origin.url, TIMEOUT)) as load:
         for _ in range(3):
             load.wait_answered(100)
             victim = connections()[0]
@@ -183,7 +151,7 @@ def test_connection_actor_crashes(client: quiver.Client, origin: Origin) -> None
 
 
 def test_every_connection_actor_crashes_at_once(client: quiver.Client, origin: Origin) -> None:
-    with Load(client, asking(origin.url)) as load:
+    with Load(client, asking(origin.url, TIMEOUT)) as load:
         load.wait_answered(100)
         victims = connections()
         for victim in victims:

@@ -15,10 +15,42 @@ import gevent
 
 import quiver
 
-__all__ = ["Asking", "Load", "Outcome", "run_callers"]
+__all__ = ["Asking", "Load", "Outcome", "asking", "recovers", "run_callers"]
 
 Asking = Callable[[quiver.Client, int], quiver.Response]
 CallerKind = Literal["threads", "greenlets"]
+
+
+def asking(url: str, timeout: float) -> Asking:
+    """Turns of GET and POST to the test origin, some of them slow, each with its id."""
+
+    def ask(client: quiver.Client, number: int) -> quiver.Response:
+        match number % 4:
+            case 0:
+                return client.get(f"{url}/delay/0.02?id={number}", timeout=timeout)
+            case 1:
+                body = f"body of {number}".encode()
+                target = f"{url}/echo?id={number}"
+                response = client.request("POST", target, body=body, timeout=timeout)
+                assert response.body == body
+                return response
+            case _:
+                return client.get(f"{url}/ok?id={number}", timeout=timeout)
+
+    return ask
+
+
+def recovers(client: quiver.Client, url: str, within: float = 15.0) -> None:
+    """Assert that the pool answers again, by itself, before long."""
+    due = time.monotonic() + within
+    while True:
+        try:
+            assert client.get(url, timeout=3.0).status == 200
+            return
+        except quiver.QuiverError as error:
+            if time.monotonic() > due:
+                raise AssertionError(f"no recovery within {within} s") from error
+            threading.Event().wait(0.05)
 
 
 def run_callers(kind: CallerKind, callers: int, job: Callable[[int], None]) -> None:
