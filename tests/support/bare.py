@@ -5,7 +5,6 @@ It tests servers without Quiver, and is the yardstick that benchmarks hold Quive
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 import time
@@ -102,6 +101,7 @@ class BareClient:
         self.goaways: list[int] = []
         self.negotiated: HandshakeCompleted | None = None
         self._closed: ConnectionTerminated | None = None
+        self._refused: ConnectionRefusedError | None = None
         self._responses: dict[int, BareResponse] = {}
         self._ended = 0
         self._control = b""
@@ -242,6 +242,8 @@ class BareClient:
         elif timer is not None and time.monotonic() >= timer:
             self._quic.handle_timer(now=max(timer, time.monotonic()))
         self._read_events()
+        if self._refused is not None and self._quic._close_event is None:  # no farewell came
+            raise self._refused
         if strict and self._closed is not None:
             raise Closed(self._closed.error_code, self._closed.reason_phrase)
 
@@ -253,12 +255,19 @@ class BareClient:
                 datagram = self._socket.recv(65_536)
             except BlockingIOError:
                 return
+            except ConnectionRefusedError as error:
+                self._refused = error
+                continue
             self._quic.receive_datagram(datagram, peer, now=now)
 
     def _flush(self) -> None:
         for datagram, _ in self._quic.datagrams_to_send(now=time.monotonic()):
-            with contextlib.suppress(BlockingIOError):  # lost: QUIC sends it again
+            try:
                 self._socket.send(datagram)
+            except BlockingIOError:
+                pass  # lost: QUIC sends it again
+            except ConnectionRefusedError as error:
+                self._refused = error
 
     def _read_events(self) -> None:
         while (event := self._quic.next_event()) is not None:
