@@ -28,6 +28,7 @@ from aioquic.quic.packet import (
 from aioquic.quic.retry import QuicRetryTokenHandler
 from aioquic.tls import SessionTicket
 
+from quiver.testing.credit import Credit
 from quiver.testing.ledger import Ledger
 from quiver.testing.options import OriginOptions
 from quiver.testing.peer import Peer
@@ -178,8 +179,9 @@ class Endpoint:
             session_ticket_fetcher=self._fetch_ticket if resumes else None,
             session_ticket_handler=self._keep_ticket if resumes else None,
         )
-        limit = quic._local_max_streams_bidi
-        limit.value = limit.sent = self._options.max_streams
+        limit = Credit(quic._local_max_streams_bidi, self._options.max_streams)
+        limit.raised = self._options.raise_streams
+        quic._local_max_streams_bidi = limit
         return quic
 
     def _keep_ticket(self, ticket: SessionTicket) -> None:

@@ -23,6 +23,7 @@ class Ledger:
         self._paths: Counter[str] = Counter()
         self._ids: Counter[str] = Counter()
         self._rejected: set[str] = set()
+        self._closes: Counter[int] = Counter()
 
     def count(self, path: str, identifier: str | None) -> None:
         """A request is about to be answered."""
@@ -43,6 +44,10 @@ class Ledger:
         """The client abandoned a stream, or one direction of it."""
         self.resets.append({"path": path, "kind": kind, "code": code})
 
+    def closed(self, code: int) -> None:
+        """A connection ended with this code: the client's, or the server's own."""
+        self._closes[code] += 1
+
     def first_time(self, key: str) -> bool:
         """Whether `key` had never been rejected before; from now on it has."""
         if key in self._rejected:
@@ -61,4 +66,5 @@ class Ledger:
             "resets": list(self.resets),
             "paths": +self._paths,
             "ids": +self._ids,
+            "closes": self._closes,
         }

@@ -15,7 +15,8 @@ class OriginOptions:
 
     `listen` are the addresses bound, all to one port (`port`, 0 for any that is free); an IPv6
     address is left out where the machine has none. `max_streams` is the initial MAX_STREAMS for
-    requests (RFC 9000 4.6); credit comes back as streams end, so it also bounds how many are open.
+    requests (RFC 9000 4.6); credit comes back as streams end, so it also bounds how many are open,
+    unless `raise_streams` is off: then only `Origin.allow_streams` gives more.
     `delay` holds back every answer to a whole request. `loss` is the share of datagrams dropped,
     each way. After `requests_per_connection` requests a connection takes no more: with `at_limit`
     "goaway" it says so first, with "close" it closes without a word once the earlier ones are
@@ -32,6 +33,7 @@ class OriginOptions:
     keyfile: str = ""
     alpn: tuple[str, ...] = ("h3",)
     max_streams: int = 128
+    raise_streams: bool = True
     max_data: int = 4 * 1024 * 1024
     max_stream_data: int = 1024 * 1024
     idle_timeout: float = 60.0

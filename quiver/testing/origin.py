@@ -119,13 +119,25 @@ class Origin:
             os.kill(self.pid, signal.SIGCONT)
             self._suspended = False
 
-    def goaway(self) -> int:
-        """Send GOAWAY on every open connection; return how many there were."""
-        return int(self._ask("goaway")["connections"])
+    def goaway(self, last: int | None = None) -> int:
+        """Send GOAWAY on every open connection; return how many there were.
 
-    def disconnect(self, code: int = 0x100, reason: str = "") -> int:
-        """Close every open connection with an application error code; return how many."""
-        return int(self._ask("disconnect", code=code, reason=reason)["connections"])
+        It names the next request's id, and the connection drains; or `last`, whatever that is.
+        """
+        return int(self._ask("goaway", last=last)["connections"])
+
+    def disconnect(self, code: int = 0x100, reason: str = "", *, transport: bool = False) -> int:
+        """Close every open connection with an error code; return how many.
+
+        The code is the application's, or with `transport` one of QUIC's own (RFC 9000 20).
+        """
+        frame_type = 0 if transport else None  # 0: the frame to blame is not known
+        command = {"code": code, "reason": reason, "frame_type": frame_type}
+        return int(self._ask("disconnect", **command)["connections"])
+
+    def allow_streams(self, streams: int) -> int:
+        """Raise MAX_STREAMS to `streams` in all on every open connection; return how many."""
+        return int(self._ask("allow", streams=streams)["connections"])
 
     def requests_served(self, path: str | None = None) -> int:
         """How many requests were taken up, in all or for one path (without its query)."""
@@ -144,6 +156,10 @@ class Origin:
         """For every value of `?id=`, how often it was taken up."""
         ids: dict[str, int] = self._ask("served")["ids"]
         return ids
+
+    def closes(self) -> dict[int, int]:
+        """For every error code that connections ended with, how many did, on either side."""
+        return {int(code): count for code, count in self._ask("served")["closes"].items()}
 
     def connections_open(self) -> int:
         """How many connections are open now."""

@@ -22,6 +22,7 @@ from aioquic.quic.events import (
 )
 
 from quiver.testing.bodies import BODIES
+from quiver.testing.credit import Credit
 from quiver.testing.incoming import Incoming
 from quiver.testing.ledger import Ledger
 from quiver.testing.options import OriginOptions
@@ -90,11 +91,19 @@ class Peer:
         self.quic.send_stream_data(h3._local_control_stream_id, frame)
         self.touched()
 
-    def close(self, code: int, reason: str = "") -> None:
-        """Close the connection with an application error code."""
+    def close(self, code: int, reason: str = "", frame_type: int | None = None) -> None:
+        """Close the connection with an application's error code; QUIC's if a frame is to blame."""
         self._limit = None
         self._incoming.clear()
-        self.quic.close(error_code=code, reason_phrase=reason)
+        self.quic.close(error_code=code, reason_phrase=reason, frame_type=frame_type)
+        self.touched()
+
+    def allow_streams(self, streams: int) -> None:
+        """Raise MAX_STREAMS to `streams` in all."""
+        limit = self.quic._local_max_streams_bidi
+        assert isinstance(limit, Credit)
+        limit.allow(streams)
+        self.quic.send_ping(0)  # credit alone makes no packet
         self.touched()
 
     def forget(self, stream_id: int) -> None:
@@ -117,6 +126,7 @@ class Peer:
                 self._negotiated()
             case ConnectionTerminated():
                 self.gone = True
+                self.ledger.closed(event.error_code)
                 self._incoming.clear()
             case ConnectionIdIssued():
                 self.connection_ids.add(event.connection_id)

@@ -74,14 +74,21 @@ def _served(endpoint: Endpoint, command: dict[str, Any]) -> dict[str, Any]:
 def _goaway(endpoint: Endpoint, command: dict[str, Any]) -> dict[str, Any]:
     peers = endpoint.peers
     for peer in peers:
-        peer.goaway()
+        peer.goaway(command["last"])
     return {"connections": len(peers)}
 
 
 def _disconnect(endpoint: Endpoint, command: dict[str, Any]) -> dict[str, Any]:
     peers = endpoint.peers
     for peer in peers:
-        peer.close(int(command["code"]), str(command["reason"]))
+        peer.close(int(command["code"]), str(command["reason"]), command["frame_type"])
+    return {"connections": len(peers)}
+
+
+def _allow(endpoint: Endpoint, command: dict[str, Any]) -> dict[str, Any]:
+    peers = endpoint.peers
+    for peer in peers:
+        peer.allow_streams(int(command["streams"]))
     return {"connections": len(peers)}
 
 
@@ -89,6 +96,7 @@ _COMMANDS: dict[str, Callable[[Endpoint, dict[str, Any]], dict[str, Any]]] = {
     "served": _served,
     "goaway": _goaway,
     "disconnect": _disconnect,
+    "allow": _allow,
 }
 
 

@@ -63,6 +63,49 @@ def test_disconnect(origin: Origin) -> None:
     assert (closed.code, closed.reason) == (0x101, "away")
 
 
+def test_disconnect_with_a_code_of_quic(origin: Origin) -> None:
+    with connect(origin) as client:
+        client.get("/ok")
+        origin.disconnect(0x0A, "away", transport=True)
+        closed = client.wait_closed()
+    assert (closed.code, closed.reason) == (0x0A, "away")
+
+
+def test_closes_are_counted_by_code(origin: Origin) -> None:
+    with connect(origin) as client:
+        client.get("/ok")
+    with connect(origin) as client:
+        client.get("/ok")
+        while not origin.closes():  # aioquic tells the end of a connection when it has drained
+            client.get("/ok")
+    assert origin.closes() == {0x100: 1}
+
+
+def test_goaway_with_any_id(origin: Origin) -> None:
+    with connect(origin) as client:
+        client.get("/ok")
+        assert origin.goaway(400) == 1
+        assert origin.goaway(5) == 1
+        client.wait_goaway(2)
+        assert client.goaways == [400, 5]
+        assert client.get("/ok").status == 200
+
+
+def test_streams_are_allowed_by_hand(authority: Authority) -> None:
+    with (
+        Origin(authority=authority, max_streams=2, raise_streams=False) as origin,
+        connect(origin) as client,
+    ):
+        client.run(2, 1)
+        waits = client.ask("/ok")
+        with pytest.raises(TimeoutError):
+            client.wait(waits, timeout=0.2)
+        assert client.max_streams == 2
+        assert origin.allow_streams(10) == 1
+        assert client.wait(waits).status == 200
+        assert client.max_streams == 10
+
+
 def test_killed_port_refuses_and_restart_keeps_it(origin: Origin) -> None:
     port = origin.port
     with connect(origin) as client:
