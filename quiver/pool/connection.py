@@ -39,6 +39,7 @@ from quiver.pool.messages import Exchange, Occurrence
 H3_NO_ERROR = 0x100
 H3_REQUEST_CANCELLED = 0x10C
 PING = 1  # a PING's name; which of several was answered never matters
+SPENT = 1.0  # seconds that a server is given to allow more streams, when all have ended
 SILENCE = 1.0  # seconds without a packet that make a connection suspect when a request times out
 
 
@@ -109,6 +110,8 @@ class Connection(Carrying):
                 self._withdraw("it was idle")
             case "age" if not self._report.requests:  # nobody has needed it: nor a successor
                 self._withdraw("it grew old unused")
+            case "spent" if not self._busy and self._spent:
+                self._withdraw("its server allows no more streams")
             case "age":
                 self._tell(self._coordinator, messages.Aged(self._number))
             case "probe":
@@ -225,8 +228,16 @@ class Connection(Carrying):
             return
         if self.state is State.DRAINING:
             self.leave()
-        elif self._config.idle_timeout is not None:
+            return
+        if self._spent:
+            self.timers.start("spent", SPENT)
+        if self._config.idle_timeout is not None:
             self.timers.start("idle", self._config.idle_timeout)
+
+    @property
+    def _spent(self) -> bool:
+        """Whether it has carried all the streams it may. One allowed none waits for the first."""
+        return 0 < self._session.max_streams <= self._session.streams_opened
 
     def _withdraw(self, reason: str) -> None:
         """Drain by our own decision: the coordinator must hear of it."""

@@ -125,6 +125,19 @@ def test_no_streams_at_first(authority: Authority) -> None:
         assert max(outcome.seconds for outcome in load.failed) < 0.5 + LATE
 
 
+def test_streams_are_never_raised(authority: Authority) -> None:
+    """A connection that is used up makes room for another; nobody waits in vain."""
+    with (
+        Origin(authority=authority, max_streams=20, raise_streams=False) as origin,
+        client_of(origin) as client,
+    ):
+        with Load(client, asking(origin.url, TIMEOUT)) as load:
+            load.wait_answered(100)
+        account(load, origin)
+        assert load.failed == []
+        assert origin.connections_accepted() >= 5
+
+
 def test_idle_timeout_of_a_second_with_an_open_request(authority: Authority) -> None:
     """PINGs keep alive what is awaited."""
     with Origin(authority=authority, idle_timeout=1.0) as origin, client_of(origin) as client:
