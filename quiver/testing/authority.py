@@ -38,13 +38,17 @@ _NO_USE = {
 class Authority:
     """A certificate authority that lives as long as this object, or the `with` around it.
 
-    `cafile` is the path of its certificate (PEM): what a client is told to trust.
+    `cafile` is the path of its certificate (PEM): what a client is told to trust. `parent` is who
+    signs that; without one it is a root.
     """
 
-    def __init__(self, name: str = "Quiver throw-away CA") -> None:
+    def __init__(
+        self, name: str = "Quiver throw-away CA", *, parent: Authority | None = None
+    ) -> None:
+        self._parent = parent
         self._folder = tempfile.TemporaryDirectory(prefix="quiver-ca-", ignore_cleanup_errors=True)
         self._numbers = itertools.count(1)
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self._name = _common_name(name)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._certificate = self._sign_own()
         self.cafile = self._write("ca.pem", _pem_of(self._certificate))
@@ -75,51 +79,67 @@ class Authority:
         *,
         not_before: datetime.datetime | None = None,
         not_after: datetime.datetime | None = None,
+        usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
+        self_signed: bool = False,
     ) -> tuple[str, str]:
         """Issue a server certificate for `hosts`; return the paths (certificate, key), both PEM.
 
         Without limits given it is valid from an hour ago for a day. An address among the hosts
-        becomes an iPAddress name, everything else a dNSName (RFC 5280 4.2.1.6).
+        becomes an iPAddress name, everything else a dNSName (RFC 5280 4.2.1.6). `usage` is its
+        extended key usage. With `self_signed` nobody vouches for it but its own key. Otherwise an
+        intermediate's own certificate follows in the same file.
         """
         now = datetime.datetime.now(datetime.UTC)
         begins = not_before or min(now - _HOUR, (not_after or now) - _HOUR)
         ends = not_after or max(now, begins) + _DAY
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._sign_leaf(key.public_key(), hosts, begins, ends)
+        issuer, signer = (_common_name(hosts[0]), key) if self_signed else (self._name, self._key)
+        signed_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+        certificate = (
+            self._leaf(key.public_key(), hosts, begins, ends, usage)
+            .issuer_name(issuer)
+            .add_extension(signed_by, critical=False)
+            .sign(signer, hashes.SHA256())
+        )
+        chain = _pem_of(certificate)
+        if self._parent is not None and not self_signed:
+            chain += self.cadata
         stem = f"server-{next(self._numbers)}"
-        certfile = self._write(f"{stem}.pem", _pem_of(certificate))
-        return certfile, self._write(f"{stem}.key", _pem_of_key(key))
+        return self._write(f"{stem}.pem", chain), self._write(f"{stem}.key", _pem_of_key(key))
+
+    def intermediate(self, name: str = "Quiver throw-away intermediate CA") -> Authority:
+        """An authority below this one: trust this, and what it issues is trusted with its chain."""
+        return Authority(name, parent=self)
 
     def _sign_own(self) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
         public = self._key.public_key()
         usage = x509.KeyUsage(**{**_NO_USE, "key_cert_sign": True, "crl_sign": True})
+        signer = self._parent or self
         return (
             self._builder(self._name, public, now - 10 * _DAY, now + 10 * _DAY)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .issuer_name(signer._name)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(usage, critical=True)
-            .sign(self._key, hashes.SHA256())
+            .sign(signer._key, hashes.SHA256())
         )
 
-    def _sign_leaf(
+    def _leaf(
         self,
         public: ec.EllipticCurvePublicKey,
         hosts: Sequence[str],
         begins: datetime.datetime,
         ends: datetime.datetime,
-    ) -> x509.Certificate:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
+        extended: x509.ObjectIdentifier,
+    ) -> x509.CertificateBuilder:
         names = x509.SubjectAlternativeName([_name_of(host) for host in hosts])
         usage = x509.KeyUsage(**{**_NO_USE, "digital_signature": True})
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         return (
-            self._builder(subject, public, begins, ends)
+            self._builder(_common_name(hosts[0]), public, begins, ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(names, critical=False)
             .add_extension(usage, critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(issuer, critical=False)
-            .sign(self._key, hashes.SHA256())
+            .add_extension(x509.ExtendedKeyUsage([extended]), critical=False)
         )
 
     def _builder(
@@ -132,7 +152,6 @@ class Authority:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
-            .issuer_name(self._name)
             .public_key(public)
             .serial_number(x509.random_serial_number())
             .not_valid_before(begins)
@@ -144,6 +163,10 @@ class Authority:
         path = Path(self._folder.name, name)
         path.write_bytes(content)
         return str(path)
+
+
+def _common_name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def _name_of(host: str) -> x509.GeneralName:

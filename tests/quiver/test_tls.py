@@ -65,7 +65,7 @@ def self_signed(folder: Path) -> tuple[str, str]:
     return str(certfile), str(keyfile)
 
 
-def presenting(authority: Authority, *hosts: str, **validity: datetime.datetime) -> Origin:
+def presenting(authority: Authority, *hosts: str, **validity: Any) -> Origin:
     """An origin with a certificate for these hosts, and for localhost without any."""
     certfile, keyfile = authority.issue(hosts or ["localhost"], **validity)
     return Origin(authority=authority, certfile=certfile, keyfile=keyfile)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from quiver.testing import Authority
 
@@ -37,6 +38,26 @@ def test_is_signed_by_the_authority(authority: Authority) -> None:
 def test_another_name(authority: Authority) -> None:
     certfile, _ = authority.issue(["example.com"])
     assert names_of(loaded(certfile)).get_values_for_type(x509.DNSName) == ["example.com"]
+
+
+def test_an_intermediate_sends_its_chain(authority: Authority) -> None:
+    with authority.intermediate() as below:
+        certfile, _ = below.issue()
+        leaf, middle = x509.load_pem_x509_certificates(Path(certfile).read_bytes())
+        leaf.verify_directly_issued_by(middle)
+        middle.verify_directly_issued_by(loaded(authority.cafile))
+        assert middle == loaded(below.cafile)
+
+
+def test_self_signed(authority: Authority) -> None:
+    certificate = loaded(authority.issue(self_signed=True)[0])
+    certificate.verify_directly_issued_by(certificate)
+
+
+def test_another_usage(authority: Authority) -> None:
+    certfile, _ = authority.issue(usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+    usages = loaded(certfile).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usages) == [ExtendedKeyUsageOID.CLIENT_AUTH]
 
 
 @pytest.mark.parametrize("days", [-5, 5])
