@@ -28,6 +28,7 @@ from quiver.h3.connection import Connection
 from quiver.h3.control import ControlFault, ControlReader
 from quiver.h3.gathering import Batch
 from quiver.h3.headers import Fields
+from quiver.h3.purpose import refused_by_purpose
 from quiver.h3.quic import Quic
 from quiver.origin import Origin
 
@@ -280,6 +281,8 @@ class Session:
 
     def _take_handshake(self, event: quic_events.HandshakeCompleted) -> None:
         quic = self._quic
+        if refused_by_purpose(quic):
+            return
         self._h3 = Connection(quic, max_header_size=self._max_header_size)
         self._max_streams = quic._remote_max_streams_bidi
         self._batch.add(events.Ready(self._max_streams, event.session_resumed))

@@ -14,6 +14,7 @@ from aioquic.quic.connection import QuicConnection, QuicConnectionState
 from aioquic.quic.logger import QuicFileLogger, QuicLogger, QuicLoggerTrace
 from aioquic.quic.packet import QuicStreamFrame
 from aioquic.quic.stream import QuicStreamReceiver
+from aioquic.tls import Context
 
 from quiver.h3.connection import Connection
 
@@ -59,6 +60,10 @@ def test_nothing_else_is_overridden() -> None:
 )
 def test_quic_has_the_attribute(name: str) -> None:
     assert name in vars(made())
+
+
+def test_tls_keeps_the_certificate_of_the_peer() -> None:
+    assert vars(Context(is_client=True))["_peer_certificate"] is None
 
 
 def test_opened_streams_are_counted_by_the_next_id() -> None:
