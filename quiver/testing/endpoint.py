@@ -32,6 +32,7 @@ from quiver.testing.credit import Credit
 from quiver.testing.ledger import Ledger
 from quiver.testing.options import OriginOptions
 from quiver.testing.peer import Peer
+from quiver.testing.resets import StatelessResets
 
 __all__ = ["Endpoint"]
 
@@ -56,6 +57,7 @@ class Endpoint:
         self._flush_planned = False
         self._random = random.Random(options.seed)
         self._retry = QuicRetryTokenHandler() if options.retry else None
+        self._resets = StatelessResets(options.keyfile) if options.stateless_reset else None
         self._tickets: dict[bytes, SessionTicket] = {}
 
     @property
@@ -101,11 +103,19 @@ class Endpoint:
     def _received(self, bound: socket.socket, datagram: bytes, address: Any, now: float) -> None:
         if datagram and not datagram[0] & 0x80:  # a short header
             peer = self._routes.get(datagram[1 : 1 + _CID_LENGTH])
+            if peer is None and self._resets is not None:
+                self._reset(bound, datagram, address)
         else:
             peer = self._long_header(bound, datagram, address, now)
         if peer is not None:
             peer.quic.receive_datagram(datagram, address, now=now)
             self._dirty[peer] = None
+
+    def _reset(self, bound: socket.socket, datagram: bytes, address: Any) -> None:
+        assert self._resets is not None
+        reset = self._resets.answer(datagram, datagram[1 : 1 + _CID_LENGTH])
+        if reset is not None:
+            self._send(bound, reset, address)
 
     def _long_header(
         self, bound: socket.socket, datagram: bytes, address: Any, now: float
@@ -182,6 +192,8 @@ class Endpoint:
         limit = Credit(quic._local_max_streams_bidi, self._options.max_streams)
         limit.raised = self._options.raise_streams
         quic._local_max_streams_bidi = limit
+        if self._resets is not None:
+            self._resets.mark(quic)
         return quic
 
     def _keep_ticket(self, ticket: SessionTicket) -> None:
@@ -223,6 +235,8 @@ class Endpoint:
         if peer.gone or bound is None:
             self._remove(peer)
             return
+        if self._resets is not None:
+            self._resets.mark(peer.quic)
         for datagram, address in peer.quic.datagrams_to_send(now=self._loop.time()):
             if not self._lost():
                 self._send(bound, datagram, address)

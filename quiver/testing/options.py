@@ -22,6 +22,7 @@ class OriginOptions:
     "goaway" it says so first, with "close" it closes without a word once the earlier ones are
     answered.
     `retry` has addresses validated (RFC 9000 8.1.2). `session_tickets` offers TLS resumption.
+    `stateless_reset` tells clients of connections that are forgotten so (RFC 9000 10.3).
     `datagrams` announces them, in the transport parameter and in SETTINGS (RFC 9297 2.1.1), the
     latter only with `datagram_setting`. `connect_protocol` is SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC
     9220 3). SETTINGS go out `settings_delay` after the handshake.
@@ -48,6 +49,7 @@ class OriginOptions:
     connect_protocol: bool = True
     settings_delay: float = 0.0
     session_tickets: bool = False
+    stateless_reset: bool = False
     congestion_control: Literal["reno", "cubic"] = "cubic"
 
     def __attrs_post_init__(self) -> None:
