@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from typing import Any, Final
 
 from aioquic.buffer import size_uint_var
@@ -13,6 +14,7 @@ from quiver.h3.credit import Credits
 __all__ = ["Quic"]
 
 _TAG: Final = 16  # bytes of an AEAD tag (RFC 9001 5.3)
+_SHORTEST_RESET: Final = 21  # bytes
 _MOST_DATAGRAMS: Final = 256  # that wait for the congestion window
 
 
@@ -22,6 +24,15 @@ class Quic(QuicConnection):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.credits = Credits()
+
+    def is_reset(self, datagram: bytes) -> bool:
+        """Whether the peer says that it knows nothing of this connection (RFC 9000 10.3.1)."""
+        token = self._peer_cid.stateless_reset_token
+        return (
+            len(datagram) >= _SHORTEST_RESET
+            and bool(token)
+            and hmac.compare_digest(datagram[-len(token) :], token)
+        )
 
     def unacknowledged(self, stream_id: int) -> int:
         """Bytes of the stream that are held because the peer has not acknowledged them."""

@@ -109,9 +109,14 @@ class Session:
 
     def receive(self, datagram: bytes, now: float) -> None:
         """Take a datagram from the server. When it is all over, it is ignored."""
-        if not self._closed and self._address is not None:
-            self._quic.receive_datagram(datagram, self._address, now)
-            self._advance()
+        if self._closed or self._address is None:
+            return
+        if self._quic.is_reset(datagram):
+            self._finished = True  # nothing more is sent
+            self._end(terminations.forgotten(self._origin))
+            return
+        self._quic.receive_datagram(datagram, self._address, now)
+        self._advance()
 
     def tick(self, now: float) -> None:
         """Do what was due at `timer()`."""

@@ -18,7 +18,7 @@ from quiver.errors import (
 )
 from quiver.h3.codes import TransportCode, alert_of, name_of, transport_name_of
 
-__all__ = ["ended_by_peer", "ended_by_us", "ended_here"]
+__all__ = ["ended_by_peer", "ended_by_us", "ended_here", "forgotten"]
 
 _CERTIFICATE_ALERTS: Final = frozenset({42, 43, 44, 45, 46, 48})  # RFC 8446 6.2
 
@@ -45,6 +45,13 @@ def ended_by_us(code: int, reason: str, origin: str) -> QuiverError:
     """The owner of the session closed it."""
     return ConnectionLost(
         "the connection was closed by us", origin=origin, code=code, reason=reason
+    )
+
+
+def forgotten(origin: str) -> QuiverError:
+    """The server sent a stateless reset: it was restarted, say."""
+    return ConnectionLost(
+        "connection lost: the server knows nothing of it any more (stateless reset)", origin=origin
     )
 
 

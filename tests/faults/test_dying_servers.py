@@ -15,6 +15,7 @@ import pytest
 import quiver
 from quiver.testing import Authority, Origin
 from tests.support.load import Load, asking, recovers, run_callers
+from tests.support.relay import Relay
 from tests.support.weather import a_seed
 
 TIMEOUT = 3.0
@@ -192,6 +193,26 @@ def test_killed_while_the_pool_is_idle(origin: Origin) -> None:
         started = time.monotonic()
         recovers(client, origin.url + "/ok")
         assert time.monotonic() - started < TIMEOUT + LATE
+
+
+def test_restarted_server_that_sends_stateless_resets(authority: Authority) -> None:
+    """The new one says at once what silence would say after a time limit (RFC 9000 10.3).
+
+    The relay keeps it from the client that the port was closed meanwhile.
+    """
+    with (
+        Origin(authority=authority, stateless_reset=True) as origin,
+        Relay(origin.port) as relay,
+        client_of(origin, max_connections=1) as client,
+    ):
+        assert client.get(relay.url + "/ok").status == 200
+        origin.restart()
+        started = time.monotonic()
+        with pytest.raises(quiver.ConnectionLost, match="stateless reset"):
+            client.get(relay.url + "/ok", timeout=TIMEOUT)
+        assert client.get(relay.url + "/ok", timeout=TIMEOUT).status == 200
+        assert time.monotonic() - started < LATE
+        assert origin.requests_served() == 1
 
 
 def test_suspended_again_and_again(origin: Origin) -> None:

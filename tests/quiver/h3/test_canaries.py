@@ -62,6 +62,10 @@ def test_quic_has_the_attribute(name: str) -> None:
     assert name in vars(made())
 
 
+def test_the_peers_connection_id_has_its_reset_token() -> None:
+    assert vars(made())["_peer_cid"].stateless_reset_token == b""
+
+
 def test_tls_keeps_the_certificate_of_the_peer() -> None:
     assert vars(Context(is_client=True))["_peer_certificate"] is None
 
