@@ -40,6 +40,7 @@ H3_NO_ERROR = 0x100
 H3_REQUEST_CANCELLED = 0x10C
 PING = 1  # a PING's name; which of several was answered never matters
 SPENT = 1.0  # seconds that a server is given to allow more streams, when all have ended
+FAREWELL = 1.0  # seconds to leave before the idle timeout: what is sent right at it may be lost
 SILENCE = 1.0  # seconds without a packet that make a connection suspect when a request times out
 
 
@@ -231,8 +232,17 @@ class Connection(Carrying):
             return
         if self._spent:
             self.timers.start("spent", SPENT)
-        if self._config.idle_timeout is not None:
-            self.timers.start("idle", self._config.idle_timeout)
+        leisure = self._leisure()
+        if leisure is not None:
+            self.timers.start("idle", leisure)
+
+    def _leisure(self) -> float | None:
+        """Seconds of idleness to leave after: ours, or sooner, before the server may forget it."""
+        ours, silence = self._config.idle_timeout, self._session.idle_timeout
+        if self._config.keep_alive is not None:  # PINGs see to it that it does not
+            return ours
+        theirs = silence - min(FAREWELL, silence / 4)
+        return theirs if ours is None else min(ours, theirs)
 
     @property
     def _spent(self) -> bool:

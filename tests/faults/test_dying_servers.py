@@ -147,11 +147,11 @@ def test_idle_timeout_of_a_second_with_an_open_request(authority: Authority) -> 
 
 
 def test_idle_timeout_of_a_second_between_requests(authority: Authority) -> None:
-    """Each pause ends about when the server forgets the connection."""
+    """Each pause ends about when the connection is left, or when the server would forget it."""
     with Origin(authority=authority, idle_timeout=1.0) as origin, client_of(origin) as client:
 
         def caller(number: int) -> None:
-            pauses = [0.9 + 0.02 * number, 1.0 + 0.01 * number, 1.5]
+            pauses = [0.65 + 0.02 * number, 0.9 + 0.02 * number, 1.5]
             for turn, pause in enumerate(pauses):
                 threading.Event().wait(pause)
                 url = f"{origin.url}/ok?id={number}-{turn}"
