@@ -34,6 +34,7 @@ class StreamedResponse:
         self.headers = headers
         self._inlet = inlet
         self._rest = b""
+        self._cut = False  # closed before it was read to its end
 
     def __repr__(self) -> str:
         return f"<StreamedResponse {self.status}, {'ended' if self.ended else 'open'}>"
@@ -45,7 +46,7 @@ class StreamedResponse:
     @property
     def ended(self) -> bool:
         """Whether the whole body has been read."""
-        return not self._rest and self._inlet.ended
+        return not self._rest and not self._cut and self._inlet.ended
 
     @property
     def trailers(self) -> list[tuple[str, str]]:
@@ -99,6 +100,8 @@ class StreamedResponse:
 
     def _next(self, most: int) -> bytes:
         """One piece of at most `most` bytes (-1: any size); empty at the end."""
+        if self._rest:
+            self._inlet.touch()
         piece = self._rest or self._inlet.take() or b""
         if 0 <= most < len(piece):
             piece, self._rest = piece[:most], piece[most:]
@@ -117,6 +120,7 @@ class StreamedResponse:
 
     def close(self) -> None:
         """Give up what has not been read; the server is told. Does nothing after the end."""
+        self._cut = not self.ended
         self._rest = b""
         self._inlet.close()
 

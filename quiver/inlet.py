@@ -127,6 +127,10 @@ class Inlet(Generic[T]):
             items.append(item)
             total += size
 
+    def touch(self) -> None:
+        """The reader is at work, if only on an item that it took before."""
+        self.last_taken = time.monotonic()
+
     def close(self) -> None:
         """The reader wants no more; what is there is dropped. From any thread, more than once."""
         if self.closed:
