@@ -133,6 +133,7 @@ class Channel:
             DatagramsDisabled: there are no datagrams on this channel.
             QuiverError: what ended the channel; StreamClosed after `close()`.
         """
+        self._check_open()
         limit = self.max_datagram_size
         if not limit:
             raise DatagramsDisabled("the server takes no datagrams here", origin=self._inlet.origin)
@@ -150,13 +151,23 @@ class Channel:
         Raises:
             QuiverError: what ended the channel; StreamClosed after `close()` or `finish()`.
         """
+        self._check_open()
         outlet = self._post.outlet
         outlet.wait_for_room()
         outlet.put(bytes(content))
 
     def finish(self) -> None:
-        """End this side of the stream. Events go on until the server ends its own."""
+        """End this side of the stream. Events go on until the server ends its own.
+
+        Errors as of `write`.
+        """
+        self._check_open()
         self._post.outlet.end()
+
+    def _check_open(self) -> None:
+        """At once after `close()`, which the connection hears of a little later."""
+        if self._inlet.closed:
+            raise StreamClosed("the channel was closed here", origin=self._inlet.origin)
 
     # receiving ------------------------------------------------------------------------------
 

@@ -106,10 +106,9 @@ class Outlet:
         self._told = False
 
     def close(self, reason: QuiverError | None = None) -> None:
-        """Nobody takes any more. From any thread, more than once; the first reason holds."""
-        if not self.closed:
-            self._reason = reason
-            self.closed = True
+        """Nobody takes any more. More than once; the first reason holds, if there is any."""
+        self._reason = self._reason or reason
+        self.closed = True
         self._pieces.clear()
         wake(self._wakes)
 

@@ -154,7 +154,7 @@ class Callers:
 
     def answer(self, ticket: int, outcome: Response | BaseException) -> Held:
         """The outcome of an exchange; an error also for a reader in the middle."""
-        held = self._pop(ticket)
+        held = self._pop(ticket, outcome if isinstance(outcome, QuiverError) else None)
         if isinstance(outcome, BaseException):
             self._fail(held, outcome)
         elif held.reply is not None:
@@ -185,18 +185,16 @@ class Callers:
         for ticket in list(self._held):
             self.answer(ticket, copy.copy(error))
 
-    def _pop(self, ticket: int) -> Held:
+    def _pop(self, ticket: int, reason: QuiverError | None = None) -> Held:
         held = self._held.pop(ticket)
         self.sending.pop(ticket, None)
         self._stirred.pop(ticket, None)
         if held.outlet is not None:
-            held.outlet.close()
+            held.outlet.close(reason)
         held.errands.close()
         return held
 
     def _fail(self, held: Held, error: BaseException) -> None:
-        if held.outlet is not None and isinstance(error, QuiverError):
-            held.outlet.close(error)
         if held.inlet is not None:
             held.inlet.end(error)
         if held.reply is not None:

@@ -18,8 +18,9 @@ def send_stream(session: Session, held: Held, buffer: int) -> bool:
     """Hand on what the outlet holds, until `buffer` bytes wait to be acknowledged.
 
     Returns:
-        Whether the exchange goes on from our side: something was handed on, or there is nothing
-        yet. Else it is for the server to take what waits.
+        Whether the body goes on from our side: something was handed on, or there is nothing yet.
+        Else it is for the server to take what waits. Of a channel the server owes its response,
+        whatever our side does.
     """
     outlet = held.outlet
     assert outlet is not None
@@ -29,7 +30,7 @@ def send_stream(session: Session, held: Held, buffer: int) -> bool:
     elif held.upload is not None and outlet.waiting < LOW and not held.upload.filling:
         held.upload.filling = True
         held.errands.run(held.upload.fill)
-    return bool(moved) or not outlet.waiting
+    return held.post is None and (bool(moved) or not outlet.waiting)
 
 
 def _move(session: Session, stream_id: int, outlet: Outlet, buffer: int) -> int:
