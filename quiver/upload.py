@@ -7,6 +7,7 @@ it may block: see `Errands`.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from quiver.request import HeaderPairs, Request, trailer_pairs
 from quiver.source import Source
 
 __all__ = ["Errands", "Outlet", "Upload"]
+
+logger = logging.getLogger("quiver.upload")
 
 FULL: Final = 262_144  # bytes that wait in an outlet before no more is put in
 
@@ -200,23 +203,22 @@ class Upload:
 class Errands:
     """Runs what must not run in the loop: in the thread that waits for the reply if there is one.
 
-    Args:
-        reply: of the exchange.
-        apart: use a thread of its own in any case. In a monkey-patched program it is a greenlet.
+    Else a thread is started for it; in a monkey-patched program that is a greenlet.
     """
 
-    def __init__(self, reply: Reply[object], *, apart: bool = False) -> None:
-        self._reply: Reply[object] | None = None if apart else reply
+    def __init__(self, reply: Reply[object]) -> None:
+        self._reply: Reply[object] | None = reply
         self._calls: deque[Callable[[], object]] = deque()
         self._wakes: Wakes = []
         self._serving = False
         self._closed = False
 
-    def run(self, call: Callable[[], object]) -> None:
-        """Have `call` made soon, after those before it."""
-        if self._reply is not None and self._reply.errand(call):
-            return
-        self.leave()  # its caller has left, or never waited
+    def run(self, call: Callable[[], object], *, apart: bool = False) -> None:
+        """Have `call` made soon, after those before it; `apart`: in no caller's thread."""
+        if not apart:
+            if self._reply is not None and self._reply.errand(call):
+                return
+            self.leave()  # its caller has left, or never waited
         self._calls.append(call)
         wake(self._wakes)
         if not self._serving:
@@ -237,4 +239,7 @@ class Errands:
             wait(self._wakes, lambda: bool(self._calls) or self._closed)
             if not self._calls:
                 return
-            self._calls.popleft()()
+            try:
+                self._calls.popleft()()
+            except Exception:  # of a callback; what comes after it is to be run all the same
+                logger.exception("a callback of a request raised, and nobody waits to be told")

@@ -76,8 +76,7 @@ class Callers:
         """A request has its stream."""
         request, ticket = exchange.request, exchange.ticket
         mode = mode_of(request)
-        errands = Errands(reply, apart=mode is Mode.STREAMED and self._in_parts(request))
-        held = self._held[ticket] = Held(exchange, reply, stream_id, mode, errands)
+        held = self._held[ticket] = Held(exchange, reply, stream_id, mode, Errands(reply))
         if mode is Mode.CHANNEL:
             held.outlet = self._outlet(ticket)
         elif self._in_parts(request):

@@ -7,6 +7,7 @@ from typing import Final
 from quiver.h3.headers import trailer_fields
 from quiver.h3.session import Session
 from quiver.pool.callers import Held
+from quiver.pool.exchange import Mode
 from quiver.upload import FULL, Outlet
 
 __all__ = ["drop_unsent", "send_datagrams", "send_stream"]
@@ -29,7 +30,8 @@ def send_stream(session: Session, held: Held, buffer: int) -> bool:
         _end(session, held.stream_id, outlet)
     elif held.upload is not None and outlet.waiting < LOW and not held.upload.filling:
         held.upload.filling = True
-        held.errands.run(held.upload.fill)
+        # Who waits for a streamed response wants it before the body is through.
+        held.errands.run(held.upload.fill, apart=held.mode is Mode.STREAMED)
     return held.post is None and (bool(moved) or not outlet.waiting)
 
 
