@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
-import pykka
 import pytest
 
 import quiver
-from quiver.actors.actor import GeventActor
+from quiver.actors.actor import GeventActor, GeventActorRef
 from quiver.testing import Authority, Origin, pattern
 from tests.support.account import client_of, until
 
@@ -200,7 +199,7 @@ def test_an_asyncio_task(client: quiver.Client, origin: Origin) -> None:
 class Relay(GeventActor):
     """Has the pool answer whoever asked."""
 
-    def __init__(self, pool: pykka.ActorRef[Any]) -> None:
+    def __init__(self, pool: GeventActorRef[Any]) -> None:
         super().__init__()
         self._pool = pool
 
@@ -211,12 +210,13 @@ class Relay(GeventActor):
 class Reader(GeventActor):
     """Reads a body itself, in its own greenlet."""
 
-    def __init__(self, pool: pykka.ActorRef[Any]) -> None:
+    def __init__(self, pool: GeventActorRef[Any]) -> None:
         super().__init__()
         self._pool = pool
 
     def on_receive(self, message: Any) -> Any:
-        with self._pool.ask(message) as response:
+        response: quiver.StreamedResponse = self._pool.ask(message)
+        with response:
             return response.read()
 
 
