@@ -6,6 +6,7 @@ absence is a failure.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -133,6 +134,17 @@ class StaticServer:
     def log(self) -> str:
         """What the server has written."""
         return Path(self._folder.name, "log").read_text(errors="replace")
+
+    def add_file(self, name: str, size: int) -> str:
+        """Have /NAME serve a sparse file of `size` bytes, marked all over; return its SHA-256."""
+        path = Path(self._folder.name, "www", name)
+        with path.open("w+b") as file:
+            file.truncate(size)
+            for offset in range(0, size - 16, 99_991):
+                file.seek(offset)
+                file.write(b"%d" % offset)
+            file.seek(0)
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _lay_out(self, folder: Path) -> None:
         www = folder / "www"
