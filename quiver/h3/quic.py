@@ -8,6 +8,7 @@ from typing import Any, Final
 from aioquic.buffer import size_uint_var
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE
+from aioquic.quic.recovery import QuicPacketPacer
 
 from quiver.h3.credit import Credits
 
@@ -16,6 +17,20 @@ __all__ = ["Quic"]
 _TAG: Final = 16  # bytes of an AEAD tag (RFC 9001 5.3)
 _SHORTEST_RESET: Final = 21  # bytes
 _MOST_DATAGRAMS: Final = 256  # that wait for the congestion window
+_TICK: Final = 0.001  # seconds: an event loop's timers are no finer
+_BURST: Final = 48  # packets at once that a server's socket holds by default
+
+
+class Pacer(QuicPacketPacer):
+    """Spaces packets (RFC 9002 7.7), but lets those of one tick of the loop's timers go together.
+
+    aioquic allows sixteen at once; with one timer a millisecond that is no more than 20 MB/s.
+    """
+
+    def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
+        super().update_rate(congestion_window, smoothed_rtt)
+        assert self.packet_time is not None
+        self.bucket_max = max(self.bucket_max, min(_TICK, _BURST * self.packet_time))
 
 
 class Quic(QuicConnection):
@@ -24,6 +39,7 @@ class Quic(QuicConnection):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.credits = Credits()
+        self._loss._pacer = Pacer(max_datagram_size=self._max_datagram_size)
 
     def is_reset(self, datagram: bytes) -> bool:
         """Whether the peer says that it knows nothing of this connection (RFC 9000 10.3.1)."""

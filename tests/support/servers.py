@@ -40,6 +40,10 @@ https://localhost:{port}, https://127.0.0.1:{port} {{
   handle /echo {{
     respond "{{http.request.body}}" 200
   }}
+  handle /sink {{
+    @read expression `{{http.request.body}} != "."`
+    respond @read "ok" 200
+  }}
   file_server
 }}
 """

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from aioquic.h3.events import DataReceived, H3Event
 
 from tests.support.bare import BareClient, BareResponse, Pairs
 
-__all__ = ["StreamClient"]
+__all__ = ["Flow", "StreamClient"]
+
+_UNSENT: Final = 1024 * 1024
 
 
 class StreamClient(BareClient):
@@ -76,3 +81,54 @@ class StreamClient(BareClient):
         self._h3.send_headers(stream_id, [*named, *fields])
         self._flush()
         return stream_id
+
+
+class Flow(BareClient):
+    """Moves many bytes and keeps none: the yardstick of the streaming benchmark."""
+
+    _came = 0
+
+    def down(self, path: str, streams: int) -> int:
+        """GET `path` on so many streams at once; the bytes that came."""
+        self._came = 0
+        self._until_ended([self.ask(path) for _ in range(streams)])
+        return self._came
+
+    def up(self, path: str, streams: int, pieces: Callable[[], Iterator[bytes]]) -> None:
+        """POST `pieces()` on so many streams at once, at most 1 MiB of each unacknowledged."""
+        left = {self._begun(path): pieces() for _ in range(streams)}
+        ids = list(left)
+        while left:
+            for stream_id, body in list(left.items()):
+                if self._fed(stream_id, body):
+                    del left[stream_id]
+            self._turn(self.timeout)
+        self._until_ended(ids)
+
+    def _h3_event(self, event: H3Event) -> None:
+        if isinstance(event, DataReceived):
+            self._came += len(event.data)
+            event.data = b""
+        super()._h3_event(event)
+
+    def _until_ended(self, ids: list[int]) -> None:
+        while not all(self._responses[stream_id].ended for stream_id in ids):
+            self._turn(self.timeout)
+        assert {self._responses[stream_id].status for stream_id in ids} == {200}
+
+    def _begun(self, path: str) -> int:
+        stream_id = self._quic.get_next_available_stream_id()
+        self._responses[stream_id] = BareResponse()
+        named = [(b":method", b"POST"), (b":scheme", b"https"), (b":path", path.encode())]
+        self._h3.send_headers(stream_id, [*named, (b":authority", self._authority)])
+        return stream_id
+
+    def _fed(self, stream_id: int, body: Iterator[bytes]) -> bool:
+        """Send what there is room for; whether that was the last of it."""
+        sender = self._quic._streams[stream_id].sender
+        while sender._buffer_stop - sender._buffer_start < _UNSENT:
+            piece = next(body, b"")
+            self._h3.send_data(stream_id, piece, not piece)
+            if not piece:
+                return True
+        return False
