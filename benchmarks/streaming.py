@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
-from tests.support.memory import MIB, digits
+from tests.support.cost import MIB, digits
 
 STREAMS: Final = (1, 4)
 WAYS: Final = ("down", "up")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from aioquic.buffer import size_uint_var
 from aioquic.quic.connection import QuicConnection
+from aioquic.quic.events import QuicEvent, StreamDataReceived
 from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE
 from aioquic.quic.recovery import QuicPacketPacer
 
@@ -41,6 +43,14 @@ class Quic(QuicConnection):
         self.credits = Credits()
         self._loss._pacer = Pacer(max_datagram_size=self._max_datagram_size)
 
+    def receive_all(self, datagrams: Iterable[bytes], address: Any, now: float) -> bool:
+        """Take datagrams; whether one of them was a stateless reset, and the rest was left."""
+        for datagram in datagrams:
+            if self.is_reset(datagram):
+                return True
+            self.receive_datagram(datagram, address, now)
+        return False
+
     def is_reset(self, datagram: bytes) -> bool:
         """Whether the peer says that it knows nothing of this connection (RFC 9000 10.3.1)."""
         token = self._peer_cid.stateless_reset_token
@@ -49,6 +59,20 @@ class Quic(QuicConnection):
             and bool(token)
             and hmac.compare_digest(datagram[-len(token) :], token)
         )
+
+    def happened(self) -> Iterator[QuicEvent]:
+        """The events that wait. What came of a request's stream in a row is joined to one.
+
+        So a batch of packets costs HTTP/3, and the reader, about as much as one packet.
+        """
+        gathered: dict[int, list[StreamDataReceived]] = {}
+        while (event := self.next_event()) is not None:
+            if type(event) is StreamDataReceived and not event.stream_id & 3:
+                gathered.setdefault(event.stream_id, []).append(event)
+                continue
+            yield from _joined(gathered)
+            yield event
+        yield from _joined(gathered)
 
     def unacknowledged(self, stream_id: int) -> int:
         """Bytes of the stream that are held because the peer has not acknowledged them."""
@@ -100,3 +124,13 @@ class Quic(QuicConnection):
     def _beyond_holes(self) -> int:
         """Bytes held because something before them is missing, for which there is no credit."""
         return sum(len(stream.receiver._buffer) for stream in self._streams.values())
+
+
+def _joined(gathered: dict[int, list[StreamDataReceived]]) -> Iterator[StreamDataReceived]:
+    for stream_id, pieces in gathered.items():
+        last = pieces[-1]
+        if len(pieces) > 1:
+            whole = b"".join([piece.data for piece in pieces])
+            last = StreamDataReceived(whole, last.end_stream, stream_id)
+        yield last
+    gathered.clear()

@@ -14,6 +14,7 @@ Its owner carries datagrams both ways and calls `tick` when `timer` is due. Afte
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from aioquic.buffer import encode_uint_var, size_uint_var
@@ -109,14 +110,20 @@ class Session:
 
     def receive(self, datagram: bytes, now: float) -> None:
         """Take a datagram from the server. When it is all over, it is ignored."""
+        self.receive_all((datagram,), now)
+
+    def receive_all(self, datagrams: Iterable[bytes], now: float) -> None:
+        """Take datagrams that came together: what they hold of one stream is one event."""
         if self._closed or self._address is None:
             return
-        if self._quic.is_reset(datagram):
+        forgotten = False
+        try:
+            forgotten = self._quic.receive_all(datagrams, self._address, now)
+        finally:
+            self._advance()
+        if forgotten and not self._closed:
             self._finished = True  # nothing more is sent
             self._end(terminations.forgotten(self._origin))
-            return
-        self._quic.receive_datagram(datagram, self._address, now)
-        self._advance()
 
     def tick(self, now: float) -> None:
         """Do what was due at `timer()`."""
@@ -238,7 +245,7 @@ class Session:
 
     def _advance(self) -> None:
         quic = self._quic
-        while (event := quic.next_event()) is not None:
+        for event in quic.happened():
             kind = type(event)
             if kind is quic_events.StreamDataReceived:
                 self._take_stream_data(event)

@@ -137,8 +137,7 @@ class Connection(Carrying):
             return
         self._heard = now = time.monotonic()
         try:
-            for datagram in self._socket.receive():
-                self._session.receive(datagram, now)
+            self._session.receive_all(self._socket.receive(), now)
         except ConnectionRefusedError:
             self._tell(self.actor_ref, Occurrence.REFUSED)
         self._take_events(now)
