@@ -1,0 +1,47 @@
+"""The guides' examples run, one after the other, and do what the text says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quiver.config import options
+from quiver.testing import Origin
+
+GUIDES = sorted((Path(__file__).resolve().parents[1] / "docs" / "guides").glob("*.md"))
+SEEN: dict[str, list[str]] = {
+    "channels": ["200", "b'a datagram'", "b'bytes on the stream'", "peer", "3"],
+    "downloads": ["200 3000000", "[]", "cut short with code 0x102", "3000000"],
+    "uploads": ["413"],
+}
+
+
+def test_there_is_a_guide_for_each() -> None:
+    assert [guide.stem for guide in GUIDES] == sorted(SEEN)
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_the_examples_run(
+    guide: Path,
+    origin: Origin,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", origin.cafile)
+    blocks = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    namespace: dict[str, Any] = {}
+    for block in blocks:
+        code = block.replace("localhost:4443", f"localhost:{origin.port}")
+        exec(compile(code, guide.name, "exec"), namespace)
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in SEEN[guide.stem] if line not in said] == []
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_options_that_are_named_exist(guide: Path) -> None:
+    known = {option.name for option in options()} | {"content-length", "max_datagram_size"}
+    named = re.findall(r"`((?:receive|send|stream|max)_\w+)`", guide.read_text(encoding="utf-8"))
+    assert set(named) <= known
