@@ -27,7 +27,6 @@ from quiver.h3 import events, terminations
 from quiver.h3.codes import ErrorCode
 from quiver.h3.connection import Connection
 from quiver.h3.control import ControlFault, ControlReader
-from quiver.h3.gathering import Batch
 from quiver.h3.headers import Fields
 from quiver.h3.purpose import refused_by_purpose
 from quiver.h3.quic import Quic
@@ -56,7 +55,7 @@ class Session:
         self._max_header_size = max_header_size
         self._address: Any = None
         self._control = ControlReader()
-        self._batch = Batch()
+        self._events: list[events.Event] = []
         self._max_streams = 0  # as last reported
         self._sending: set[int] = set()  # requests whose body is not ended
         self._settled = False  # the server's SETTINGS are known
@@ -99,7 +98,8 @@ class Session:
 
     def events(self) -> list[events.Event]:
         """What has happened since the last call."""
-        return self._batch.take()
+        happened, self._events = self._events, []
+        return happened
 
     # what passes through --------------------------------------------------------------------
 
@@ -253,7 +253,7 @@ class Session:
                 _TAKEN[kind](self, event)
         if self._h3 is not None and quic._remote_max_streams_bidi > self._max_streams:
             self._max_streams = quic._remote_max_streams_bidi
-            self._batch.add(events.CapacityChanged(self._max_streams))
+            self._events.append(events.CapacityChanged(self._max_streams))
         if quic._close_event is not None:
             self._terminated(quic._close_event)
 
@@ -264,9 +264,7 @@ class Session:
         for each in self._h3.handle_event(event):
             if type(each) is events.Body:
                 self._quic.credits.passed_on(stream_id, len(each.content))
-                self._batch.add_body(each)
-            else:
-                self._batch.add(each)
+            self._events.append(each)
         if stream_id & 3 == 3:
             if self._quic._close_event is None:
                 self._read_control(stream_id, event.data)
@@ -277,19 +275,15 @@ class Session:
         self._take_settings()
         try:
             for limit in self._control.feed(stream_id, chunk):
-                self._batch.add(events.GoAway(limit))
+                self._events.append(events.GoAway(limit))
         except ControlFault as fault:
             self._quic.close(error_code=fault.code, reason_phrase=fault.reason)
-
-    def _take_all(self, happened: list[Any]) -> None:
-        for each in happened:
-            self._batch.add(each)
 
     def _take_settings(self) -> None:
         h3 = self._h3
         if not self._settled and h3 is not None and h3.received_settings is not None:
             self._settled = True
-            self._batch.add(events.Settings(h3.connect_enabled, h3.datagrams_agreed))
+            self._events.append(events.Settings(h3.connect_enabled, h3.datagrams_agreed))
 
     def _take_handshake(self, event: quic_events.HandshakeCompleted) -> None:
         quic = self._quic
@@ -297,34 +291,34 @@ class Session:
             return
         self._h3 = Connection(quic, max_header_size=self._max_header_size)
         self._max_streams = quic._remote_max_streams_bidi
-        self._batch.add(events.Ready(self._max_streams, event.session_resumed))
+        self._events.append(events.Ready(self._max_streams, event.session_resumed))
 
     def _take_reset(self, event: quic_events.StreamReset) -> None:
         if self._h3 is None:
             return
-        self._take_all(self._h3.handle_event(event))
+        self._events += self._h3.handle_event(event)
         if event.stream_id in self._h3.open:
             self._h3.forget(event.stream_id)
             self._quic.credits.close(event.stream_id)
             self._sending.discard(event.stream_id)
             # Nobody will read what is left of the request.
             self._quic.reset_stream(event.stream_id, ErrorCode.H3_REQUEST_CANCELLED)
-            self._batch.add(events.StreamReset(event.stream_id, event.error_code))
+            self._events.append(events.StreamReset(event.stream_id, event.error_code))
 
     def _take_stop_sending(self, event: quic_events.StopSendingReceived) -> None:
         if self._h3 is None:
             return
-        self._take_all(self._h3.handle_event(event))
+        self._events += self._h3.handle_event(event)
         self._sending.discard(event.stream_id)
         if event.stream_id in self._h3.open:
-            self._batch.add(events.StopSending(event.stream_id, event.error_code))
+            self._events.append(events.StopSending(event.stream_id, event.error_code))
 
     def _take_datagram(self, event: quic_events.DatagramFrameReceived) -> None:
         if self._h3 is not None:
-            self._take_all(self._h3.handle_event(event))
+            self._events += self._h3.handle_event(event)
 
     def _take_ping(self, event: quic_events.PingAcknowledged) -> None:
-        self._batch.add(events.PingAcknowledged(event.uid))
+        self._events.append(events.PingAcknowledged(event.uid))
 
     # its end --------------------------------------------------------------------------------
 
@@ -340,7 +334,7 @@ class Session:
     def _end(self, error: QuiverError) -> None:
         self._closed = True
         self._sending.clear()
-        self._batch.add(events.Closed(error))
+        self._events.append(events.Closed(error))
 
     def _finish(self) -> None:
         """Skip the closing period: nothing would be sent in it, and a qlog is written after it."""
