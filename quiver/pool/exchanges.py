@@ -272,12 +272,18 @@ class Exchanges:
         if due < exchange.entry:
             exchange.entry = due
             heapq.heappush(self._due, (due, exchange.stream_id))
+            self._trim()
 
     def _close(self, exchange: Exchange) -> None:
         del self._open[exchange.stream_id]
         del self._streams[exchange.ticket]
-        if len(self._due) > 2 * len(self._open) + 64:  # mostly of exchanges long gone
-            self._due = [entry for entry in self._due if entry[1] in self._open]
+        self._trim()
+
+    def _trim(self) -> None:
+        """Entries of exchanges long gone, and those that an earlier one has replaced, go."""
+        if len(self._due) > 2 * len(self._open) + 64:
+            entries = [(each.entry, each.stream_id) for each in self._open.values()]
+            self._due = [entry for entry in entries if entry[0] < math.inf]
             heapq.heapify(self._due)
 
     def _complete(self, exchange: Exchange, trailers: Pairs | None = None) -> Actions:
