@@ -80,7 +80,8 @@ class Credits:
         """The connection's next limit, as `StreamCredit.limit` has it for streams."""
         if (limit - received) * 2 >= self._window:
             return limit
-        return _raised(limit, received - self._unread + self._window, self._window)
+        # The step is not one of the whole window: those who stalled would keep the others waiting.
+        return _raised(limit, received - self._unread + self._window, AT_ONCE)
 
 
 def _raised(limit: int, target: int, window: int) -> int:
