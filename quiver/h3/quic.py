@@ -86,7 +86,8 @@ class Quic(QuicConnection):
         theirs = self._remote_max_datagram_frame_size or 0
         header = 1 + len(self._peer_cid.cid) + PACKET_NUMBER_SEND_SIZE
         frame = min(theirs, self._max_datagram_size - header - _TAG)
-        return max(0, frame - 1 - size_uint_var(max(0, frame)))
+        most = max(0, frame - 2)  # one byte for the type, and one or more for the length
+        return max(0, min(most, frame - 1 - size_uint_var(most)))
 
     def offer_datagram(self, payload: bytes) -> bool:
         """Queue a DATAGRAM frame; False when too many wait, and this one is dropped."""

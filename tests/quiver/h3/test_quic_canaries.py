@@ -1,0 +1,128 @@
+"""Each private thing of aioquic that quiver.h3.quic stands on. A red one says what moved."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from aioquic._buffer import Buffer
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import Limit, QuicConnection
+from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE, QuicDeliveryState
+from aioquic.quic.stream import QuicStream
+
+from quiver.h3.quic import Quic
+
+OVERRIDDEN = {
+    "_write_stream_limits": ["self", "builder", "space", "stream"],
+    "_write_connection_limits": ["self", "builder", "space"],
+}
+
+
+def made() -> QuicConnection:
+    quic = QuicConnection(configuration=QuicConfiguration())
+    quic.connect(("192.0.2.1", 443), 0.0)
+    return quic
+
+
+@pytest.mark.parametrize("name", OVERRIDDEN)
+def test_an_overridden_method_has_its_parameters(name: str) -> None:
+    for owner in (QuicConnection, Quic):
+        assert list(inspect.signature(getattr(owner, name)).parameters) == OVERRIDDEN[name]
+
+
+def test_nothing_else_is_overridden() -> None:
+    ours = {name for name in vars(Quic) if hasattr(QuicConnection, name)}
+    assert {name for name in ours if not name.startswith("__")} == set(OVERRIDDEN)
+
+
+@pytest.mark.parametrize("name", OVERRIDDEN)
+def test_it_is_called_for_each_packet_and_each_stream(name: str) -> None:
+    source = inspect.getsource(QuicConnection._write_application)
+    assert f"self.{name}(" in source
+    assert "for stream in self._streams.values():" in source
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_streams",
+        "_peer_cid",
+        "_max_datagram_size",
+        "_remote_max_datagram_frame_size",
+        "_datagrams_pending",
+        "_local_max_data",
+    ],
+)
+def test_quic_has_the_attribute(name: str) -> None:
+    assert name in vars(made())
+
+
+def test_a_stream_has_what_its_limits_are_made_of() -> None:
+    stream = QuicStream(0, max_stream_data_local=5)
+    assert {"highest_offset", "is_finished", "_buffer_start"} <= set(vars(stream.receiver))
+    assert {"_buffer_start", "_buffer_stop"} <= set(vars(stream.sender))
+    assert (stream.max_stream_data_local, stream.max_stream_data_local_sent) == (5, 5)
+
+
+def test_what_is_not_acknowledged_is_counted_by_the_senders_buffer() -> None:
+    quic = made()
+    quic.send_stream_data(0, b"x" * 50)
+    sender = quic._streams[0].sender
+    assert sender._buffer_stop - sender._buffer_start == 50
+    sender.get_frame(20)
+    assert sender._buffer_stop - sender._buffer_start == 50
+    sender.on_data_delivery(QuicDeliveryState.ACKED, 0, 20, False)
+    assert sender._buffer_stop - sender._buffer_start == 30
+
+
+class Builder:
+    """Takes the frames that aioquic writes."""
+
+    quic_logger = None
+
+    def __init__(self) -> None:
+        self.frames: list[int] = []
+
+    def start_frame(self, frame_type: int, **_: Any) -> Buffer:
+        self.frames.append(frame_type)
+        return Buffer(capacity=100)
+
+
+def test_a_stream_that_is_not_seen_to_have_received_keeps_its_limit() -> None:
+    quic, builder = made(), Builder()
+    stream = QuicStream(0, max_stream_data_local=100)
+    stream.receiver.highest_offset = 0
+    quic._write_stream_limits(builder, None, stream)  # type: ignore[arg-type]
+    assert (stream.max_stream_data_local, builder.frames) == (100, [])
+    stream.max_stream_data_local = 150
+    quic._write_stream_limits(builder, None, stream)  # type: ignore[arg-type]
+    assert (stream.max_stream_data_local_sent, builder.frames) == (150, [0x11])
+    stream.receiver.highest_offset = 99
+    quic._write_stream_limits(builder, None, stream)  # type: ignore[arg-type]
+    assert stream.max_stream_data_local == 300  # why credit is not left to it
+
+
+def test_a_connection_that_is_not_seen_to_have_received_keeps_its_limit() -> None:
+    quic, builder = made(), Builder()
+    limit: Limit = quic._local_max_data
+    limit.used, first = 0, limit.value
+    quic._write_connection_limits(builder, None)  # type: ignore[arg-type]
+    assert (limit.value, builder.frames) == (first, [])
+    limit.value += 50
+    quic._write_connection_limits(builder, None)  # type: ignore[arg-type]
+    assert (limit.sent, builder.frames) == (first + 50, [0x10])
+    limit.used = limit.value
+    quic._write_connection_limits(builder, None)  # type: ignore[arg-type]
+    assert limit.value == 2 * (first + 50)
+
+
+def test_a_datagram_frame_is_queued_as_it_is_given() -> None:
+    quic = made()
+    quic.send_datagram_frame(b"x" * 60_000)  # also one that will never fit
+    assert list(quic._datagrams_pending) == [b"x" * 60_000]
+
+
+def test_a_packet_number_has_a_fixed_size() -> None:
+    assert PACKET_NUMBER_SEND_SIZE == 2
