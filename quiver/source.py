@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -60,17 +61,33 @@ class Source:
         return self._pieces()
 
     def _pieces(self) -> Iterator[bytes]:
-        if not hasattr(self._body, "read"):
-            yield from filter(None, map(_piece, self._body))
+        if hasattr(self._body, "read"):
+            yield from self._read()
             return
-        if self.replayable:
-            self._body.seek(self._start)
-        while piece := _piece(self._body.read(PIECE)):
+        pieces = iter(self._body)
+        try:
+            yield from filter(None, map(_piece, pieces))
+        finally:
+            close = getattr(pieces, "close", None)
+            if close is not None:  # a generator's last words are not left to the collector
+                close()
+
+    def _read(self) -> Iterator[bytes]:
+        position = self._start
+        while True:
+            with self._turn:
+                if self.replayable:
+                    self._body.seek(position)
+                piece = _piece(self._body.read(PIECE))
+            if not piece:
+                return
+            position += len(piece)
             yield piece
 
     def _take_file(self, file: Any) -> None:
         if isinstance(file, io.TextIOBase):
             raise InvalidRequest("body is a file in text mode: open it in binary mode ('rb')")
+        self._turn = threading.Lock()  # a file has one position, but may be sent twice at a time
         self.replayable = bool(getattr(file, "seekable", lambda: False)())
         if self.replayable:
             self._start = file.tell()

@@ -7,12 +7,14 @@ it may block: see `Errands`.
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from quiver.actors.doorbell import allocate_lock
 from quiver.actors.reply import Reply
 from quiver.actors.waking import Wakes, wait, wake
 from quiver.errors import InvalidRequest, QuiverError, StreamClosed
@@ -45,7 +47,8 @@ class Outlet:
         self._told = False
         self._pieces: deque[bytes] = deque()
         self._rest = memoryview(b"")
-        self._put = 0  # bytes; written by the filler only
+        self._counting = allocate_lock()  # several may write to a channel
+        self._put = 0  # bytes
         self._taken = 0  # bytes; written by the connection only
         self._wakes: Wakes = []
 
@@ -63,8 +66,11 @@ class Outlet:
     def put(self, piece: bytes) -> None:
         """Add bytes. Raises StreamClosed when nobody takes them any more."""
         self.check_open()
-        self._put += len(piece)
+        with self._counting:
+            self._put += len(piece)
         self._pieces.append(piece)
+        if self.closed:  # in this moment
+            self._pieces.clear()
         self.tell()
 
     def end(self, trailers: HeaderPairs = ()) -> None:
@@ -93,9 +99,8 @@ class Outlet:
                 return b""
             self._rest = memoryview(self._pieces.popleft())
         piece, self._rest = self._rest[:most], self._rest[most:]
-        was_full = self.full
         self._taken += len(piece)
-        if was_full and not self.full:
+        if not self.full:  # whatever it was before: a filler may be about to wait
             wake(self._wakes)
         return piece
 
@@ -113,12 +118,13 @@ class Outlet:
         self._reason = self._reason or reason
         self.closed = True
         self._pieces.clear()
+        self._rest = memoryview(b"")
         wake(self._wakes)
 
     def check_open(self) -> None:
         """Raises what ended the stream, or StreamClosed."""
         if self._reason is not None:
-            raise self._reason
+            raise copy.copy(self._reason)  # there may be several to tell
         if self.closed or self.ended:
             said = "it was finished" if self.ended else "nobody takes any more"
             raise StreamClosed(f"write: {said}", origin=self.origin)
@@ -137,22 +143,26 @@ class Upload:
         body = request.body
         self.outlet = outlet
         self.filling = False  # a `fill` has been asked for, and is not done
-        self._touched = False  # something was read
+        self._claim = allocate_lock()  # of who is first: to read it, or to send it elsewhere
         self._request = request
         self._source = body if isinstance(body, Source) else Source([body or b""])
         self._pieces: Iterator[bytes] | None = None
         self._read = 0
 
+    def take_back(self) -> bool:
+        """Whether it can be sent elsewhere from its start. To be called when nobody takes it."""
+        return self._source.replayable or self._claim.acquire(False)
+
     @property
-    def replayable(self) -> bool:
-        """Whether the body could be sent again from its start."""
-        return self._source.replayable or not self._touched
+    def unfinished(self) -> bool:
+        """Whether its iterator has been left in the middle: one more `fill` lets it go."""
+        return self._pieces is not None and not self.filling and not self.outlet.ended
 
     def fill(self) -> None:
         """Read until the outlet is full or the body ends. To be called where it may block."""
         outlet = self.outlet
         try:
-            if self._pieces is None and not outlet.closed:
+            if self._pieces is None and not outlet.closed and self._claim.acquire(False):
                 self._pieces = self._source.open()
             while not (outlet.closed or outlet.ended or outlet.full):
                 self._step()
@@ -170,7 +180,6 @@ class Upload:
 
     def _step(self) -> None:
         assert self._pieces is not None
-        self._touched = True
         piece = next(self._pieces, b"")
         self._read += len(piece)
         self._check_length(ended=not piece)
@@ -195,7 +204,8 @@ class Upload:
         return trailer_pairs(given()) if callable(given) else given
 
     def _close(self) -> None:
-        close = getattr(self._pieces, "close", None)
+        pieces, self._pieces = self._pieces, None
+        close = getattr(pieces, "close", None)
         if close is not None:
             close()
 

@@ -50,10 +50,9 @@ class Held:
     upload: Upload | None = None
     post: ChannelPost | None = None
 
-    @property
     def replayable(self) -> bool:
-        """Whether the request could be sent again as if for the first time."""
-        return self.upload is None or self.upload.replayable
+        """Whether the request can be sent again as if for the first time; it is read no more."""
+        return self.upload is None or self.upload.take_back()
 
 
 class Callers:
@@ -190,6 +189,8 @@ class Callers:
         self._stirred.pop(ticket, None)
         if held.outlet is not None:
             held.outlet.close(reason)
+        if held.upload is not None and held.upload.unfinished:
+            held.errands.run(held.upload.fill)
         held.errands.close()
         return held
 

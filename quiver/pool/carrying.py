@@ -216,7 +216,7 @@ class Carrying(Dialling):
         held = self._callers.take_back(ticket)
         allowed = self._config.max_connections if isinstance(error, GoAway) else 1
         assert held.reply is not None, "a response has begun"
-        if held.exchange.attempts >= allowed or not held.replayable:
+        if held.exchange.attempts >= allowed or not held.replayable():
             held.reply.fail(error)
         else:
             again = held.exchange._replace(attempts=held.exchange.attempts + 1)
