@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import sys
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from quiver.inlet import Inlet
 from quiver.models import charset_of, first_header
@@ -56,15 +57,21 @@ class StreamedResponse:
     # reading --------------------------------------------------------------------------------
 
     def read(self, size: int = -1) -> bytes:
-        """`size` bytes, less only at the end of the body; all that is left by default."""
+        """`size` bytes, less only at the end of the body; all that is left by default.
+
+        When it raises, also because its greenlet was woken by a `gevent.Timeout`, what it had
+        read by then is there for whoever reads on.
+        """
         pieces: list[bytes] = []
         missing = size
-        while missing:
-            piece = self._next(missing)
-            if not piece:
-                break
-            pieces.append(piece)
-            missing -= len(piece) if size > 0 else 0
+        try:
+            while missing and (piece := self._next(missing)):
+                pieces.append(piece)
+                missing -= len(piece) if size > 0 else 0
+        except BaseException:
+            if not self._inlet.closed:
+                self._rest = b"".join(pieces)
+            raise
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -88,13 +95,15 @@ class StreamedResponse:
 
     def iter_lines(self) -> Iterator[str]:
         """The body's lines as text, without their ends; the charset is that of content-type."""
-        decoder = _decoder(charset_of(self.headers))
-        rest = ""
+        decoder = _Decoder(charset_of(self.headers))
+        line: list[str] = []  # what has come of one that has not ended
         for piece in self:
-            lines = (rest + decoder.decode(piece)).split("\n")
-            rest = lines.pop()
-            yield from (line.removesuffix("\r") for line in lines)
-        rest += decoder.decode(b"", True)
+            first, *others = decoder.decode(piece).split("\n")
+            line.append(first)
+            for other in others:
+                yield "".join(line).removesuffix("\r")
+                line = [other]
+        rest = "".join(line) + decoder.decode(b"", True)
         if rest:
             yield rest.removesuffix("\r")
 
@@ -139,8 +148,26 @@ class StreamedResponse:
         self._inlet.close()
 
 
-def _decoder(charset: str | None) -> Any:
-    try:
-        return codecs.getincrementaldecoder(charset or "utf-8")("replace")
-    except LookupError:
-        return codecs.getincrementaldecoder("utf-8")("replace")
+class _Decoder:
+    """Text of a charset piece by piece; UTF-8 where there is no such thing. Never raises."""
+
+    def __init__(self, charset: str | None) -> None:
+        self._name = charset or "utf-8"
+        try:
+            b"?".decode(self._name, "replace")  # or it may be a codec for something else
+            self._codec = codecs.getincrementaldecoder(self._name)("replace")
+        except (LookupError, UnicodeError):
+            self._codec = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def decode(self, piece: bytes, final: bool = False) -> str:
+        try:
+            return self._codec.decode(piece, final)
+        except UnicodeError:  # a few raise in spite of "replace"
+            held, _ = self._codec.getstate()
+            self._codec = codecs.getincrementaldecoder(self._without_mark())("replace")
+            return self._codec.decode(held + piece, final)
+
+    def _without_mark(self) -> str:
+        """The way to go on: UTF-16 and 32 should begin with a mark that tells the order."""
+        name = codecs.lookup(self._name).name
+        return f"{name}-{sys.byteorder[0]}e" if name in ("utf-16", "utf-32") else "utf-8"

@@ -7,13 +7,15 @@ gets credit for that (RFC 9000 4).
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from quiver.actors.doorbell import allocate_lock
 from quiver.actors.waking import Wakes, wait, wake
-from quiver.errors import StreamClosed
+from quiver.errors import QuiverError, StreamClosed
 
 __all__ = ["Inlet"]
 
@@ -52,6 +54,7 @@ class Inlet(Generic[T]):
         self._settled = 0
         self._ended = False
         self._error: BaseException | None = None
+        self._claim = allocate_lock()  # of who closes it
 
     # the connection's side ------------------------------------------------------------------
 
@@ -67,6 +70,8 @@ class Inlet(Generic[T]):
                 self.last_taken = time.monotonic()
             self._put += size
             self._items.append((item, size))
+            if self.closed:  # in this moment
+                self._items.clear()
 
     def end(self, error: BaseException | None = None) -> None:
         """Nothing more comes. The first end holds."""
@@ -133,7 +138,7 @@ class Inlet(Generic[T]):
 
     def close(self) -> None:
         """The reader wants no more; what is there is dropped. From any thread, more than once."""
-        if self.closed:
+        if not self._claim.acquire(False):
             return
         self.closed = True
         self._items.clear()
@@ -153,6 +158,8 @@ class Inlet(Generic[T]):
         return bool(self._items) or self._ended or self.closed
 
     def _raise_end(self) -> None:
+        if isinstance(self._error, QuiverError):
+            raise copy.copy(self._error)  # or the traceback of each read would be added to it
         if self._error is not None:
             raise self._error
         if self.closed:
