@@ -216,31 +216,34 @@ class ChannelPost:
     """What a channel and its connection have in common: both ends' boxes.
 
     Args:
-        outlet: for stream data.
-        on_filled: told when there are datagrams to send.
+        outlet: for stream data. Its connection is told through it of datagrams too.
         held: datagrams that wait for the reader; beyond that the oldest is dropped.
     """
 
-    def __init__(self, outlet: Outlet, on_filled: Callable[[], object], held: int) -> None:
+    def __init__(self, outlet: Outlet, held: int) -> None:
         self.outlet = outlet
         self.max_datagram_size = 0
-        self.arrived: deque[bytes] = deque(maxlen=held)
+        self.arrived: deque[bytes] = deque()
         self.unsent: deque[bytes] = deque(maxlen=UNSENT)
-        self._on_filled = on_filled
+        self._held = held
 
     def send(self, payload: bytes) -> None:
         self.outlet.check_open()
         self.unsent.append(payload)
-        if len(self.unsent) == 1:  # else the connection has been told, and takes them all
-            self._on_filled()
+        self.outlet.tell()
 
     def receive(self, inlet: Inbound, payload: bytes) -> bool:
-        """Hold a datagram for the reader; False when the oldest was dropped for it."""
-        full = len(self.arrived) == self.arrived.maxlen
+        """Hold a datagram for the reader; False when the oldest was dropped for it.
+
+        For each one held there is a stand-in in the inlet, whatever the reader takes meanwhile:
+        the new one comes before the oldest goes, and then has its stand-in.
+        """
         self.arrived.append(payload)
-        if not full:
-            inlet.put(_ARRIVED, 0)
-        return not full
+        if len(self.arrived) > self._held:
+            self.arrived.popleft()
+            return False
+        inlet.put(_ARRIVED, 0)
+        return True
 
 
 # A loop over a channel's events ---------------------------------------------------------------

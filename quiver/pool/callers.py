@@ -96,8 +96,7 @@ class Callers:
         """Give the caller its channel; the response will be an event on it."""
         ticket = held.exchange.ticket
         assert held.outlet is not None
-        filled = partial(self._tell, messages.Filled(ticket))
-        held.post = ChannelPost(held.outlet, filled, self._config.max_datagrams)
+        held.post = ChannelPost(held.outlet, self._config.max_datagrams)
         held.post.max_datagram_size = max_datagram_size
         held.inlet = self._inlet(ticket)
         self._hand_over(held, Channel(held.inlet, held.post))

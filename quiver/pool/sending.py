@@ -62,10 +62,13 @@ def send_datagrams(session: Session, held: Held) -> int:
 
 
 def drop_unsent(session: Session, held: Held, code: int) -> None:
-    """The exchange is over: end the request's half of the stream, in order if it is a channel."""
+    """The exchange is over: end the request's half of the stream.
+
+    In order if it is a channel, unless bytes that were written to it are dropped by that.
+    """
     if held.outlet is None:
         return
-    if held.post is not None:
+    if held.post is not None and not held.outlet.waiting:
         session.send_body(held.stream_id, b"", True)
     else:
         session.abort_body(held.stream_id, code)
