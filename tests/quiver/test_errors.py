@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from quiver import errors
-from quiver.errors import ConnectionLost, QuiverError, StreamReset
+from quiver.errors import ConnectionLost, DatagramTooLarge, GoAway, QuiverError, StreamReset
 
 BUILTINS: dict[str, type[Exception]] = {
     "CheckoutTimeout": TimeoutError,
@@ -25,6 +25,9 @@ BUILTINS: dict[str, type[Exception]] = {
     "InvalidRequest": ValueError,
     "InvalidURL": ValueError,
     "InvalidOptions": ValueError,
+    "DatagramTooLarge": ValueError,
+    "StreamClosed": ValueError,
+    "StreamIdleTimeout": TimeoutError,
     "CertificateInvalid": ConnectionError,
     "HandshakeFailed": ConnectionError,
 }
@@ -41,6 +44,10 @@ def leaves(cls: type[QuiverError] = QuiverError) -> Iterator[type[QuiverError]]:
 def made(leaf: type[QuiverError]) -> QuiverError:
     if leaf is StreamReset:
         return StreamReset("gone", code=0x10C, origin="https://a")
+    if leaf is DatagramTooLarge:
+        return DatagramTooLarge("gone", limit=1200, origin="https://a")
+    if leaf is GoAway:
+        return GoAway("gone", id=8, origin="https://a")
     if leaf is ConnectionLost:
         return ConnectionLost("gone", code=0x102, reason="why", origin="https://a")
     return leaf("gone", origin="https://a")
@@ -97,3 +104,10 @@ def test_codes_have_defaults_where_a_peer_may_give_none() -> None:
     lost = ConnectionLost("gone")
     assert (lost.code, lost.reason) == (None, "")
     assert StreamReset("gone", code=7).code == 7
+    assert GoAway("gone").id is None
+
+
+def test_what_a_datagram_was_too_large_for_is_told() -> None:
+    assert DatagramTooLarge("gone", limit=1200).limit == 1200
+    with pytest.raises(TypeError):
+        DatagramTooLarge("gone")  # type: ignore[call-arg]

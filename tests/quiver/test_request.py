@@ -1,0 +1,252 @@
+"""Requests: what is taken, how it is kept, what is refused and how."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quiver.errors import InvalidRequest, InvalidURL, QuiverError
+from quiver.origin import Origin
+from quiver.request import OpenChannel, Request, StreamRequest, trailer_pairs
+from quiver.source import Source
+
+
+def test_a_request_by_path() -> None:
+    request = Request("GET", "/items/42?x=1#top", headers={"Accept": "text/plain"})
+    assert request.target == "/items/42?x=1"
+    assert request.headers == (("accept", "text/plain"),)
+    assert (request.origin, request.body, request.timeout) == (None, None, None)
+
+
+def test_a_request_by_url() -> None:
+    request = Request("GET", "https://Host:4443?x#y")
+    assert (request.origin, request.target) == (Origin("https", "host", 4443), "/?x")
+    assert Request("GET", "https://host/#y").target == "/"
+
+
+def test_a_path_may_hold_a_url() -> None:
+    assert Request("GET", "/to?https://a").target == "/to?https://a"
+
+
+def test_headers_may_be_pairs_and_bytes_and_come_twice() -> None:
+    pairs: list[Any] = [("A", "1"), [b"a", b"\xe9"], ("te", "trailers")]
+    request = Request("GET", "/", pairs)
+    assert request.headers == (("a", "1"), ("a", "é"), ("te", "trailers"))
+    assert Request("GET", "/", iter([("a", "1")])).headers == (("a", "1"),)
+
+
+@pytest.mark.parametrize("body", [b"x", bytearray(b"x"), memoryview(b"x")])
+def test_a_body_is_kept_as_bytes(body: Any) -> None:
+    request = Request("POST", "/", body=body)
+    assert request.body == b"x"
+    assert type(request.body) is bytes
+
+
+def test_options_may_ask_about_the_server() -> None:
+    assert Request("OPTIONS", "*").target == "*"
+
+
+def test_what_a_request_was_can_be_changed_into_a_new_one() -> None:
+    request = Request("GET", "https://host/x", timeout=1)
+    later = attrs.evolve(request, timeout=2.5)
+    assert (later.origin, later.target, later.timeout) == (request.origin, "/x", 2.5)
+    assert pickle.loads(pickle.dumps(request)) == request
+    assert hash(request) != hash(later)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"method": ""}, "method=''"),
+        ({"method": "GE T"}, "method='GE T'"),
+        ({"method": "GET\r\n"}, "method="),
+        ({"method": b"GET"}, "method=b'GET' is a bytes"),
+        ({"method": "CONNECT"}, "use a channel"),
+        ({"target": ""}, "target='' is empty"),
+        ({"target": "x"}, "does not begin"),
+        ({"target": "*"}, "does not begin"),
+        ({"target": "/a b"}, "percent-encode"),
+        ({"target": "/é"}, "percent-encode"),
+        ({"target": "/a\r\nx: y"}, "percent-encode"),
+        ({"target": None}, "target=None is a NoneType"),
+        ({"headers": "a: b"}, "headers='a: b'"),
+        ({"headers": 5}, "headers=5"),
+        ({"headers": ["ab"]}, "'ab' is no pair"),
+        ({"headers": [("a",)]}, "no pair"),
+        ({"headers": {"": "x"}}, "header name '' is empty"),
+        ({"headers": {"a b": "x"}}, "header name 'a b'"),
+        ({"headers": {":path": "/x"}}, "pseudo-header"),
+        ({"headers": {"\N{KELVIN SIGN}ey": "x"}}, "not a token"),  # its lower() is an ASCII k
+        ({"headers": {"a": "x\ny"}}, r"header a: 'x\\ny' has a control"),
+        ({"headers": {"a": "x\0"}}, "control"),
+        ({"headers": {"a": " x"}}, "white space"),
+        ({"headers": {"a": "€"}}, "latin-1"),
+        ({"headers": {"a": 5}}, "header 'a': the value 5 is a int"),
+        ({"headers": {None: "x"}}, "the name None"),
+        ({"headers": {"Connection": "close"}}, "connection-specific"),
+        ({"headers": {"transfer-encoding": "chunked"}}, "connection-specific"),
+        ({"headers": {"te": "gzip"}}, "trailers"),
+        ({"headers": {"content-length": "5"}}, "'5', but the body has 0"),
+        ({"headers": [("content-length", "0")] * 2}, "'0, 0'"),
+        ({"headers": [("host", "a"), ("host", "a")]}, "more than once"),
+        ({"headers": {"host": "a/b"}}, "header host: 'a/b'"),
+        ({"headers": {"host": "a:b"}}, "header host: "),
+        ({"headers": {"host": ""}}, "no host"),
+        ({"body": "text"}, "encode it"),
+        ({"body": 5}, "body is a int"),
+        ({"body": {"a": b"x"}}, "body is a dict"),
+        ({"body": ["x"]}, "a piece is a str"),
+        ({"body": io.StringIO("x")}, "text mode"),
+        ({"trailers": {"content-length": "1"}}, "trailer content-length"),
+        ({"trailers": {":x": "1"}}, "pseudo"),
+        ({"on_informational": 5}, "cannot be called"),
+        ({"timeout": 0}, "timeout=0"),
+        ({"timeout": -1.0}, "timeout=-1.0"),
+        ({"timeout": True}, "timeout=True"),
+        ({"timeout": "5"}, "timeout='5'"),
+        ({"timeout": float("inf")}, "timeout=inf"),
+        ({"receive_timeout": float("nan")}, "receive_timeout=nan"),
+    ],
+)
+def test_what_is_no_request(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        Request(**{"method": "GET", "target": "/", **changed})
+
+
+def test_a_bad_url_is_told_as_one() -> None:
+    with pytest.raises(InvalidURL, match="https"):
+        Request("GET", "http://host/")
+
+
+def test_a_url_must_be_at_the_origin_that_was_said() -> None:
+    here = Origin.parse("https://here")
+    assert Request("GET", "https://here/x", origin=here).origin == here
+    with pytest.raises(InvalidRequest, match="not at https://here"):
+        Request("GET", "https://there/x", origin=here)
+
+
+def test_good_special_headers() -> None:
+    request = Request("POST", "/", {"content-length": "1", "host": "Host:80"}, b"x")
+    assert request.headers == (("content-length", "1"), ("host", "Host:80"))
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_nothing_but_an_invalid_request_comes_of_text(
+    method: str, target: str, name: str, value: str
+) -> None:
+    try:
+        request = Request(method, "/" + target, [(name, value)])
+    except QuiverError as error:
+        assert error.kind == "invalid"
+        return
+    wire = "".join([request.method, request.target, name])
+    assert wire.isascii()
+    assert not set(wire + value) & set("\0\r\n")
+
+
+# bodies and trailers ------------------------------------------------------------------------
+
+
+def test_what_is_no_bytes_becomes_a_source() -> None:
+    request = Request("POST", "/", body=[b"ab", b"c"])
+    assert isinstance(request.body, Source)
+    assert attrs.evolve(request, method="PUT").body is request.body
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "length"),
+    [
+        (None, {}, 0),
+        (b"abc", {}, 3),
+        ([b"ab", b"c"], {}, 3),
+        (io.BytesIO(b"abc"), {}, 3),
+        (iter([b"abc"]), {}, None),
+        (iter([b"abc"]), {"Content-Length": "7"}, 7),
+    ],
+)
+def test_the_length_that_is_known(body: Any, headers: Any, length: int | None) -> None:
+    assert Request("POST", "/", headers, body).content_length == length
+
+
+@pytest.mark.parametrize("body", [b"abc", [b"ab", b"c"], io.BytesIO(b"abc")])
+def test_a_length_that_is_known_is_compared_at_once(body: Any) -> None:
+    assert Request("POST", "/", {"content-length": "3"}, body).content_length == 3
+    with pytest.raises(InvalidRequest, match="'4', but the body has 3"):
+        Request("POST", "/", {"content-length": "4"}, body)
+
+
+@pytest.mark.parametrize("value", ["", "-1", "1.0", "x", "٣", "3, 3"])
+def test_a_length_that_is_none(value: str) -> None:
+    with pytest.raises(InvalidRequest):
+        Request("POST", "/", {"content-length": value}, iter([b"abc"]))
+
+
+def test_trailers_are_kept_as_headers_are_or_asked_for_later() -> None:
+    assert Request("POST", "/", trailers={"X-Sum": "1"}).trailers == (("x-sum", "1"),)
+    assert Request("POST", "/", trailers=[("a", "1"), ("A", "2")]).trailers == (
+        ("a", "1"),
+        ("a", "2"),
+    )
+    assert Request("POST", "/", trailers=dict).trailers is dict
+
+
+@pytest.mark.parametrize("name", ["content-length", "Host", "TE"])
+def test_what_no_trailer_may_be(name: str) -> None:
+    value = "trailers" if name == "TE" else "1"
+    for given_so in ({name: value}, [(name, value)]):
+        with pytest.raises(InvalidRequest, match=f"trailer {name.lower()}"):
+            Request("POST", "/", trailers=given_so)
+        with pytest.raises(InvalidRequest, match="before the body"):
+            trailer_pairs(given_so)
+
+
+def test_a_callback_is_no_part_of_what_a_request_is() -> None:
+    assert Request("GET", "/", on_informational=print) == Request("GET", "/")
+
+
+# streamed, and channels ---------------------------------------------------------------------
+
+
+def test_a_stream_request_is_a_request_of_another_kind() -> None:
+    streamed = StreamRequest("GET", "/", {"a": "1"}, timeout=2.0)
+    assert isinstance(streamed, Request)
+    assert streamed != Request("GET", "/", {"a": "1"}, timeout=2.0)
+    with pytest.raises(InvalidRequest, match="use a channel"):
+        StreamRequest("CONNECT", "/")
+
+
+@pytest.mark.parametrize(("method", "protocol"), [("CONNECT", "webtransport"), ("GET", None)])
+def test_a_channel_is_opened_by_connect_with_a_protocol_or_by_others_without(
+    method: str, protocol: str | None
+) -> None:
+    opened = OpenChannel(method, "/session", protocol=protocol, require_datagrams=True)
+    assert (opened.method, opened.protocol, opened.require_datagrams) == (method, protocol, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"protocol": None}, "CONNECT needs one"),
+        ({"method": "GET"}, "protocol='webtransport' needs method='CONNECT'"),
+        ({"protocol": "web transport"}, "protocol='web transport' is not a token"),
+        ({"protocol": ""}, "protocol=''"),
+        ({"protocol": 5}, "protocol=5 is not a str"),
+        ({"body": b"x"}, "a channel has none"),
+        ({"body": b""}, "a channel has none"),
+        ({"body": iter([b"x"])}, "a channel has none"),
+        ({"trailers": {"a": "1"}}, "a channel has none"),
+        ({"trailers": dict}, "a channel has none"),
+        ({"target": ""}, "target=''"),
+        ({"timeout": -1}, "timeout=-1"),
+    ],
+)
+def test_what_opens_no_channel(changed: dict[str, Any], said: str) -> None:
+    given_so = {"method": "CONNECT", "target": "/", "protocol": "webtransport", **changed}
+    with pytest.raises(InvalidRequest, match=said):
+        OpenChannel(**given_so)
