@@ -57,3 +57,76 @@ def test_wait_gives_up() -> None:
     wakes: list[Any] = []
     assert wait(wakes, lambda: False, 0.01) is False
     assert wakes == []
+
+
+def test_a_callback_of_the_loop_cannot_wait() -> None:
+    raised: list[Exception] = []
+
+    def callback() -> None:
+        try:
+            wait([], lambda: False, 1.0)
+        except RuntimeError as error:
+            raised.append(error)
+
+    gevent.get_hub().loop.run_callback(callback)
+    gevent.sleep(0.01)
+    assert "spawn a greenlet" in str(raised[0])
+
+
+def test_what_is_met_already_is_not_waited_for() -> None:
+    wakes: list[Any] = []
+    assert wait(wakes, lambda: True) is True
+    assert wakes == []
+
+
+def test_one_wake_reaches_threads_and_greenlets_alike() -> None:
+    wakes: list[Any] = []
+    met = threading.Event()
+    got: list[bool] = []
+
+    def waits() -> None:
+        got.append(wait(wakes, met.is_set, 10.0))
+
+    threads = [threading.Thread(target=waits) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    greenlets = [gevent.spawn(waits) for _ in range(5)]
+    while len(wakes) < 10:
+        gevent.sleep(0.001)
+    met.set()
+    waker = threading.Thread(target=wake, args=(wakes,))
+    waker.start()
+    gevent.joinall(greenlets, timeout=10)
+    for thread in [*threads, waker]:
+        thread.join(10)
+    assert (got, wakes) == ([True] * 10, [])
+
+
+def test_a_greenlet_that_is_killed_leaves_nothing_behind() -> None:
+    wakes: list[Any] = []
+    waiting = gevent.spawn(wait, wakes, lambda: False)
+    while not wakes:
+        gevent.sleep(0)
+    waiting.kill()
+    assert wakes == []
+
+
+def test_no_wake_up_is_lost_between_looking_and_waiting() -> None:
+    """Two threads hand a number to each other, each looking and waiting as fast as it can."""
+    wakes: list[Any] = []
+    turn = [0]
+    rounds = 3_000
+
+    def play(mine: int) -> None:
+        while turn[0] < rounds:
+            if not wait(wakes, lambda: turn[0] % 2 == mine or turn[0] >= rounds, 10.0):
+                return
+            turn[0] += turn[0] < rounds
+            wake(wakes)
+
+    threads = [threading.Thread(target=play, args=(mine,)) for mine in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert turn == [rounds]
