@@ -10,9 +10,11 @@ from typing import Any
 import gevent
 import pytest
 
+from quiver.actors.reply import Reply
 from quiver.errors import InvalidRequest
 from quiver.request import Request
-from quiver.upload import FULL, Outlet, Upload
+from quiver.upload import FULL, Errands, Outlet, Upload
+from tests.support.waiting import until
 
 
 class Told(list[str]):
@@ -236,3 +238,54 @@ def test_either_it_is_read_here_or_it_goes_elsewhere() -> None:
         taken = up.take_back()
         thread.join()
         assert not (taken and opened)
+
+
+# errands ------------------------------------------------------------------------------------
+
+
+def test_without_a_caller_that_waits_a_thread_runs_them_and_ends() -> None:
+    errands, ran = Errands(Reply[object]()), list[threading.Thread]()
+    for _ in range(3):
+        errands.run(lambda: ran.append(threading.current_thread()))
+    until(lambda: len(ran) == 3)
+    assert len(set(ran)) == 1
+    assert ran[0] is not threading.main_thread()
+    errands.close()
+    ran[0].join(10)
+    assert not ran[0].is_alive()
+
+
+def test_a_caller_that_waits_runs_them_unless_they_are_to_be_apart() -> None:
+    reply, ran = Reply[object](), list[threading.Thread]()
+    reply.attended = True
+    errands = Errands(reply)
+    errands.run(lambda: ran.append(threading.current_thread()))
+    errands.run(lambda: ran.append(threading.current_thread()), apart=True)
+    until(lambda: ran)
+    reply.answer(5)
+    reply.get()
+    assert len(ran) == 2
+    assert ran[1] is threading.main_thread()
+    errands.close()
+
+
+def test_what_one_raises_does_not_keep_the_next_from_being_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    errands, ran = Errands(Reply[object]()), list[int]()
+    errands.run(lambda: 1 / 0)
+    errands.run(lambda: ran.append(1))
+    until(lambda: ran)
+    errands.close()
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_when_its_caller_leaves_a_thread_takes_over() -> None:
+    reply, ran = Reply[object](), list[threading.Thread]()
+    reply.attended = True
+    errands = Errands(reply)
+    errands.leave()
+    errands.run(lambda: ran.append(threading.current_thread()))
+    until(lambda: ran)
+    assert ran[0].name == "quiver-errands"
+    errands.close()
