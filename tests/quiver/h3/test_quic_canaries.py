@@ -10,9 +10,10 @@ from aioquic._buffer import Buffer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import Limit, QuicConnection
 from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE, QuicDeliveryState
+from aioquic.quic.recovery import QuicPacketPacer
 from aioquic.quic.stream import QuicStream
 
-from quiver.h3.quic import Quic
+from quiver.h3.quic import Pacer, Quic
 
 OVERRIDDEN = {
     "_write_stream_limits": ["self", "builder", "space", "stream"],
@@ -126,3 +127,13 @@ def test_a_datagram_frame_is_queued_as_it_is_given() -> None:
 
 def test_a_packet_number_has_a_fixed_size() -> None:
     assert PACKET_NUMBER_SEND_SIZE == 2
+
+
+def test_packets_are_spaced_by_a_pacer_with_a_bucket() -> None:
+    pacer = made()._loss._pacer
+    assert type(pacer) is QuicPacketPacer
+    assert {"bucket_max", "packet_time"} <= set(vars(pacer))
+    pacer.update_rate(congestion_window=12_000, smoothed_rtt=0.1)
+    assert pacer.packet_time is not None
+    assert pacer.bucket_max > pacer.packet_time > 0
+    assert type(Quic(configuration=QuicConfiguration())._loss._pacer) is Pacer
