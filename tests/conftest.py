@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from quiver.testing import Authority, Origin
+
+# One example's time is no property: a loaded machine would fail it. A test has 60 seconds.
+settings.register_profile("quiver", deadline=None)
+settings.load_profile("quiver")
 
 
 @pytest.fixture(scope="session")
