@@ -276,6 +276,8 @@ class Connection(Carrying):
     def on_exit(self, reason: BaseException | None) -> None:
         if isinstance(reason, ForkedAway):
             self._drop_socket()
+            for _, reply in self._unsettled.values():
+                reply.fail(self._endpoint.forked())
             return self._callers.fail_all(self._endpoint.forked())
         error = self._error or self._endpoint.last_words(reason)
         if self._socket is not None:
