@@ -49,15 +49,16 @@ def test_echo_without_trailers(client: StreamClient) -> None:
     assert client.wait(stream_id).body == pattern(300_000)
 
 
-@pytest.mark.parametrize("after", ["", "?after=5000"])
-def test_early_answer(origin: Origin, after: str) -> None:
+@pytest.mark.parametrize(("after", "least"), [("", 1), ("?after=5000", 5000)])
+def test_early_answer(origin: Origin, after: str, least: int) -> None:
     with StreamClient(origin.port, origin.cafile) as client:
         stream_id = client.begin("/early/413" + after)
         client.send(stream_id, b"x" * 5000)
         response = client.wait(stream_id)
         assert (response.status, bytes(response.body)) == (413, b"early\n")
         client.until(lambda: response.stopped == 0x100)
-        assert origin.bytes_received("/early/413") == 5000
+        # Without a number it answers the first piece, and packets are the network's to cut.
+        assert least <= origin.bytes_received("/early/413") <= 5000
         all_closed(origin, client)
 
 
