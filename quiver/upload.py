@@ -27,6 +27,8 @@ logger = logging.getLogger("quiver.upload")
 
 FULL: Final = 262_144  # bytes that wait in an outlet before no more is put in
 
+SMALL: Final = 16_384  # bytes below which a piece is sent together with the next
+
 
 class Outlet:
     """Bytes for one stream. Filled from any thread, emptied by the connection.
@@ -97,12 +99,23 @@ class Outlet:
         if not self._rest:
             if not self._pieces:
                 return b""
-            self._rest = memoryview(self._pieces.popleft())
+            self._rest = memoryview(self._gathered())
         piece, self._rest = self._rest[:most], self._rest[most:]
         self._taken += len(piece)
         if not self.full:  # whatever it was before: a filler may be about to wait
             wake(self._wakes)
         return piece
+
+    def _gathered(self) -> bytes:
+        """The next piece, or small ones that are there together: each taking is a DATA frame."""
+        first = self._pieces.popleft()
+        if len(first) >= SMALL or not self._pieces:
+            return first
+        pieces, size = [first], len(first)
+        while self._pieces and size < SMALL:
+            pieces.append(self._pieces.popleft())
+            size += len(pieces[-1])
+        return b"".join(pieces)
 
     @property
     def drained(self) -> bool:

@@ -49,6 +49,7 @@ class Held:
     outlet: Outlet | None = None
     upload: Upload | None = None
     post: ChannelPost | None = None
+    sent: bool = False  # the end of the request was handed on
 
     def replayable(self) -> bool:
         """Whether the request can be sent again as if for the first time; it is read no more."""
@@ -64,7 +65,7 @@ class Callers:
         self._tell = tell
         self._held: dict[int, Held] = {}
         self._stirred: dict[int, Inlet[Any]] = {}  # inlets that got something in this batch
-        self.sending: dict[int, Held] = {}  # those with an outlet that is not drained
+        self.sending: dict[int, Held] = {}  # those whose request is not sent to its end
 
     def get(self, ticket: int) -> Held | None:
         return self._held.get(ticket)

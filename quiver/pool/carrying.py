@@ -163,10 +163,9 @@ class Carrying(Dialling):
     def _pump(self, now: float) -> None:
         """Bodies go out as far as there is room: looked at after every batch."""
         for ticket, held in list(self._callers.sending.items()):
-            assert held.outlet is not None
             if send_stream(self._session, held, self._config.send_buffer):
                 self._exchanges.is_sent(ticket, now)
-            if held.outlet.drained:
+            if held.sent:  # not `drained`, which another thread may have made it just now
                 del self._callers.sending[ticket]
 
     def _give_up(self, ticket: int) -> None:

@@ -27,6 +27,7 @@ def send_stream(session: Session, held: Held, buffer: int) -> bool:
     assert outlet is not None
     moved = _move(session, held.stream_id, outlet, buffer)
     if outlet.drained:
+        held.sent = True
         _end(session, held.stream_id, outlet)
     elif held.upload is not None and outlet.waiting < LOW and not held.upload.filling:
         held.upload.filling = True

@@ -9,6 +9,7 @@ import pytest
 
 import quiver
 from quiver.testing import Authority
+from tests.support.account import until
 from tests.support.cost import MIB, cost_of, digits
 from tests.support.servers import SERVERS, Caddy, StaticServer
 
@@ -49,4 +50,4 @@ def test_20_mib_up(server: StaticServer) -> None:
         response = client.post(server.url + "/small", body=digits(UPLOAD), timeout=60.0)
         assert response.status in (200, 405)
         assert client.get(server.url + "/small").body == b"ok"
-        assert client.stats(server.url).active == 0
+        until(lambda: client.stats(server.url).active == 0)

@@ -43,8 +43,8 @@ def test_bytes_come_out_in_order_and_in_pieces_as_asked() -> None:
     box.put(b"hello")
     box.put(b"world")
     assert (box.waiting, box.drained) == (10, False)
-    assert [bytes(box.take(most)) for most in (2, 100, 3, 100, 100)] == [
-        *(b"he", b"llo", b"wor", b"ld", b"")
+    assert [bytes(box.take(most)) for most in (2, 5, 100, 100)] == [
+        *(b"he", b"llowo", b"rld", b"")  # small pieces that are there go together
     ]
     assert (box.waiting, box.drained) == (0, False)
     box.end((("x-sum", "1"),))

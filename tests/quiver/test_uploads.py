@@ -93,6 +93,13 @@ def test_bodies(
     assert answer.json() == digest_of(body)
 
 
+def test_many_small_pieces(client: quiver.Client, origin: Origin) -> None:
+    """Those that are there together go out together."""
+    rows = [b"row %d\n" % number for number in range(20_000)]
+    answer = client.post(origin.url + "/digest", body=iter(rows), timeout=20.0)
+    assert answer.json() == digest_of(b"".join(rows))
+
+
 def test_a_file_is_sent_from_where_it_stands(client: quiver.Client, origin: Origin) -> None:
     file = io.BytesIO(b"skipped, sent")
     file.seek(9)

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import resource
 import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import quiver
@@ -43,13 +42,11 @@ def cost_of(task: str, *arguments: str) -> Cost:
     return Cost(*json.loads(done.stdout))
 
 
-def _resident() -> int:
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _largest() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _resident(name: str) -> int:
+    """From proc(5); the largest size that getrusage knows is that of the parent, before exec."""
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith(name + ":"))
+    return int(line.split()[1]) * 1024
 
 
 # tasks ------------------------------------------------------------------------------------------
@@ -146,9 +143,9 @@ def main(task: str, url: str, cafile: str, *arguments: str) -> None:
     with quiver.Client(pools={"default": rule}) as client:
         for _ in range(20):
             client.get(url + "/small")
-        before = _resident()
+        before = _resident("VmRSS")
         value = _TASKS[task](client, url, *arguments)
-        print(json.dumps([value, _largest() - before]))
+        print(json.dumps([value, _resident("VmHWM") - before]))
 
 
 if __name__ == "__main__":
