@@ -19,11 +19,19 @@ import pykka
 from quiver import telemetry
 from quiver.actors import registry as registries
 from quiver.actors.actor import GeventActor, GeventActorRef
+from quiver.actors.hub import HubStopped
 from quiver.actors.reply import Reply
 from quiver.actors.restarts import RestartIntensity
 from quiver.actors.signals import ForkedAway, Terminated, TimerFired
 from quiver.config import PoolConfig
-from quiver.errors import DatagramsDisabled, InvalidRequest, QueueFull, RequestCancelled
+from quiver.errors import (
+    DatagramsDisabled,
+    InvalidRequest,
+    PoolStopped,
+    QueueFull,
+    QuiverError,
+    RequestCancelled,
+)
 from quiver.models import GetConnections, GetStats
 from quiver.origin import Origin
 from quiver.pool import messages
@@ -78,6 +86,7 @@ class HTTP3Pool(GeventActor):
     """A pool of HTTP/3 connections to one origin. Ask it a `Request`, or `GetStats()`."""
 
     ref_class = PoolRef
+    answers_with = (QuiverError,)
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -120,11 +129,14 @@ class HTTP3Pool(GeventActor):
 
         Raises:
             InvalidURL, InvalidOptions: what is wrong with the arguments.
-            HubStopped: the interpreter is exiting.
+            PoolStopped: the interpreter is exiting.
         """
         where = origin if isinstance(origin, Origin) else Origin.parse(origin)
         pool = cls(Endpoint(where, config or PoolConfig.build(where, **options)))
-        ref = registry.start(where, PROTOCOL, pool)
+        try:
+            ref = registry.start(where, PROTOCOL, pool)
+        except HubStopped as stopped:
+            raise PoolStopped(f"{stopped}", origin=str(where)) from stopped
         if ref is not pool.actor_ref:
             logger.debug("%s: found a pool that runs; its own options stay", where)
         return ref
@@ -235,9 +247,7 @@ class HTTP3Pool(GeventActor):
                 case OpenConnection(connection):
                     self._open(connection)
                 case Reject():
-                    ask = self._asks.pop(action.ticket)
-                    timeout = ask.request.timeout or self._config.timeout
-                    ask.reply.fail(self._refusals.of(action, ask.deadline, timeout))
+                    self._reject(action)
                 case CancelExchange(ticket, connection):
                     self._tell(connection, messages.GiveUp(ticket))
                 case Retire(connection):
@@ -245,10 +255,20 @@ class HTTP3Pool(GeventActor):
                 case Redial(at):
                     self.timers.at("redial", at)
 
+    # A reply is forgotten only when it is answered or somebody else's: whatever fails meanwhile,
+    # `on_exit` answers those that are still here.
+
     def _forward(self, ticket: int, connection: int) -> None:
-        request, reply, deadline, attempts = self._asks.pop(ticket)
+        request, reply, deadline, attempts = self._asks[ticket]
         exchange = Exchange(ticket, request, deadline, attempts)
         self.forward(self._connections[connection], exchange, reply)
+        del self._asks[ticket]
+
+    def _reject(self, rejected: Reject) -> None:
+        ask = self._asks[rejected.ticket]
+        timeout = ask.request.timeout or self._config.timeout
+        ask.reply.fail(self._refusals.of(rejected, ask.deadline, timeout))
+        del self._asks[rejected.ticket]
 
     def _open(self, number: int) -> None:
         ref = Connection.start(number, self.endpoint, self.actor_ref)
@@ -298,6 +318,9 @@ class HTTP3Pool(GeventActor):
         for connection in self._connections.values():
             with contextlib.suppress(pykka.ActorDeadError):
                 connection.tell(messages.Drain("its coordinator is gone"))
+
+    def crash_error(self, message: Any, error: BaseException) -> Exception:  # noqa: ARG002
+        return self._refusals.gone(error)
 
     @classmethod
     def new_reply(cls) -> Reply[Any]:
