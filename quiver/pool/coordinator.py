@@ -62,12 +62,17 @@ UNREAD = 10_000
 
 
 class Ask(NamedTuple):
-    """A request that the coordinator holds, with the reply that its caller waits on."""
+    """A request that the coordinator holds, with the reply that its caller waits on.
+
+    It has waited for a slot `since` then, and for `waited` seconds before, if it came back.
+    """
 
     request: Request
     reply: Reply[Any]
     deadline: float | None
+    since: float
     attempts: int = 0
+    waited: float = 0.0
 
 
 class TooManyCrashes(Exception):
@@ -191,7 +196,8 @@ class HTTP3Pool(GeventActor):
                 said = "require_datagrams=True, but the pool has datagrams=False"
                 reply.fail(DatagramsDisabled(said, origin=self.endpoint.name))
                 return None
-        return self._submit(Ask(request, reply, None if timeout is None else now + timeout), now)
+        deadline = None if timeout is None else now + timeout
+        return self._submit(Ask(request, reply, deadline, now), now)
 
     def _submit(self, ask: Ask, now: float, *, front: bool = False) -> None:
         if ask.reply.done:  # given up on its way here
@@ -206,7 +212,8 @@ class HTTP3Pool(GeventActor):
         checkout = self._config.checkout_timeout
         if checkout is None:
             return ask.deadline
-        return now + checkout if ask.deadline is None else min(now + checkout, ask.deadline)
+        until = now + checkout - ask.waited
+        return until if ask.deadline is None else min(until, ask.deadline)
 
     def _cancelled(self, ticket: int) -> None:
         """Called by the Reply, in its caller's thread."""
@@ -218,7 +225,9 @@ class HTTP3Pool(GeventActor):
         if returned.unused:
             connection, ticket = returned.connection, exchange.ticket
             self._do(self._table.released(connection, ticket, now, unused=True))
-        ask = Ask(exchange.request, reply, exchange.deadline, exchange.attempts)
+        ask = Ask(
+            exchange.request, reply, exchange.deadline, now, exchange.attempts, exchange.waited
+        )
         self._submit(ask, now, front=True)
 
     def _timer_fired(self, key: object, now: float) -> None:
@@ -259,9 +268,10 @@ class HTTP3Pool(GeventActor):
     # `on_exit` answers those that are still here.
 
     def _forward(self, ticket: int, connection: int) -> None:
-        request, reply, deadline, attempts = self._asks[ticket]
-        exchange = Exchange(ticket, request, deadline, attempts)
-        self.forward(self._connections[connection], exchange, reply)
+        ask = self._asks[ticket]
+        waited = ask.waited + time.monotonic() - ask.since
+        exchange = Exchange(ticket, ask.request, ask.deadline, ask.attempts, waited)
+        self.forward(self._connections[connection], exchange, ask.reply)
         del self._asks[ticket]
 
     def _reject(self, rejected: Reject) -> None:
