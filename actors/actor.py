@@ -227,6 +227,8 @@ class GeventActor(pykka.Actor):
         except BaseException as error:  # noqa: BLE001 - also a Timeout or GreenletExit
             reason = error
         self.expire(reason)
+        if isinstance(reason, KeyboardInterrupt):
+            raise reason  # in a patched program it was meant for the main greenlet
 
     def _serve(self) -> None:
         inbox = self.actor_inbox
