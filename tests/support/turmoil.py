@@ -217,10 +217,17 @@ def stopped(stage: Stage) -> None:
         stage.account.wait()
 
 
+def _open(stage: Stage) -> None:
+    """Return when a request is out on a connection, or cannot be: something was made to fail."""
+    due = time.monotonic() + 1.0
+    while not stage.client.stats(stage.url).active and time.monotonic() < due:
+        threading.Event().wait(0.005)
+
+
 def killed(stage: Stage) -> None:
     """A pool whose greenlet is killed."""
-    stage.ask(*[plain] * 4, *[slow] * 2)
-    threading.Event().wait(0.05)
+    stage.ask(*[slow] * 4)
+    _open(stage)
     pool = stage.pool()
     if pool is not None:
         pool.kill()
@@ -272,8 +279,8 @@ def _asked(ref: pykka.ActorRef[Any], message: object) -> object:
 
 def misled(stage: Stage) -> None:
     """A connection that is told what it does not know."""
-    stage.ask(*[plain] * 6)
-    threading.Event().wait(0.05)
+    stage.ask(*[slow] * 4)
+    _open(stage)
     for ref in pykka.ActorRegistry.get_by_class_name("Connection"):
         actor = ref._actor_weakref()
         if actor is not None and actor._endpoint.name == stage.url:
