@@ -45,6 +45,8 @@ class GeventActor(pykka.Actor):
     actor_inbox: Mailbox
     ref_class: ClassVar[type[GeventActorRef[Any]]] = GeventActorRef
     envelope: ClassVar[type[Envelope[Any]]] = Envelope
+    # What is an ask's answer when it is raised; anything else that is raised ends the actor.
+    answers_with: ClassVar[tuple[type[Exception], ...]] = (Exception,)
     always_taken: ClassVar[tuple[type, ...]] = (_ActorStop,)  # also by a full inbox
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -100,6 +102,10 @@ class GeventActor(pykka.Actor):
     def dead_error(cls, ref: GeventActorRef[Any], message: Any) -> Exception:  # noqa: ARG003
         """What an ask of a dead actor is answered with."""
         return pykka.ActorDeadError(f"{ref} is gone")
+
+    def crash_error(self, message: Any, error: BaseException) -> Exception:
+        """What an ask is answered with when the actor fails of `error` after it deferred that."""
+        return error if isinstance(error, Exception) else self.dead_error(self.actor_ref, message)
 
     @classmethod
     def timeout_error(
@@ -221,6 +227,8 @@ class GeventActor(pykka.Actor):
         except BaseException as error:  # noqa: BLE001 - also a Timeout or GreenletExit
             reason = error
         self.expire(reason)
+        if isinstance(reason, KeyboardInterrupt):
+            raise reason  # in a patched program it was meant for the main greenlet
 
     def _serve(self) -> None:
         inbox = self.actor_inbox
@@ -248,12 +256,10 @@ class GeventActor(pykka.Actor):
         self._envelope, self._deferred = envelope, False
         try:
             answer = self.dispatch(message)
-        except Exception as error:
-            self._answer_with(error, envelope)
-        except BaseException:
-            if envelope.reply_to is not None:
-                self._refuse(envelope)
-            raise
+        except BaseException as error:
+            if not self._is_answer(error, envelope):
+                self._crash_answer(error, envelope)
+                raise
         else:
             if envelope.reply_to is not None and not self._deferred:
                 envelope.reply_to.set(answer)
@@ -264,14 +270,22 @@ class GeventActor(pykka.Actor):
         """Find the method for `message`. For the runtime's own layers to override."""
         return self._handle_receive(message)
 
-    def _answer_with(self, error: Exception, envelope: Envelope[Any]) -> None:
-        """The error is the answer of an ask, and no crash; without a reply it is one."""
-        if envelope.reply_to is None:
-            raise error
-        cast("Reply[Any]", envelope.reply_to).fail(error)
-        if self._deferred:
-            raise error
+    def _is_answer(self, error: BaseException, envelope: Envelope[Any]) -> bool:
+        """Answer the ask in hand with `error` if that is no crash; say whether it was."""
+        reply = cast("Reply[Any] | None", envelope.reply_to)
+        if reply is None or self._deferred or not isinstance(error, self.answers_with):
+            return False
         logger.debug("%s answers with %r", self, error)
+        reply.fail(error)
+        return True
+
+    def _crash_answer(self, error: BaseException, envelope: Envelope[Any]) -> None:
+        """A reply that was not deferred is refused: with its message, nothing has been done."""
+        reply = cast("Reply[Any] | None", envelope.reply_to)
+        if reply is not None and self._deferred:
+            reply.fail(self.crash_error(envelope.message, error))
+        else:
+            self._refuse(envelope)
 
     def _requested_to_stop(self, envelope: Envelope[Any]) -> None:
         if envelope.reply_to is not None:

@@ -101,12 +101,8 @@ class Hub:
         Args:
             timeout: seconds for all of it; what is not done by then is ended from here.
         """
-        with Hub._lock:
-            if Hub._current is self:
-                Hub._current = None
-            if self.stopped:
-                return
-            self.stopped = True
+        if not self._resign():
+            return
         if self.embedded and get_ident() == self.doorbell.thread:
             self._kill_all(timeout)
         elif get_ident() == self.doorbell.thread:
@@ -116,6 +112,14 @@ class Hub:
         else:
             self._stop_from_outside(timeout)
         self._expire_all()
+
+    def _resign(self) -> bool:
+        """Let the next actor have another hub; say whether this one was running until now."""
+        with Hub._lock:
+            if Hub._current is self:
+                Hub._current = None
+            was_running, self.stopped = not self.stopped, True
+            return was_running
 
     def _expire_all(self) -> None:
         for resident in list(self._residents):
@@ -182,9 +186,15 @@ class Hub:
         started()
         try:
             self._farewell.wait()
+        finally:  # also when an error has escaped the loop: nobody shall wait for a dead thread
+            self._resign()
+            self._end_thread(hub)
+
+    def _end_thread(self, hub: gevent.hub.Hub) -> None:
+        try:
             self._kill_all(self._patience)
-            self._expire_all()
         finally:
+            self._expire_all()
             self.doorbell.disconnect()
             hub.destroy(destroy_loop=True)
             self._thread_ended.release()

@@ -109,7 +109,7 @@ class Supervisor(GeventActor):
         self._intensity = RestartIntensity(max_restarts, within)
         self._specs: dict[Hashable, ChildSpec] = {}  # in order of start
         self._refs: dict[Hashable, GeventActorRef[Any]] = {}
-        self._ids: dict[pykka.ActorRef[Any], Hashable] = {}  # of all that have not ended yet
+        self._ids: dict[GeventActorRef[Any], Hashable] = {}  # of all that have not ended yet
         self._again: list[ChildSpec] = []  # what is started once `_awaited` have ended
         self._awaited: set[pykka.ActorRef[Any]] = set()
         self._stopping = False
@@ -123,7 +123,7 @@ class Supervisor(GeventActor):
 
     def on_receive(self, message: Any) -> Any:
         match message:
-            case Terminated(ref, reason):
+            case Terminated(GeventActorRef() as ref, reason):
                 self._terminated(ref, reason)
             case StartChild(ChildSpec(id=child)) | GetChild(child) | StopChild(child) if (
                 self._unsettled(child)
@@ -163,7 +163,7 @@ class Supervisor(GeventActor):
 
     # restarting -----------------------------------------------------------------------------
 
-    def _terminated(self, ref: pykka.ActorRef[Any], reason: BaseException | None) -> None:
+    def _terminated(self, ref: GeventActorRef[Any], reason: BaseException | None) -> None:
         self.actor_inbox.bring_back()
         child = self._ids.pop(ref)
         self.timers.cancel(("kill", ref))
@@ -244,7 +244,11 @@ class Supervisor(GeventActor):
         self.timers.start(("kill", ref), shutdown)
 
     def on_exit(self, reason: BaseException | None) -> None:
-        """Children do not outlive their supervisor, whatever its end is."""
+        """Children do not outlive their supervisor, whatever its end is.
+
+        Nobody is left to see that they stop in time: they are killed, also those that would stop
+        in order. So what takes its place finds none of them in its way.
+        """
         if not isinstance(reason, ForkedAway):
             for ref in reversed(self._ids):
-                ref.stop(block=False)
+                ref.kill()

@@ -130,7 +130,10 @@ class PoolConfig:
         100, "streams", "open requests on one connection; the server may allow fewer", _count(1)
     )
     max_waiting: int = _option(
-        10_000, "callers", "callers that may wait for a stream slot; more get QueueFull", _count(0)
+        10_000,
+        "callers",
+        "callers that may wait for a stream slot, beside one for each dial; more get QueueFull",
+        _count(0),
     )
     connect_timeout: float | None = _option(5.0, "seconds", "for the handshake", _seconds)
     checkout_timeout: float | None = _option(

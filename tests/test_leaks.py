@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import threading
-import time
 from collections.abc import Callable
 
-import attrs
-import gevent
 import pytest
 
 import quiver
 from quiver.testing import Origin
+from tests.support.holding import Held, settles_within
 from tests.support.load import run_callers
 
 ROUNDS = 20
 CALLERS = 10
 REQUESTS = 20  # by each caller
-
-
-@attrs.frozen(order=True)
-class Held:
-    """What this program holds now."""
-
-    descriptors: int
-    threads: int
-    greenlets: int
-
-    @classmethod
-    def now(cls) -> Held:
-        gc.collect()
-        living = sum(
-            issubclass(type(thing), gevent.Greenlet) and not thing.dead
-            for thing in gc.get_objects()
-        )
-        return cls(len(os.listdir("/proc/self/fd")), threading.active_count(), living)
-
-    def within(self, other: Held) -> bool:
-        """Whether nothing here is more than in `other`."""
-        return all(
-            mine <= theirs
-            for mine, theirs in zip(attrs.astuple(self), attrs.astuple(other), strict=True)
-        )
 
 
 def round_of_client(origin: Origin) -> None:
@@ -65,16 +35,6 @@ def round_of_pool(origin: Origin) -> None:
 
     run_callers("threads", CALLERS, caller)
     pool.stop()
-
-
-def settles_within(limit: Held, seconds: float = 5.0) -> Held:
-    """What is held once it is no more than `limit`, or after `seconds` all the same."""
-    due = time.monotonic() + seconds
-    while True:
-        held = Held.now()
-        if held.within(limit) or time.monotonic() > due:
-            return held
-        threading.Event().wait(0.02)
 
 
 @pytest.mark.timeout(180)

@@ -126,19 +126,24 @@ class Carrying(Dialling):
 
     def _settle(self, settings: events.Settings) -> None:
         self._settings = settings
-        waiting, self._unsettled = self._unsettled, {}
-        for ticket, (exchange, reply) in waiting.items():
+        for ticket, (exchange, reply) in list(self._unsettled.items()):
             self.timers.cancel(("settings", ticket))
-            self._open_channel(exchange, reply)
+            del self._unsettled[ticket]
+            try:
+                self._open_channel(exchange, reply)
+            except BaseException as error:  # it may have left: the pool must not send it again
+                reply.fail(self.crash_error(exchange, error))
+                raise
 
     def _turn_away(self, ticket: int, error: QuiverError | None) -> None:
         """A channel that still waits for SETTINGS goes back; with an error it is answered."""
-        exchange, reply = self._unsettled.pop(ticket, (None, None))
+        exchange, reply = self._unsettled.get(ticket, (None, None))
         if exchange is not None and reply is not None:
             self.timers.cancel(("settings", ticket))
             if error is not None:
                 reply.fail(error)
             self._return(exchange, reply, unused=True)
+            del self._unsettled[ticket]
 
     # what readers and writers tell ----------------------------------------------------------
 
@@ -212,14 +217,15 @@ class Carrying(Dialling):
 
     def _retry(self, ticket: int, error: QuiverError) -> None:
         """Once; but all connections may say GOAWAY together, and each may refuse it in turn."""
-        held = self._callers.take_back(ticket)
+        held = self._callers.get(ticket)
         allowed = self._config.max_connections if isinstance(error, GoAway) else 1
-        assert held.reply is not None, "a response has begun"
+        assert held is not None and held.reply is not None, "a response has begun"
         if held.exchange.attempts >= allowed or not held.replayable():
             held.reply.fail(error)
         else:
             again = held.exchange._replace(attempts=held.exchange.attempts + 1)
             self._return(again, held.reply, unused=False)
+        self._callers.take_back(ticket)
 
     def _return(self, exchange: Exchange, reply: Reply[Any], *, unused: bool) -> None:
         returned = messages.Returned(self._number, exchange, unused)

@@ -47,6 +47,8 @@ SILENCE = 1.0  # seconds without a packet that make a connection suspect when a 
 class Connection(Carrying):
     """One QUIC connection to `endpoint`, number `number` of the pool that `coordinator` leads."""
 
+    answers_with = ()  # the replies that reach it are the pool's callers': no error is theirs
+
     def __init__(self, number: int, endpoint: Endpoint, coordinator: pykka.ActorRef[Any]) -> None:
         super().__init__(number, endpoint, coordinator)
         self._heard = 0.0  # when the last datagram came
@@ -279,16 +281,31 @@ class Connection(Carrying):
             for _, reply in self._unsettled.values():
                 reply.fail(self._endpoint.forked())
             return self._callers.fail_all(self._endpoint.forked())
+        if self._hub is not None and self._hub.stopped:
+            reason = None  # with all actors: it has not failed
         error = self._error or self._endpoint.last_words(reason)
-        if self._socket is not None:
-            self._session.close(H3_NO_ERROR, "")
-            self._flush()
-            self._drop_socket()
+        # Whatever ended it may be broken still: that must not keep anybody from an answer.
+        self._guarded(self._hang_up)
         for ticket in list(self._unsettled):
-            self._turn_away(ticket, None)
+            self._guarded(self._turn_away, ticket, None)
+        for _, reply in self._unsettled.values():
+            reply.fail(error or self._endpoint.stopped())
         self._callers.fail_all(error or self._endpoint.stopped())
-        self._report.down(error)
+        self._guarded(self._report.down, error)
         return self._tell(self._coordinator, messages.ConnectionDown(self._number, error))
+
+    def _hang_up(self) -> None:
+        try:
+            if self._socket is not None:
+                self._session.close(H3_NO_ERROR, "")
+                self._flush()
+        finally:
+            self._drop_socket()
+
+    def crash_error(self, message: Any, error: BaseException) -> Exception:  # noqa: ARG002
+        lost = self._endpoint.last_words(error)
+        assert lost is not None
+        return lost
 
     def undelivered(self, message: Any, reply: Reply[Any]) -> bool:
         """What was still on its way here never left: the pool carries it on."""

@@ -19,11 +19,19 @@ import pykka
 from quiver import telemetry
 from quiver.actors import registry as registries
 from quiver.actors.actor import GeventActor, GeventActorRef
+from quiver.actors.hub import HubStopped
 from quiver.actors.reply import Reply
 from quiver.actors.restarts import RestartIntensity
 from quiver.actors.signals import ForkedAway, Terminated, TimerFired
 from quiver.config import PoolConfig
-from quiver.errors import DatagramsDisabled, InvalidRequest, QueueFull, RequestCancelled
+from quiver.errors import (
+    DatagramsDisabled,
+    InvalidRequest,
+    PoolStopped,
+    QueueFull,
+    QuiverError,
+    RequestCancelled,
+)
 from quiver.models import GetConnections, GetStats
 from quiver.origin import Origin
 from quiver.pool import messages
@@ -54,12 +62,17 @@ UNREAD = 10_000
 
 
 class Ask(NamedTuple):
-    """A request that the coordinator holds, with the reply that its caller waits on."""
+    """A request that the coordinator holds, with the reply that its caller waits on.
+
+    It has waited for a slot `since` then, and for `waited` seconds before, if it came back.
+    """
 
     request: Request
     reply: Reply[Any]
     deadline: float | None
+    since: float
     attempts: int = 0
+    waited: float = 0.0
 
 
 class TooManyCrashes(Exception):
@@ -78,6 +91,7 @@ class HTTP3Pool(GeventActor):
     """A pool of HTTP/3 connections to one origin. Ask it a `Request`, or `GetStats()`."""
 
     ref_class = PoolRef
+    answers_with = (QuiverError,)
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -120,11 +134,14 @@ class HTTP3Pool(GeventActor):
 
         Raises:
             InvalidURL, InvalidOptions: what is wrong with the arguments.
-            HubStopped: the interpreter is exiting.
+            PoolStopped: the interpreter is exiting.
         """
         where = origin if isinstance(origin, Origin) else Origin.parse(origin)
         pool = cls(Endpoint(where, config or PoolConfig.build(where, **options)))
-        ref = registry.start(where, PROTOCOL, pool)
+        try:
+            ref = registry.start(where, PROTOCOL, pool)
+        except HubStopped as stopped:
+            raise PoolStopped(f"{stopped}", origin=str(where)) from stopped
         if ref is not pool.actor_ref:
             logger.debug("%s: found a pool that runs; its own options stay", where)
         return ref
@@ -179,7 +196,8 @@ class HTTP3Pool(GeventActor):
                 said = "require_datagrams=True, but the pool has datagrams=False"
                 reply.fail(DatagramsDisabled(said, origin=self.endpoint.name))
                 return None
-        return self._submit(Ask(request, reply, None if timeout is None else now + timeout), now)
+        deadline = None if timeout is None else now + timeout
+        return self._submit(Ask(request, reply, deadline, now), now)
 
     def _submit(self, ask: Ask, now: float, *, front: bool = False) -> None:
         if ask.reply.done:  # given up on its way here
@@ -194,7 +212,8 @@ class HTTP3Pool(GeventActor):
         checkout = self._config.checkout_timeout
         if checkout is None:
             return ask.deadline
-        return now + checkout if ask.deadline is None else min(now + checkout, ask.deadline)
+        until = now + checkout - ask.waited
+        return until if ask.deadline is None else min(until, ask.deadline)
 
     def _cancelled(self, ticket: int) -> None:
         """Called by the Reply, in its caller's thread."""
@@ -206,7 +225,9 @@ class HTTP3Pool(GeventActor):
         if returned.unused:
             connection, ticket = returned.connection, exchange.ticket
             self._do(self._table.released(connection, ticket, now, unused=True))
-        ask = Ask(exchange.request, reply, exchange.deadline, exchange.attempts)
+        ask = Ask(
+            exchange.request, reply, exchange.deadline, now, exchange.attempts, exchange.waited
+        )
         self._submit(ask, now, front=True)
 
     def _timer_fired(self, key: object, now: float) -> None:
@@ -235,9 +256,7 @@ class HTTP3Pool(GeventActor):
                 case OpenConnection(connection):
                     self._open(connection)
                 case Reject():
-                    ask = self._asks.pop(action.ticket)
-                    timeout = ask.request.timeout or self._config.timeout
-                    ask.reply.fail(self._refusals.of(action, ask.deadline, timeout))
+                    self._reject(action)
                 case CancelExchange(ticket, connection):
                     self._tell(connection, messages.GiveUp(ticket))
                 case Retire(connection):
@@ -245,10 +264,21 @@ class HTTP3Pool(GeventActor):
                 case Redial(at):
                     self.timers.at("redial", at)
 
+    # A reply is forgotten only when it is answered or somebody else's: whatever fails meanwhile,
+    # `on_exit` answers those that are still here.
+
     def _forward(self, ticket: int, connection: int) -> None:
-        request, reply, deadline, attempts = self._asks.pop(ticket)
-        exchange = Exchange(ticket, request, deadline, attempts)
-        self.forward(self._connections[connection], exchange, reply)
+        ask = self._asks[ticket]
+        waited = ask.waited + time.monotonic() - ask.since
+        exchange = Exchange(ticket, ask.request, ask.deadline, ask.attempts, waited)
+        self.forward(self._connections[connection], exchange, ask.reply)
+        del self._asks[ticket]
+
+    def _reject(self, rejected: Reject) -> None:
+        ask = self._asks[rejected.ticket]
+        timeout = ask.request.timeout or self._config.timeout
+        ask.reply.fail(self._refusals.of(rejected, ask.deadline, timeout))
+        del self._asks[rejected.ticket]
 
     def _open(self, number: int) -> None:
         ref = Connection.start(number, self.endpoint, self.actor_ref)
@@ -298,6 +328,9 @@ class HTTP3Pool(GeventActor):
         for connection in self._connections.values():
             with contextlib.suppress(pykka.ActorDeadError):
                 connection.tell(messages.Drain("its coordinator is gone"))
+
+    def crash_error(self, message: Any, error: BaseException) -> Exception:  # noqa: ARG002
+        return self._refusals.gone(error)
 
     @classmethod
     def new_reply(cls) -> Reply[Any]:

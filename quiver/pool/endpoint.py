@@ -74,6 +74,5 @@ class Endpoint:
         """What became of a connection that the network did not end."""
         if reason is None:
             return None
-        if isinstance(reason, GreenletExit):
-            return self.stopped()
-        return ConnectionLost(f"connection lost: its actor failed: {reason!r}", origin=self.name)
+        how = "was killed" if isinstance(reason, GreenletExit) else f"failed: {reason!r}"
+        return ConnectionLost(f"connection lost: its actor {how}", origin=self.name)

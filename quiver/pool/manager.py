@@ -10,7 +10,7 @@ from quiver.actors.actor import GeventActorRef
 from quiver.actors.registry import Registry, marker_of
 from quiver.actors.supervisor import StartChild
 from quiver.config import OriginRules
-from quiver.errors import PoolStopped
+from quiver.errors import PoolStopped, QuiverError
 from quiver.models import GetStats, Stats
 from quiver.origin import Origin
 from quiver.pool import supervision
@@ -38,10 +38,18 @@ class Manager:
         """The pool of `origin`, started if it does not run.
 
         Raises:
-            PoolStopped: the client is closed, or the supervisor crashes when it is started.
+            PoolStopped: the client is closed, the interpreter exits, or the start fails.
             InvalidOptions: its roots cannot be read.
         """
-        return self._registry.find(origin) or self._start(origin)
+        found = self._registry.find(origin)
+        if found is not None:
+            return found
+        try:
+            return self._start(origin)
+        except QuiverError:
+            raise
+        except Exception as error:  # such as HubStopped: the interpreter exits
+            raise PoolStopped(f"it was not started: {error!r}", origin=str(origin)) from error
 
     def stats(self, origin: Origin) -> Stats:
         """Counts of the origin's pool; all 0 when there is none. It is not started for this."""

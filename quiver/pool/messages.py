@@ -19,13 +19,14 @@ class Exchange(NamedTuple):
     """Send this request and answer its caller; the caller's Reply is forwarded with it.
 
     `deadline` is on the monotonic clock, seconds. `attempts` counts the connections on which the
-    request has been sent before.
+    request has been sent before, `waited` the seconds for which it has waited for a slot so far.
     """
 
     ticket: int
     request: Request
     deadline: float | None
     attempts: int = 0
+    waited: float = 0.0
 
 
 class Taken(NamedTuple):

@@ -311,8 +311,12 @@ class RoutingTable:
         return bool(self._connecting or self._lending)
 
     def _turn_away(self, ticket: int) -> Actions:
-        """Refuse the ticket that has just joined the queue, when the queue is too long with it."""
-        if len(self._waiting) <= self._max_waiting or not self._waiting.discard(ticket):
+        """Refuse the ticket that has just joined the queue, when the queue is too long with it.
+
+        A connection that is being dialled will serve one at least: that one is not counted.
+        """
+        unserved = len(self._waiting) - len(self._connecting)
+        if unserved <= self._max_waiting or not self._waiting.discard(ticket):
             return ()
         return (Reject(ticket, Rejection.QUEUE_FULL),)
 

@@ -220,6 +220,18 @@ def test_children_do_not_outlive_a_killed_supervisor(log: list[str]) -> None:
     eventually(lambda: not any(child.is_alive() for child in children.values()))
 
 
+class Stubborn(GeventActor):
+    def on_stop_requested(self) -> bool:
+        return False
+
+
+def test_nor_does_one_that_would_not_stop() -> None:
+    ref = Supervisor.start([ChildSpec("a", Stubborn.start, shutdown=60.0)])
+    child = family(ref)["a"]
+    ref.kill()
+    eventually(lambda: not child.is_alive())
+
+
 def test_a_hundred_threads_start_one_child(log: list[str]) -> None:
     ref = Supervisor.start()
     found: list[GeventActorRef[Any]] = []

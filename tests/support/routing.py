@@ -225,7 +225,8 @@ class Routing(RuleBasedStateMachine):
 
     def _rejected(self, ticket: int, reason: Rejection) -> None:
         if reason is Rejection.QUEUE_FULL:
-            assert ticket == self.tickets and len(self.waiting) > self.max_waiting
+            unserved = len(self.waiting) - len(self._of("connecting"))
+            assert ticket == self.tickets and unserved > self.max_waiting
         elif reason is Rejection.STOPPED:
             assert self.stopped
         self._leave_line(ticket)

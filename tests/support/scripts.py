@@ -13,13 +13,13 @@ __all__ = ["ROOT", "run_program", "run_script"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_script(text: str, *arguments: str, timeout: float = 30.0) -> str:
-    """Run `text` as a Python program; return what it printed. Fails on another status than 0."""
-    return run_program("-c", textwrap.dedent(text), *arguments, timeout=timeout)
+def run_script(text: str, *arguments: str, timeout: float = 30.0, status: int = 0) -> str:
+    """Run `text` as a Python program; return what it printed. Fails on another exit status."""
+    return run_program("-c", textwrap.dedent(text), *arguments, timeout=timeout, status=status)
 
 
-def run_program(*arguments: str, timeout: float = 30.0) -> str:
-    """Run Python with `arguments`; return what it printed. Fails on another status than 0."""
+def run_program(*arguments: str, timeout: float = 30.0, status: int = 0) -> str:
+    """Run Python with `arguments`; return what it printed. Fails on another exit status."""
     ended = subprocess.run(
         [sys.executable, *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -29,5 +29,5 @@ def run_program(*arguments: str, timeout: float = 30.0) -> str:
         timeout=timeout,
         check=False,
     )
-    assert ended.returncode == 0, f"status {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
+    assert ended.returncode == status, f"status {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
     return ended.stdout

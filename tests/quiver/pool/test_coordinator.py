@@ -26,6 +26,7 @@ from quiver.errors import (
     RequestTimeout,
 )
 from quiver.models import GetConnections
+from quiver.pool.messages import Exchange, Returned
 from quiver.testing import Origin
 from tests.support.actors import eventually
 from tests.support.load import run_callers
@@ -122,6 +123,28 @@ def test_a_checkout_timeout_is_in_time(origin: Origin) -> None:
             pool.ask(quiver.Request("GET", "/ok"))
         assert 0.3 - 0.001 <= time.monotonic() - started < 0.4
         assert not held.done, "it bounds the waiting, not the exchange"
+        held.cancel()
+
+
+def test_who_came_back_has_waited_before(origin: Origin) -> None:
+    """The time between, on the connection that gave it back, is not counted."""
+    with running(origin, **SINGLE, checkout_timeout=20.0) as pool:
+        held = occupy(pool, origin)
+        exchange = Exchange(0, quiver.Request("GET", "/ok"), None, waited=19.7)
+        started = time.monotonic()
+        with pytest.raises(CheckoutTimeout):
+            pool.ask(Returned(0, exchange, unused=False), timeout=5.0)
+        assert 0.3 - 0.001 <= time.monotonic() - started < 1.0
+        held.cancel()
+
+
+def test_nobody_may_wait_but_for_the_dial(origin: Origin) -> None:
+    with running(origin, **SINGLE, max_waiting=0) as pool:
+        assert get(pool, "/ok").get(timeout=5.0).status == 200
+        eventually(lambda: pool.ask(quiver.GetStats()).idle == 1, "the slot is free")
+        held = occupy(pool, origin)
+        with pytest.raises(QueueFull, match="max_waiting=0"):
+            pool.ask(quiver.Request("GET", "/ok"))
         held.cancel()
 
 

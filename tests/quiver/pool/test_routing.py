@@ -95,6 +95,17 @@ def test_the_queue_is_bounded_but_not_for_who_came_back() -> None:
     assert pool.stats().queued == 2
 
 
+def test_who_waits_for_a_dial_of_his_own_is_not_counted() -> None:
+    pool = table(max_waiting=0)
+    assert pool.submit(1, None, 0.0) == (OpenConnection(1),)
+    assert pool.submit(2, None, 0.0) == (OpenConnection(2),)
+    assert pool.submit(3, None, 0.0) == (Reject(3, Rejection.QUEUE_FULL),)
+    assert pool.ready(1, 1, 0.1) == (Forward(1, 1),)
+    assert pool.submit(4, None, 0.1) == (Reject(4, Rejection.QUEUE_FULL),)
+    assert pool.ready(2, 2, 0.2) == (Forward(2, 2),)
+    assert pool.submit(5, None, 0.3) == (Forward(5, 2),)
+
+
 def test_a_deadline_turns_away() -> None:
     pool = connected(streams=0)
     pool.submit(1, 2.0, 0.0)

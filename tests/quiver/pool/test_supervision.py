@@ -9,7 +9,7 @@ import pytest
 
 import quiver
 from quiver.actors.actor import GeventActorRef
-from quiver.errors import PoolStopped
+from quiver.errors import ConnectionLost, PoolStopped
 from quiver.pool import supervision
 from quiver.pool.coordinator import MAX_CRASHES
 from quiver.testing import Origin
@@ -87,7 +87,7 @@ def test_connections_that_crash_too_often_fail_their_pool(origin: Origin) -> Non
         assert successor(client, origin.url, first) is client.pool(origin.url)
         assert client.get(origin.url + "/ok", timeout=5.0).status == 200
         for reply in replies:
-            with pytest.raises(PoolStopped, match=origin.url):
+            with pytest.raises(ConnectionLost, match=f"{origin.url}.*its actor was killed"):
                 reply.get(timeout=1.0)
 
 

@@ -1,0 +1,112 @@
+"""Ctrl-C in a main thread that waits for Quiver: KeyboardInterrupt at once, and a clean end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from quiver.testing import Origin
+from tests.support.eventually import eventually
+from tests.support.scripts import ROOT, run_script
+
+SOON = 3.0  # seconds from the signal to the end of the program, its interpreter's exit included
+
+CLIENT = """
+import sys, time
+import quiver
+url, cafile = sys.argv[1:]
+client = quiver.Client(pools={"default": {"cafile": cafile}})
+
+def interrupted(wait):
+    try:
+        print("waiting", flush=True)
+        wait()
+    except KeyboardInterrupt:
+        print("interrupted", client.get(url + "/ok", timeout=5.0).status, flush=True)
+        raise
+
+def pieces():
+    yield b"first"
+    time.sleep(60)
+
+"""
+
+WAITS = {
+    "a response": 'interrupted(lambda: client.get(url + "/hang"))',
+    "a stream": """
+with client.stream("GET", url + "/hang-after-head") as response:
+    interrupted(lambda: list(response))
+""".replace("hang-after-head", "stall-after/10"),
+    "its own iterator": 'interrupted(lambda: client.post(url + "/echo", body=pieces()))',
+    "a channel": """
+with client.open_channel(url + "/session", protocol="echo") as channel:
+    interrupted(lambda: list(channel))
+""",
+    "a reply": """
+reply = client.pool(url).ask(quiver.Request("GET", "/hang"), block=False)
+interrupted(reply.get)
+""",
+}
+
+PATCHED = "from gevent import monkey; monkey.patch_all()\n"
+
+
+@pytest.mark.parametrize("patched", [False, True], ids=["threads", "patched"])
+@pytest.mark.parametrize("awaited", WAITS)
+def test_interrupted_while_it_waits_for(awaited: str, patched: bool, origin: Origin) -> None:
+    script = (PATCHED if patched else "") + CLIENT + WAITS[awaited]
+    program = subprocess.Popen(
+        [sys.executable, "-c", script, origin.url, origin.cafile],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "waiting\n"
+        eventually(lambda: origin.streams_open() > 0, 10.0)
+        threading.Event().wait(0.1)  # it waits by now, or will be told just before
+        started = time.monotonic()
+        program.send_signal(signal.SIGINT)
+        line = program.stdout.readline()
+        assert line == "interrupted 200\n", program.communicate(timeout=SOON)
+        if awaited != "a reply":  # whoever asked without waiting may still want it
+            eventually(lambda: any(r["kind"] for r in origin.resets()), 2.0)
+        _, said = program.communicate(timeout=SOON)
+        assert time.monotonic() - started < SOON
+    finally:
+        program.kill()
+        program.communicate()
+    assert program.returncode in (130, -signal.SIGINT), said
+    assert said.endswith("KeyboardInterrupt\n"), said
+    eventually(lambda: origin.streams_open() == 0, 5.0)
+
+
+def test_interrupt_that_an_actor_gets_goes_on_to_the_main_greenlet() -> None:
+    printed = run_script(
+        PATCHED
+        + """
+import gevent
+from quiver.actors.actor import GeventActor
+
+class Busy(GeventActor):
+    def on_receive(self, message):
+        raise KeyboardInterrupt
+
+busy = Busy.start()
+other = Busy.start()
+busy.tell("signal")
+try:
+    gevent.sleep(10)
+except KeyboardInterrupt:
+    print("interrupted", busy.is_alive(), other.is_alive())
+"""
+    )
+    assert printed == "interrupted False True\n"
