@@ -29,6 +29,9 @@ from tests.support.holding import Held, settles_within
 from tests.support.names import Names
 from tests.support.turmoil import LIMIT, TURMOILS, Account, Stage, Turmoil
 
+# The survey stands in the first test's time.
+pytestmark = pytest.mark.timeout(180)
+
 CLASSES = {each.__name__: each for each in actor_classes()}
 ROLES = [*CLASSES, "root Supervisor"]
 PLACES = [(role, point) for role in ROLES for point in points(CLASSES[role.split()[-1]])]
@@ -91,12 +94,28 @@ def theatre(authority: Authority) -> Iterator[Theatre]:
 
 
 def survey(theatre: Theatre) -> None:
-    for turmoil in TURMOILS:
-        before = theatre.fuse.hits.copy()
-        perform(theatre, turmoil)
-        for place, count in theatre.fuse.hits.items():
-            if count > before[place]:
-                theatre.reached.setdefault(place, []).append(turmoil)
+    """See who reaches what. What hangs on the moment may want a second look, or a third."""
+    for _ in range(3):
+        for turmoil in TURMOILS:
+            look(theatre, turmoil)
+        if not unreached(theatre):
+            return
+
+
+def unreached(theatre: Theatre) -> list[str]:
+    return [
+        f"{role}: {point}"
+        for role, point in PLACES
+        if (role, str(point)) not in theatre.reached and point.method not in ELSEWHERE
+    ]
+
+
+def look(theatre: Theatre, turmoil: Turmoil) -> None:
+    before = theatre.fuse.hits.copy()
+    perform(theatre, turmoil)
+    for place, count in theatre.fuse.hits.items():
+        if count > before[place] and turmoil not in theatre.reached.setdefault(place, []):
+            theatre.reached[place].append(turmoil)
 
 
 def perform(theatre: Theatre, turmoil: Turmoil, *, harmed: bool = False) -> Account:
@@ -159,12 +178,7 @@ def _at_rest(stats: quiver.Stats) -> bool:
 
 
 def test_every_place_is_reached(theatre: Theatre) -> None:
-    unreached = [
-        f"{role}: {point}"
-        for role, point in PLACES
-        if (role, str(point)) not in theatre.reached and point.method not in ELSEWHERE
-    ]
-    assert not unreached, "\n".join(unreached)
+    assert not unreached(theatre), "\n".join(unreached(theatre))
 
 
 @pytest.mark.parametrize(("role", "point", "fault"), CASES)
@@ -174,11 +188,12 @@ def test_crash(theatre: Theatre, role: str, point: Point, fault: str) -> None:
 
     before = Held.now()
     error, persistent = FAULTS[fault]
-    for turmoil in theatre.reached[role, str(point)]:
+    turmoils = theatre.reached[role, str(point)]
+    for turmoil in turmoils * 3:  # what hangs on the moment is not reached each time
         theatre.fuse.arm(point, error, wanted, persistent=persistent)
         account = perform(theatre, turmoil, harmed=role.startswith("root"))
         judge(account, theatre)
-        if theatre.fuse.burnt.is_set():  # else it is not reached each time
+        if theatre.fuse.burnt.is_set():
             break
     assert theatre.fuse.burnt.is_set(), "it was to fail, and did not"
     after = settles_within(before)
