@@ -1,0 +1,101 @@
+"""The command line: `python -m benchmarks`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import attrs
+from rich.console import Console
+
+from benchmarks.charts import draw
+from benchmarks.clients import CLIENTS
+from benchmarks.measures import MEASURES, Measure, Scale
+from benchmarks.results import Results, about
+from benchmarks.runner import Runner
+from benchmarks.servers import SERVERS, Absent, Servers
+from benchmarks.table import show
+from benchmarks.targets import needed, show_targets
+
+_WHAT = """Measure Quiver beside its peers and beside a bare aioquic loop, in turns and in fresh
+programs. Prints tables and the ratios that are aimed at; saves JSON and charts."""
+
+
+def main() -> None:
+    given = _arguments()
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if given.show is not None:
+        _report(Results.load(given.show), given, console)
+        return
+    scale = Scale(given.seconds or (0.3 if given.quick else 2.0), given.quick)
+    rounds = given.rounds or (1 if given.quick else 5)
+    chosen = _chosen(given)
+    results = Results(about(server=given.server, rounds=rounds, seconds=scale.seconds))
+    log = Console(stderr=True)
+    with Servers(given.server) as servers:
+        runner = Runner(servers, scale, chosen, given.clients, lambda text: log.print(text))
+        try:
+            runner.run(rounds, results)
+        except KeyboardInterrupt:
+            log.print("stopped: what was measured until now")
+    _report(results, given, console)
+    given.out.mkdir(parents=True, exist_ok=True)
+    results.save(given.out / f"{given.server}.json")
+    console.print(f"saved in {given.out}")
+
+
+def _report(results: Results, given: argparse.Namespace, console: Console) -> None:
+    show(results, console)
+    show_targets(results, console)
+    if given.charts:
+        given.out.mkdir(parents=True, exist_ok=True)
+        draw(results, given.out, console.print)
+
+
+def _chosen(given: argparse.Namespace) -> list[Measure]:
+    chosen = [each for each in MEASURES if given.only is None or each.name in given.only]
+    if not given.targets:
+        return chosen
+    points = needed()
+    return [
+        attrs.evolve(each, points=points[each.name], quick=points[each.name])
+        for each in chosen
+        if each.name in points
+    ]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=_WHAT)
+    parser.add_argument("--server", choices=SERVERS, default="caddy")
+    parser.add_argument("--rounds", type=int, help="5; with --quick 1")
+    parser.add_argument("--seconds", type=float, help="of one measurement: 2; with --quick 0.3")
+    parser.add_argument("--quick", action="store_true", help="small and short: does it run at all?")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="MEASURE",
+        choices=[each.name for each in MEASURES],
+        help=", ".join(each.name for each in MEASURES),
+    )
+    parser.add_argument(
+        "--clients",
+        nargs="+",
+        metavar="CLIENT",
+        choices=[each.name for each in CLIENTS],
+        help=", ".join(each.name for each in CLIENTS),
+    )
+    parser.add_argument("--targets", action="store_true", help="only what the targets need")
+    parser.add_argument("--show", type=Path, metavar="JSON", help="saved results: measure nothing")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), metavar="FOLDER")
+    parser.add_argument("--no-charts", dest="charts", action="store_false")
+    given = parser.parse_args()
+    given.clients = tuple(given.clients) if given.clients else None
+    return given
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Absent as missing:
+        sys.exit(str(missing))

@@ -1,0 +1,188 @@
+"""One measurement: what it needs to know, and how it is done, in a fresh program of its own.
+
+    python -m benchmarks.jobs '{"measure": "rate", ...}'
+
+prints the figures as JSON. The clients' packages are imported, and the warm-up is over, before a
+clock runs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from benchmarks.clients import find
+from benchmarks.load import Adapter, Load, Sample, Settings
+
+__all__ = ["Figures", "Job", "run"]
+
+Figures = dict[str, float]
+_WARM_UP = 0.3  # seconds
+_UNSET, _NOTHING = Settings(""), Load(())
+
+
+@attrs.frozen
+class Job:
+    """One measurement of one client.
+
+    Attributes:
+        measure: its name, see `benchmarks.measures`.
+        client: its name, see `benchmarks.clients`; or what is measured instead of a client.
+        at: where on the measure's axis: callers, bytes, connections, origins, tickets.
+        settings, load: for the client.
+        warm: what is asked before, to open connections.
+        seconds: for measures without a load.
+    """
+
+    measure: str
+    client: str
+    at: int
+    settings: Settings = _UNSET
+    load: Load = _NOTHING
+    warm: Load = _NOTHING
+    seconds: float = 0.0
+
+    def encoded(self) -> str:
+        """As JSON."""
+        return json.dumps(attrs.asdict(self))
+
+    @classmethod
+    def decoded(cls, text: str) -> Job:
+        """What `encoded` was of."""
+        given = json.loads(text)
+        for name in ("load", "warm"):
+            given[name]["urls"] = tuple(given[name]["urls"])
+            given[name] = Load(**given[name])
+        return cls(**{**given, "settings": Settings(**given["settings"])})
+
+
+def run(job: Job) -> Figures:
+    """Measure in this program, which should be a fresh one."""
+    return _DONE_BY[job.measure](job)
+
+
+def _opened(job: Job) -> Adapter:
+    return find(job.client).make()(job.settings)
+
+
+def _warmed(job: Job) -> Adapter:
+    adapter = _opened(job)
+    adapter.run(job.warm)
+    return adapter
+
+
+def _rate(job: Job) -> Figures:
+    adapter = _warmed(job)
+    adapter.run(job.load.briefly(_WARM_UP))
+    sample = adapter.run(job.load)
+    adapter.close()
+    return rates(sample)
+
+
+def rates(sample: Sample) -> Figures:
+    """Requests per second, CPU microseconds per request, and latencies in milliseconds."""
+    count, ordered = len(sample.latencies), sorted(sample.latencies)
+    return {
+        "rate": count / sample.seconds,
+        "cpu": sample.cpu / count * 1e6,
+        "p50": percentile(ordered, 0.5) * 1e3,
+        "p99": percentile(ordered, 0.99) * 1e3,
+        "p99.9": percentile(ordered, 0.999) * 1e3,
+    }
+
+
+def percentile(ordered: Sequence[float], part: float) -> float:
+    """The value that `part` of the sorted values do not exceed (nearest rank)."""
+    return ordered[max(0, -int(-len(ordered) * part // 1) - 1)]
+
+
+def _transfer(job: Job) -> Figures:
+    adapter = _warmed(job)
+    sample = adapter.run(job.load)
+    adapter.close()
+    moved = len(sample.latencies) * job.at / 1e6
+    return {"throughput": moved / sample.seconds, "cpu": sample.cpu / moved * 1e3}
+
+
+def _first(job: Job) -> Figures:
+    find(job.client).make()  # imports
+    began = time.perf_counter()
+    adapter = _opened(job)
+    adapter.run(job.load)
+    cold = time.perf_counter() - began
+    warm = percentile(sorted(adapter.run(job.load).latencies[0] for _ in range(50)), 0.5)
+    adapter.close()
+    return {"cold": cold * 1e3, "warm": warm * 1e3}
+
+
+def _memory(job: Job) -> Figures:
+    from benchmarks.memory import resident
+
+    adapters = [_warmed(job)]  # the first brings what all share
+    before = resident()
+    adapters += [_warmed(job) for _ in range(job.at)]
+    grown = resident() - before
+    for adapter in adapters:
+        adapter.close()
+    return {"connection": grown / job.at / 1024}
+
+
+def _streams(job: Job) -> Figures:
+    from benchmarks.memory import Peak, resident
+
+    adapter = _warmed(job)
+    before = resident()
+    with Peak() as peak:
+        adapter.run(job.load)
+    adapter.close()
+    return {"streams": (peak.bytes - before) / job.load.callers * 1000 / 1024**2}
+
+
+def _idle(job: Job) -> Figures:
+    from benchmarks.idle import idle
+
+    return idle(job.load.urls, job.settings, job.seconds)
+
+
+def _hop(job: Job) -> Figures:
+    from benchmarks.hops import HOPS
+
+    return HOPS[job.client](job.seconds)
+
+
+def _routing(job: Job) -> Figures:
+    from benchmarks.routing import flat
+
+    return flat(job.at)
+
+
+_DONE_BY: dict[str, Callable[[Job], Figures]] = {
+    "rate": _rate,
+    "down": _transfer,
+    "up": _transfer,
+    "first": _first,
+    "memory": _memory,
+    "streams": _streams,
+    "connections": _rate,
+    "origins": _rate,
+    "idle": _idle,
+    "hop": _hop,
+    "table": _routing,
+}
+
+
+def main() -> None:
+    job = Job.decoded(sys.argv[1])
+    if job.measure not in ("hop", "table", "idle") and find(job.client).patched:
+        from gevent import monkey
+
+        monkey.patch_all()
+    print(json.dumps(run(job)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Runs the cases in turns, round after round, each in a fresh program."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from benchmarks.clients import CLIENTS
+from benchmarks.jobs import Figures, Job
+from benchmarks.measures import Measure, Scale
+from benchmarks.results import Results
+from benchmarks.servers import Absent, Servers
+
+__all__ = ["Runner"]
+
+_ROOT = Path(__file__).resolve().parents[1]
+_LIMIT = 300.0  # seconds that one measurement may take
+
+
+@attrs.frozen
+class Runner:
+    """Measures `measures` of `clients` (None is all), and tells `say` what comes next."""
+
+    servers: Servers
+    scale: Scale
+    measures: Sequence[Measure]
+    clients: tuple[str, ...] | None
+    say: Callable[[str], None]
+
+    def run(self, rounds: int, results: Results) -> None:
+        """Round after round, client after client: a noisy minute is noisy for all of them."""
+        results.absent.update(self._absences())
+        for number in range(rounds):
+            for measure, client, at in self._cases():
+                if client in results.absent or number >= (measure.rounds or rounds):
+                    continue
+                self.say(f"round {number + 1} of {rounds}: {measure.name}, {client}, {at:,}")
+                self._case(measure, client, at, results)
+
+    def _cases(self) -> Iterator[tuple[Measure, str, int]]:
+        for measure in self.measures:
+            for client, at in measure.cases(self.clients, self.scale):
+                yield measure, client, at
+
+    def _case(self, measure: Measure, client: str, at: int, results: Results) -> None:
+        try:
+            job = measure.prepare(measure, self.servers, self.scale, client, at)
+            results.add(measure.name, client, at, _in_a_fresh_program(job))
+        except (Absent, RuntimeError) as why:
+            results.fail(measure.name, client, at, str(why))
+            self.say(f"  failed: {why}")
+
+    def _absences(self) -> dict[str, str]:
+        wanted = [each for each in CLIENTS if self.clients is None or each.name in self.clients]
+        return {each.name: why for each in wanted if (why := each.absence())}
+
+
+def _in_a_fresh_program(job: Job) -> Figures:
+    """Raises RuntimeError with the last line that a failing one wrote."""
+    command = [sys.executable, "-m", "benchmarks.jobs", job.encoded()]
+    try:
+        ended = subprocess.run(
+            command, capture_output=True, text=True, cwd=_ROOT, timeout=_LIMIT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"no end within {_LIMIT:.0f} s") from None
+    if ended.returncode != 0:
+        lines = ended.stderr.strip().splitlines() or ["no word"]
+        raise RuntimeError(f"status {ended.returncode}: {lines[-1]}")
+    figures: Figures = json.loads(ended.stdout.splitlines()[-1])
+    return figures
