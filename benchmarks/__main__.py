@@ -11,12 +11,13 @@ from rich.console import Console
 
 from benchmarks.charts import draw
 from benchmarks.clients import CLIENTS
+from benchmarks.markdown import fill
 from benchmarks.measures import MEASURES, Measure, Scale
 from benchmarks.results import Results, about
 from benchmarks.runner import Runner
 from benchmarks.servers import SERVERS, Absent, Servers
-from benchmarks.table import show
-from benchmarks.targets import needed, show_targets
+from benchmarks.table import print_grid, show
+from benchmarks.targets import needed, target_grid
 
 _WHAT = """Measure Quiver beside its peers and beside a bare aioquic loop, in turns and in fresh
 programs. Prints tables and the ratios that are aimed at; saves JSON and charts."""
@@ -33,23 +34,24 @@ def main() -> None:
     chosen = _chosen(given)
     results = Results(about(server=given.server, rounds=rounds, seconds=scale.seconds))
     log = Console(stderr=True)
-    with Servers(given.server) as servers:
-        runner = Runner(servers, scale, chosen, given.clients, lambda text: log.print(text))
-        try:
-            runner.run(rounds, results)
-        except KeyboardInterrupt:
-            log.print("stopped: what was measured until now")
-    _report(results, given, console)
     given.out.mkdir(parents=True, exist_ok=True)
-    results.save(given.out / f"{given.server}.json")
+    try:
+        with Servers(given.server) as servers:
+            Runner(servers, scale, chosen, given.clients, log.print).run(rounds, results)
+    except KeyboardInterrupt:
+        log.print("stopped: what was measured until now")
+    finally:
+        results.save(given.out / f"{given.server}.json")
+    _report(results, given, console)
     console.print(f"saved in {given.out}")
 
 
 def _report(results: Results, given: argparse.Namespace, console: Console) -> None:
     show(results, console)
-    show_targets(results, console)
+    print_grid(target_grid(results), console)
+    for document in given.fill:
+        fill(document, results)
     if given.charts:
-        given.out.mkdir(parents=True, exist_ok=True)
         draw(results, given.out, console.print)
 
 
@@ -87,6 +89,10 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--targets", action="store_true", help="only what the targets need")
     parser.add_argument("--show", type=Path, metavar="JSON", help="saved results: measure nothing")
+    parser.add_argument(
+        "--fill", type=Path, nargs="+", default=[], metavar="FILE",
+        help="write the tables into documents, where `<!-- bench: ... -->` stands",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), metavar="FOLDER")
     parser.add_argument("--no-charts", dest="charts", action="store_false")
     given = parser.parse_args()

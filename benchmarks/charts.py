@@ -43,6 +43,8 @@ def _draw(measure: Measure, figure: Figure, results: Results, path: Path) -> Non
 
 
 def _lines(axes: Any, measure: Measure, figure: Figure, results: Results) -> None:
+    from matplotlib import pyplot
+
     points = results.points(measure.name)
     for number, client in enumerate(results.clients(measure.name)):
         found = [(at, results.spread(measure.name, client, at, figure.name)) for at in points]
@@ -57,6 +59,7 @@ def _lines(axes: Any, measure: Measure, figure: Figure, results: Results) -> Non
             label=client,
             marker=_MARKS[number % len(_MARKS)],
             linestyle=_style(client),
+            color=pyplot.get_cmap("tab20")(number),
             capsize=2,
         )
     axes.set_xscale("log")

@@ -23,8 +23,9 @@ class Client:
         name: on the command line and in tables.
         place: module and class of its adapter.
         kind: what its callers are: threads, greenlets, actors, tasks, a batch or a loop.
-        needs: the distribution and package that must be installed.
+        needs: the packages that must be installed.
         patched: runs in a monkey-patched program.
+        over_tcp: speaks HTTP/1.1 or HTTP/2.
         multiplexed: its callers share connections, so a thousand may be open at once.
     """
 
@@ -34,6 +35,7 @@ class Client:
     needs: str | None = None
     patched: bool = False
     multiplexed: bool = False
+    over_tcp: bool = False
 
     @property
     def ours(self) -> bool:
@@ -76,8 +78,8 @@ CLIENTS = (
     Client("curl_cffi-threads", f"{_PEERS}:CurlThreads", "threads", "curl_cffi"),
     Client("curl_cffi-async", f"{_PEERS}:CurlTasks", "tasks", "curl_cffi"),
     Client("aioquic-async", "benchmarks.tasks:AioquicTasks", "tasks", multiplexed=True),
-    Client("httpx-http2", f"{_PEERS}:Httpx2Threads", "threads", "httpx h2"),
-    Client("httpx-http1", f"{_PEERS}:Httpx1Threads", "threads", "httpx"),
+    Client("httpx-http2", f"{_PEERS}:Httpx2Threads", "threads", "httpx h2", over_tcp=True),
+    Client("httpx-http1", f"{_PEERS}:Httpx1Threads", "threads", "httpx", over_tcp=True),
     Client(FLOOR, "benchmarks.bare:Bare", "loop", multiplexed=True),
 )
 

@@ -13,6 +13,7 @@ from quiver.models import GetConnections
 
 __all__ = ["idle"]
 
+_PING = 20.0  # seconds: servers close what is silent for 30
 _PATIENCE = 30.0  # seconds until all are connected
 
 
@@ -25,6 +26,7 @@ def idle(urls: Sequence[str], settings: Settings, seconds: float) -> dict[str, f
         "cafile": settings.cafile,
         "max_connections": settings.connections,
         "idle_timeout": None,
+        "keep_alive": _PING,
     }
     with quiver.Client(pools={"default": options}) as client:
         _open(client, urls[:1], settings.connections)

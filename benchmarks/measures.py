@@ -48,7 +48,7 @@ class Measure:
         axis: what its points count. points: all of them; quick: with `--quick`.
         figures: the first one leads: ratios are of it.
         clients: whom it is taken of.
-        prepare: the job of one client at one point. Raises Absent.
+        prepare: the job of one client at one point.
         base: what ratios are of.
         rounds: at most so many, for what is long and steady.
     """
@@ -154,7 +154,7 @@ _POOLS = ("quiver-threads", "quiver-greenlets", "quiver-actor")
 _SPREAD = _names(lambda client: client.name not in ("quiver-client", FLOOR, "niquests-multiplexed"))
 _SHARING = _names(lambda client: client.multiplexed)
 _HOP = (Figure("ask", "µs, ask"), Figure("tell", "µs, tell"), Figure("forward", "µs, forward"))
-_TABLE = tuple(Figure(name, f"µs, {name}") for name in ("submit", "assign", "cancel", "sweep"))
+_TABLE = tuple(Figure(name, f"CPU µs, {name}") for name in ("submit", "assign", "cancel", "sweep"))
 
 MEASURES = (
     Measure("rate", "GET of 2 bytes", "callers", _CALLERS, (1, 20, 50), RATES, _names(), _rate),

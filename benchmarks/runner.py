@@ -10,11 +10,11 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks.clients import CLIENTS
+from benchmarks.clients import CLIENTS, Client
 from benchmarks.jobs import Figures, Job
 from benchmarks.measures import Measure, Scale
 from benchmarks.results import Results
-from benchmarks.servers import Absent, Servers
+from benchmarks.servers import Servers
 
 __all__ = ["Runner"]
 
@@ -51,13 +51,18 @@ class Runner:
         try:
             job = measure.prepare(measure, self.servers, self.scale, client, at)
             results.add(measure.name, client, at, _in_a_fresh_program(job))
-        except (Absent, RuntimeError) as why:
+        except RuntimeError as why:
             results.fail(measure.name, client, at, str(why))
             self.say(f"  failed: {why}")
 
     def _absences(self) -> dict[str, str]:
         wanted = [each for each in CLIENTS if self.clients is None or each.name in self.clients]
-        return {each.name: why for each in wanted if (why := each.absence())}
+        return {each.name: why for each in wanted if (why := self._absence(each))}
+
+    def _absence(self, client: Client) -> str | None:
+        if client.over_tcp and not self.servers.over_tcp:
+            return f"{self.servers.kind} speaks HTTP/3 alone"
+        return client.absence()
 
 
 def _in_a_fresh_program(job: Job) -> Figures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ __all__ = ["MIB", "SERVERS", "Absent", "Servers"]
 
 MIB = 1024 * 1024
 SERVERS = ("caddy", "gtlsserver")
+_PATHS = os.pathsep.join((os.defpath, "/usr/sbin", "/usr/local/bin", os.environ.get("PATH", "")))
 _SITE = """
 https://localhost:{port}, https://127.0.0.1:{port} {{
   tls {certfile} {keyfile}
@@ -31,23 +33,20 @@ https://localhost:{port}, https://127.0.0.1:{port} {{
 
 
 class Absent(Exception):
-    """What is asked for is not installed here, or not to be had so; it says what is missing."""
+    """The server is not installed here; it says which."""
 
 
 class _Caddy(servers.Caddy):
     """Many sites, each on a port of its own; /sink reads what is posted and says ok."""
 
     def __init__(self, authority: Authority, origins: int) -> None:
-        self._extra = [servers._free_port() for _ in range(origins - 1)]
+        self._origins = origins
         super().__init__(authority)
-
-    @property
-    def ports(self) -> list[int]:
-        return [self.port, *self._extra]
 
     def _lay_out(self, folder: Path) -> None:
         super()._lay_out(folder)
         _huge(folder)
+        self.ports = _ports(self.port, self._origins)
         values = {"certfile": self._certfile, "keyfile": self._keyfile, "www": folder / "www"}
         head = "{\n  admin off\n  auto_https off\n  default_sni localhost\n}\n"
         sites = [_SITE.format(port=port, **values) for port in self.ports]
@@ -63,22 +62,33 @@ class _Gtls(servers.Gtls):
         (folder / "www" / "sink").write_bytes(b"ok")
 
 
+def _ports(first: int, count: int) -> list[int]:
+    """So many free ports, no two of them the same."""
+    found = {first: None}
+    while len(found) < count:
+        found[servers._free_port()] = None
+    return list(found)
+
+
 def _huge(folder: Path) -> None:
     with (folder / "www" / "huge").open("wb") as file:
         file.truncate(100 * MIB)  # zeros: QUIC encrypts them like anything else
 
 
 class Servers:
-    """Started when first needed, one of each kind, and stopped at the end of the `with`."""
+    """Started when first needed, and stopped at the end of the `with`.
+
+    Caddy is one program with a site for each origin; of gtlsserver there runs one for each.
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._stack = ExitStack()
-        self._started: dict[int, _Caddy | _Gtls] = {}
+        self._ports: dict[int, list[int]] = {}
         self._slow: Origin | None = None
 
     def __enter__(self) -> Self:
-        if shutil.which(self.kind, path="/usr/sbin:/usr/local/bin:/usr/bin:/bin") is None:
+        if shutil.which(self.kind, path=_PATHS) is None:
             raise Absent(f"{self.kind} is not installed")
         self._authority = self._stack.enter_context(Authority())
         return self
@@ -96,11 +106,16 @@ class Servers:
         """What clients of the started servers trust."""
         return self._authority.cafile
 
+    @property
+    def over_tcp(self) -> bool:
+        """Whether it speaks HTTP/1.1 and HTTP/2 too."""
+        return self.kind == "caddy"
+
     def urls(self, path: str, origins: int = 1) -> tuple[str, ...]:
-        """The URL of `path` on so many origins. Raises Absent: gtlsserver is one origin."""
-        server = self._server(origins)
-        ports = server.ports if isinstance(server, _Caddy) else [server.port]
-        return tuple(f"https://localhost:{port}{path}" for port in ports)
+        """The URL of `path` on so many origins."""
+        if origins not in self._ports:
+            self._ports[origins] = self._start(origins)
+        return tuple(f"https://localhost:{port}{path}" for port in self._ports[origins])
 
     def slow(self, seconds: float) -> tuple[str, str]:
         """URL and cafile of one that answers after `seconds`: the tests' own origin."""
@@ -108,16 +123,8 @@ class Servers:
             self._slow = self._stack.enter_context(Origin(max_streams=2_000))
         return f"{self._slow.url}/delay/{seconds}", self._slow.cafile
 
-    def _server(self, origins: int) -> _Caddy | _Gtls:
-        if origins not in self._started:
-            server = self._made(origins)
-            self._stack.enter_context(server)
-            self._started[origins] = server
-        return self._started[origins]
-
-    def _made(self, origins: int) -> _Caddy | _Gtls:
+    def _start(self, origins: int) -> list[int]:
         if self.kind == "caddy":
-            return _Caddy(self._authority, origins)
-        if origins > 1:
-            raise Absent("gtlsserver serves one origin: use Caddy for more")
-        return _Gtls(self._authority)
+            return self._stack.enter_context(_Caddy(self._authority, origins)).ports
+        started = (_Gtls(self._authority) for _ in range(origins))
+        return [self._stack.enter_context(each).port for each in started]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 
 import attrs
 from rich.console import Console
@@ -12,7 +13,7 @@ from benchmarks.clients import FLOOR
 from benchmarks.measures import MEASURES, Measure
 from benchmarks.results import Results, Spread
 
-__all__ = ["Grid", "grids", "number", "remarks", "show"]
+__all__ = ["Grid", "grid", "grids", "number", "print_grid", "remarks", "show"]
 
 
 @attrs.frozen
@@ -21,17 +22,18 @@ class Grid:
 
     title: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 def grids(results: Results) -> Iterator[Grid]:
     """One for each measure of which there is anything."""
     for measure in MEASURES:
         if results.points(measure.name):
-            yield _grid(measure, results)
+            yield grid(measure, results)
 
 
-def _grid(measure: Measure, results: Results) -> Grid:
+def grid(measure: Measure, results: Results) -> Grid:
+    """A row for each client at each point; one without figures says why."""
     head = measure.figures[0].name
     ratios = tuple(f"{head} / {base}" for base in _bases(measure))
     columns = (measure.axis, "client", *(each.unit for each in measure.figures), *ratios)
@@ -54,7 +56,7 @@ def _row(measure: Measure, results: Results, client: str, at: int) -> tuple[str,
     spreads = [results.spread(name, client, at, each.name) for each in measure.figures]
     if not any(spreads):
         word = "absent" if client in results.absent else "failed"
-        return (f"{at:,}", client, word)
+        return (f"{at:,}", client, word, *[""] * (len(spreads) - 1 + len(_bases(measure))))
     head = measure.figures[0].name
     ratios = [results.ratio(name, client, [base], at, head) for base in _bases(measure)]
     return (
@@ -76,19 +78,22 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def print_grid(shown: Grid, console: Console) -> None:
+    """Print a table; where clients are compared, with a rule between the points."""
+    table = Table(title=shown.title, title_justify="left")
+    for column in shown.columns:
+        words = column in ("client", "target")
+        table.add_column(column, justify="left" if words else "right", no_wrap=words)
+    for row, following in itertools.zip_longest(shown.rows, shown.rows[1:]):
+        over = "client" in shown.columns and following is not None and following[0] != row[0]
+        table.add_row(*row, end_section=over)
+    console.print(table)
+
+
 def show(results: Results, console: Console) -> None:
     """Print every table."""
-    for grid in grids(results):
-        shown = Table(title=grid.title, title_justify="left")
-        for place, column in enumerate(grid.columns):
-            shown.add_column(column, justify="left" if place == 1 else "right", no_wrap=place < 2)
-        previous = None
-        for row in grid.rows:
-            if previous not in (None, row[0]):
-                shown.add_section()
-            previous = row[0]
-            shown.add_row(*row)
-        console.print(shown)
+    for each in grids(results):
+        print_grid(each, console)
     for line in remarks(results):
         console.print(line, style="red", markup=False)
 

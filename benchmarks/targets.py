@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.clients import CLIENTS, FLOOR, QUIVER, Client
 from benchmarks.results import Results, Spread
 from benchmarks.servers import MIB
+from benchmarks.table import Grid
 
-__all__ = ["TARGETS", "Target", "needed", "show_targets"]
+__all__ = ["TARGETS", "Target", "needed", "target_grid"]
 
 _GREENLETS, _AIOQUIC, _NIQUESTS = "quiver-greenlets", "aioquic-async", "niquests-threads"
 
@@ -122,19 +121,14 @@ def needed() -> dict[str, tuple[int, ...]]:
     return {measure: tuple(sorted(found)) for measure, found in points.items()}
 
 
-def show_targets(results: Results, console: Console) -> None:
-    """Print each target of which anything was measured."""
-    table = Table(title="Targets", title_justify="left")
-    for column in ("target", "aim", "measured (least–most)", "met"):
-        table.add_column(column, justify="left" if column == "target" else "right")
+def target_grid(results: Results) -> Grid:
+    """Each target of which anything was measured."""
+    rows = []
     for target in TARGETS:
         ratio = target.measured(results)
-        if ratio is None:
-            continue
-        sign = "≥" if target.more else "≤"
-        spread = f"{ratio.median:.2f} ({ratio.least:.2f}–{ratio.most:.2f})"
-        met = target.met(ratio.median)
-        word = "[green]yes[/]" if met else "[red]no[/]"
-        table.add_row(target.text, f"{sign} {target.limit:g}", spread, word)
-    if table.row_count:
-        console.print(table)
+        if ratio is not None:
+            sign = "≥" if target.more else "≤"
+            spread = f"{ratio.median:.2f} ({ratio.least:.2f}–{ratio.most:.2f})"
+            met = "yes" if target.met(ratio.median) else "no"
+            rows.append((target.text, f"{sign} {target.limit:g}", spread, met))
+    return Grid("Targets", ("target", "aim", "measured", "met"), rows)
