@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -116,4 +117,5 @@ def complete(job: Coroutine[Any, Any, T]) -> T:
     """Run `job` on the program's one asyncio loop, made on first use."""
     if not _loops:
         _loops.append(asyncio.new_event_loop())
+        atexit.register(_loops[0].close)
     return _loops[0].run_until_complete(job)

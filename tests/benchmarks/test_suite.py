@@ -1,0 +1,61 @@
+"""The suite from end to end, on the smallest scale: clients beside one another against Caddy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support import servers
+from tests.support.scripts import run_program
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What a run said, and the folder that it wrote to."""
+    servers._found("caddy")  # skips without it
+    folder = tmp_path_factory.mktemp("results")
+    document = folder / "document.md"
+    document.write_text("# Title\n<!-- bench: rate targets -->\nold\n<!-- /bench -->\nend\n")
+    arguments = ["--quick", "--seconds", "0.05", "--no-charts", "--out", str(folder)]
+    said = run_program(
+        *("-m", "benchmarks", *arguments, "--only", "rate", "hop"),
+        *("--clients", "quiver-threads", "quiver-greenlets", "bare"),
+        *("--fill", str(document)),
+        timeout=55.0,
+    )
+    return said, folder
+
+
+def test_every_client_is_measured_at_every_point(printed: tuple[str, Path]) -> None:
+    saved = json.loads((printed[1] / "caddy.json").read_text())
+    assert saved["failures"] == {}
+    clients = ("quiver-threads", "quiver-greenlets", "bare")
+    for client in clients:
+        for callers in (1, 20, 50):
+            (figures,) = saved["rounds"][f"rate {client} {callers}"]
+            assert figures["rate"] > 0
+            assert 0 < figures["p50"] <= figures["p99"] <= figures["p99.9"]
+    assert {key.split(" ")[1] for key in saved["rounds"] if key.startswith("rate")} == set(clients)
+
+
+def test_tables_and_targets_are_printed(printed: tuple[str, Path]) -> None:
+    said, _ = printed
+    for word in ("requests/s", "rate / bare", "pykka.ThreadingActor", "µs, forward"):
+        assert word in said
+    assert "greenlets to the bare loop, 50 callers" in said
+
+
+def test_a_document_is_filled_between_its_marks(printed: tuple[str, Path]) -> None:
+    text = (printed[1] / "document.md").read_text()
+    assert text.startswith("# Title\n<!-- bench: rate targets -->\n\n| callers | client |")
+    assert text.endswith("\n\n<!-- /bench -->\nend\n")
+    assert "old" not in text
+    assert "| greenlets to the bare loop, 50 callers | ≥ 0.9 |" in text
+
+
+def test_saved_results_are_shown_again(printed: tuple[str, Path]) -> None:
+    folder = printed[1]
+    arguments = ["--show", str(folder / "caddy.json"), "--no-charts", "--out", str(folder)]
+    assert "rate / bare" in run_program("-m", "benchmarks", *arguments)
