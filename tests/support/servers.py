@@ -222,10 +222,16 @@ def _found(binary: str) -> str:
 
 
 def _free_port() -> int:
-    """A port that is free for TCP and UDP now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream:
-        stream.bind(("127.0.0.1", 0))
-        port = int(stream.getsockname()[1])
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
-            datagram.bind(("127.0.0.1", port))
-        return port
+    """A port that is free for TCP and UDP now: the kernel chooses it for TCP alone."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram,
+        ):
+            stream.bind(("127.0.0.1", 0))
+            port = int(stream.getsockname()[1])
+            try:
+                datagram.bind(("127.0.0.1", port))
+            except OSError:  # a UDP socket has it: often one of a test's clients
+                continue
+            return port

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+
 import pytest
 
 from quiver.testing import Authority
 from tests.support.bare import BareClient
-from tests.support.servers import LARGE, SERVERS, Gtls, StaticServer, _found
+from tests.support.servers import LARGE, SERVERS, Gtls, StaticServer, _found, _free_port
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -50,3 +53,14 @@ def test_a_missing_server_skips_or_fails(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("QUIVER_REQUIRE_SERVERS", "1")
     with pytest.raises(pytest.fail.Exception):
         _found("no-such-server")
+
+
+def test_a_free_port_is_found_among_many_that_udp_has() -> None:
+    with contextlib.ExitStack() as stack:
+        taken = set()
+        for _ in range(500):
+            made = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            made.bind(("127.0.0.1", 0))
+            taken.add(made.getsockname()[1])
+        for _ in range(1_000):
+            assert _free_port() not in taken
