@@ -14,6 +14,7 @@ from quiver.models import GetConnections
 __all__ = ["idle"]
 
 _PING = 20.0  # seconds: servers close what is silent for 30
+_SETTLED = 2.0  # seconds after the last request: acknowledgements, session tickets
 _PATIENCE = 30.0  # seconds until all are connected
 
 
@@ -33,6 +34,7 @@ def idle(urls: Sequence[str], settings: Settings, seconds: float) -> dict[str, f
         before = resident()
         _open(client, urls[1:], settings.connections)
         grown = resident() - before
+        threading.Event().wait(_SETTLED)
         cpu = time.process_time()
         threading.Event().wait(seconds)
         cpu = time.process_time() - cpu
