@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import attrs
 from rich.console import Console
 
 from benchmarks.charts import draw
@@ -48,7 +47,9 @@ def main() -> None:
 
 def _report(results: Results, given: argparse.Namespace, console: Console) -> None:
     show(results, console)
-    print_grid(target_grid(results), console)
+    targets = target_grid(results)
+    if targets.rows:
+        print_grid(targets, console)
     for document in given.fill:
         fill(document, results)
     if given.charts:
@@ -59,12 +60,7 @@ def _chosen(given: argparse.Namespace) -> list[Measure]:
     chosen = [each for each in MEASURES if given.only is None or each.name in given.only]
     if not given.targets:
         return chosen
-    points = needed()
-    return [
-        attrs.evolve(each, points=points[each.name], quick=points[each.name])
-        for each in chosen
-        if each.name in points
-    ]
+    return [less for each in chosen if (less := needed(each)) is not None]
 
 
 def _arguments() -> argparse.Namespace:

@@ -79,6 +79,7 @@ CLIENTS = (
     Client("curl_cffi-async", f"{_PEERS}:CurlTasks", "tasks", "curl_cffi"),
     Client("aioquic-async", "benchmarks.tasks:AioquicTasks", "tasks", multiplexed=True),
     Client("httpx-http2", f"{_PEERS}:Httpx2Threads", "threads", "httpx h2", over_tcp=True),
+    Client("httpx-async", f"{_PEERS}:Httpx2Tasks", "tasks", "httpx h2", over_tcp=True),
     Client("httpx-http1", f"{_PEERS}:Httpx1Threads", "threads", "httpx", over_tcp=True),
     Client(FLOOR, "benchmarks.bare:Bare", "loop", multiplexed=True),
 )

@@ -16,6 +16,7 @@ __all__ = [
     "CurlTasks",
     "CurlThreads",
     "Httpx1Threads",
+    "Httpx2Tasks",
     "Httpx2Threads",
     "NiquestsMultiplexed",
     "NiquestsTasks",
@@ -170,6 +171,25 @@ class CurlTasks(TaskCallers):
         await self._session.close()
 
 
+def _httpx_options(settings: Settings, *, http2: bool) -> dict[str, Any]:
+    import httpx
+
+    room = max(100, settings.callers)
+    return {
+        "http1": not http2,
+        "http2": http2,
+        "verify": ssl.create_default_context(cafile=settings.cafile),
+        "limits": httpx.Limits(max_connections=room, max_keepalive_connections=room),
+        "timeout": _LIMIT,
+        "trust_env": False,
+    }
+
+
+def _check_httpx(load: Load, response: Any, version: str) -> None:
+    size = len(response.content)
+    check(load, response.http_version, version, response.status_code, size)
+
+
 class _HttpxThreads(ThreadCallers):
     """One Client shared by the threads."""
 
@@ -179,20 +199,11 @@ class _HttpxThreads(ThreadCallers):
     def __init__(self, settings: Settings) -> None:
         import httpx
 
-        room = max(100, settings.callers)
-        self._client: Any = httpx.Client(
-            http1=not self.http2,
-            http2=self.http2,
-            verify=ssl.create_default_context(cafile=settings.cafile),
-            limits=httpx.Limits(max_connections=room, max_keepalive_connections=room),
-            timeout=_LIMIT,
-            trust_env=False,
-        )
+        self._client: Any = httpx.Client(**_httpx_options(settings, http2=self.http2))
 
     def ask(self, url: str, load: Load) -> None:
         response = self._client.request(_method(load), url, content=load.body)
-        size = len(response.content)
-        check(load, response.http_version, self.version, response.status_code, size)
+        _check_httpx(load, response, self.version)
 
     def close(self) -> None:
         self._client.close()
@@ -203,6 +214,22 @@ class Httpx2Threads(_HttpxThreads):
 
     http2 = True
     version = "HTTP/2"
+
+
+class Httpx2Tasks(TaskCallers):
+    """HTTP/2 from tasks: the server hangs up on threads that share a connection now and then."""
+
+    def __init__(self, settings: Settings) -> None:
+        import httpx
+
+        self._client: Any = httpx.AsyncClient(**_httpx_options(settings, http2=True))
+
+    async def ask(self, url: str, load: Load) -> None:
+        response = await self._client.request(_method(load), url, content=load.body)
+        _check_httpx(load, response, "HTTP/2")
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
 
 
 class Httpx1Threads(_HttpxThreads):

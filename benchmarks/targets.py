@@ -7,6 +7,7 @@ from collections.abc import Callable
 import attrs
 
 from benchmarks.clients import CLIENTS, FLOOR, QUIVER, Client
+from benchmarks.measures import Measure
 from benchmarks.results import Results, Spread
 from benchmarks.servers import MIB
 from benchmarks.table import Grid
@@ -113,12 +114,17 @@ TARGETS = (
 )  # fmt: skip
 
 
-def needed() -> dict[str, tuple[int, ...]]:
-    """The points of each measure that the targets look at."""
-    points: dict[str, set[int]] = {}
-    for target in TARGETS:
-        points.setdefault(target.measure, set()).update({target.at, target.since or target.at})
-    return {measure: tuple(sorted(found)) for measure, found in points.items()}
+def needed(measure: Measure) -> Measure | None:
+    """A measure with no points and clients but those that the targets look at."""
+    targets = [each for each in TARGETS if each.measure == measure.name]
+    if not targets:
+        return None
+    points = {point for each in targets for point in (each.at, each.since or each.at)}
+    names = {name for each in targets for name in (each.client, *each.bases)}
+    clients = tuple(each for each in measure.clients if each in names)
+    return attrs.evolve(
+        measure, points=tuple(sorted(points)), quick=tuple(sorted(points)), clients=clients
+    )
 
 
 def target_grid(results: Results) -> Grid:

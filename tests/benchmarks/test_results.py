@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.markdown import fill
+from benchmarks.measures import find
 from benchmarks.results import Results, Spread, about
 from benchmarks.table import grids, number, remarks
 from benchmarks.targets import TARGETS, needed
@@ -90,8 +91,13 @@ def test_targets_are_judged_in_their_own_direction() -> None:
 
 
 def test_the_targets_tell_what_they_need() -> None:
-    assert needed()["rate"] == (1, 20, 50)
-    assert needed()["table"] == (1_000, 100_000)
+    rate, down = needed(find("rate")), needed(find("down"))
+    assert rate is not None
+    assert down is not None
+    assert rate.points == rate.quick == (1, 20, 50)
+    assert "quiver-actor" not in rate.clients
+    assert down.clients == ("quiver-threads", "aioquic-async", "bare")
+    assert needed(find("hop")) is None
 
 
 @pytest.mark.parametrize(
