@@ -137,8 +137,10 @@ def _streams(job: Job) -> Figures:
     adapter = _warmed(job)
     before = resident()
     with Peak() as peak:
-        adapter.run(job.load)
+        sample = adapter.run(job.load)
     adapter.close()
+    if sample.seconds > 2 * min(sample.latencies):  # some waited until others had ended
+        raise AssertionError(f"{job.load.callers} requests were not open at once")
     return {"streams": (peak.bytes - before) / job.load.callers * 1000 / 1024**2}
 
 
