@@ -24,7 +24,7 @@ programs. Prints tables and the ratios that are aimed at; saves JSON and charts.
 
 def main() -> None:
     given = _arguments()
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=None if sys.stdout.isatty() else 200)
     if given.show is not None:
         _report(Results.load(given.show), given, console)
         return
