@@ -12,6 +12,7 @@ __all__ = [
     "ConnectionStats",
     "GetConnections",
     "GetStats",
+    "Handshake",
     "Response",
     "Stats",
 ]
@@ -111,3 +112,26 @@ class Stats:
     active: int
     queued: int
     connections: int
+
+
+@attrs.frozen
+class Handshake:
+    """What a connection's handshake has agreed on.
+
+    Attributes:
+        version: of QUIC, such as "1" (RFC 9000) or "2" (RFC 9369).
+        alpn: the application protocol, "h3".
+        cipher: the TLS cipher suite, such as "AES_128_GCM_SHA256".
+        certificate: the server's, in DER; None when a session was resumed.
+        idle_timeout: seconds of silence that end the connection.
+        max_streams: requests that the server lets be opened at first.
+        max_datagram_frame_size: bytes that the server takes (RFC 9221 3), 0 for no datagrams.
+    """
+
+    version: str
+    alpn: str
+    cipher: str
+    certificate: bytes | None
+    idle_timeout: float
+    max_streams: int
+    max_datagram_frame_size: int

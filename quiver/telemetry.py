@@ -8,7 +8,10 @@ request.stop           duration                                    origin, metho
 request.exception      duration                                    origin, method, target, kind,
                                                                    error
 connection.start       (none)                                      origin, connection
-connection.ready       duration (handshake), max_streams           origin, connection
+connection.attempt     (none)                                      origin, connection, address
+connection.ready       duration (handshake), max_streams           origin, connection, address,
+                                                                   local, handshake
+connection.settings    (none)                                      origin, connection, settings
 connection.draining    active (exchanges that go on)               origin, connection, reason
 connection.stop        duration (whole life), requests             origin, connection
 connection.exception   duration (whole life), requests             origin, connection, kind, error
@@ -18,9 +21,11 @@ queue.depth            queued, active, idle                        origin
 
 Durations are seconds as floats; `origin` is text such as "https://localhost:4443"; `connection`
 the integer name of a connection in its pool; `kind` the error's kind and `error` the exception
-itself; `direction` is "sent" or "received". A streamed response counts as answered when its head is
-there. Every `start` is followed by exactly one `stop` or `exception`. `queue.depth` is sent when
-the number of waiting callers has changed.
+itself; `direction` is "sent" or "received". There is one `attempt` for each of the host's
+addresses that is tried; `address` and `local` are pairs (host, port); `handshake` is a
+`quiver.models.Handshake`, and `settings` what the server announced, by name (RFC 9114 7.2.4). A
+streamed response counts as answered when its head is there. Every `start` is followed by exactly
+one `stop` or `exception`. `queue.depth` is sent when the number of waiting callers has changed.
 
     def observe(event, measurements, metadata):
         histogram.record(measurements["duration"], origin=metadata["origin"])
@@ -49,7 +54,9 @@ EVENTS: Final = (
     "request.stop",
     "request.exception",
     "connection.start",
+    "connection.attempt",
     "connection.ready",
+    "connection.settings",
     "connection.draining",
     "connection.stop",
     "connection.exception",

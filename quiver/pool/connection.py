@@ -63,11 +63,14 @@ class Connection(Carrying):
     def on_enter(self, state: enum.Enum) -> None:
         self._report.entered(state)
 
+    def _attempting(self, address: tuple[Any, ...]) -> None:
+        self._report.attempt(address)
+
     def _ready(self, max_streams: int) -> None:
         if self.state is not State.CONNECTING or self._session.closed:
             return  # told to drain meanwhile; or broken at once, and the attempt has failed
         self.become(State.CONNECTED)
-        self._report.ready(max_streams)
+        self._report.ready(max_streams, self._socket, self._session)
         self._tell(self._coordinator, messages.ConnectionReady(self._number, max_streams))
         self._rest()
         self._arrange_ping()
@@ -154,6 +157,7 @@ class Connection(Carrying):
                     grown = messages.CapacityChanged(self._number, max_streams)
                     self._tell(self._coordinator, grown)
                 case events.Settings():
+                    self._report.settled(self._session)
                     self._settle(event)
                 case events.Datagram(stream_id, payload):
                     self._datagram(stream_id, payload)

@@ -88,6 +88,7 @@ class Dialling(StateMachine):
     def _dial_next(self) -> None:
         """Try the next address, for its share of the time that is left."""
         family, address = self._addresses.pop(0)
+        self._attempting(address)
         now = time.monotonic()
         share = max(0.0, self._dial_until - now) / (len(self._addresses) + 1)
         try:
@@ -97,6 +98,9 @@ class Dialling(StateMachine):
         self._session = self._endpoint.session()
         self._session.connect(address, now)
         return self.become(State.CONNECTING, timeout=None if math.isinf(share) else share)
+
+    def _attempting(self, address: tuple[Any, ...]) -> None:
+        """An address is about to be tried; for a subclass to tell of it."""
 
     def on_state_timeout(self, state: enum.Enum) -> None:  # noqa: ARG002 - CONNECTING has one
         self._attempt_failed(self._endpoint.too_slow())

@@ -10,7 +10,10 @@ from typing import Any
 from quiver import telemetry
 from quiver.actors.reply import Reply
 from quiver.errors import QuiverError
+from quiver.h3.agreement import Agreement
+from quiver.h3.session import Session
 from quiver.models import Stats
+from quiver.pool.udp import UdpSocket
 from quiver.request import Request
 
 logger = logging.getLogger("quiver.pool")
@@ -32,8 +35,20 @@ class ConnectionReport:
     def entered(self, state: enum.Enum) -> None:
         logger.debug("%s: %s", self._name, state.value)
 
-    def ready(self, max_streams: int) -> None:
-        self._emit("connection.ready", {"duration": self._age(), "max_streams": max_streams})
+    def attempt(self, address: tuple[Any, ...]) -> None:
+        self._emit("connection.attempt", {}, address=address[:2])
+
+    def ready(self, max_streams: int, socket: UdpSocket | None, session: Session) -> None:
+        if telemetry.listening and socket is not None:
+            measurements = {"duration": self._age(), "max_streams": max_streams}
+            about = {"address": socket.address, "local": socket.local}
+            self._emit(
+                "connection.ready", measurements, handshake=Agreement(session).handshake, **about
+            )
+
+    def settled(self, session: Session) -> None:
+        if telemetry.listening:
+            self._emit("connection.settings", {}, settings=Agreement(session).settings)
 
     def draining(self, active: int, reason: str) -> None:
         logger.debug("%s drains: %s", self._name, reason)

@@ -45,6 +45,9 @@ def resolve(host: str, port: int) -> list[Address]:
 class UdpSocket:
     """Datagrams to and from one address.
 
+    Attributes:
+        address, local: its two ends, host and port each.
+
     Args:
         address: family and socket address, as `resolve` gives them.
         on_readable: called in the loop when there is something to receive.
@@ -64,6 +67,7 @@ class UdpSocket:
         except BaseException:
             self._socket.close()
             raise
+        self.address, self.local = destination[:2], self._socket.getsockname()[:2]
         self._thread = get_ident()
         self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), READ)
         self._watcher.start(on_readable)

@@ -44,7 +44,7 @@ class Lives:
         for event, number in self.seen:
             if event == since:
                 here.add(number)
-            elif event not in ("start", "ready"):
+            elif event in ("draining", "stop", "exception"):
                 here.discard(number)
             if counts or len(here) == CONNECTIONS:
                 counts.append(len(here))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -10,14 +11,17 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+from cryptography import x509
 
 import quiver
 from quiver import telemetry
 from quiver.testing import Origin
+from tests.support.names import Names
 from tests.support.waiting import until
 
 ENDS = {"stop", "exception"}
@@ -88,16 +92,48 @@ def test_the_life_of_a_connection(origin: Origin, journal: Journal) -> None:
             client.get(origin.url + "/ok")
     until(lambda: journal.count("connection.stop") == 1)
     life = [event for event in journal if event.name.startswith("connection.")]
-    names = ["start", "ready", "draining", "stop"]
+    names = ["start", "attempt", "ready", "settings", "draining", "stop"]
     assert [event.name for event in life] == [f"connection.{name}" for name in names]
     number = life[0].metadata["connection"]
     for event in life:
         assert (event.metadata["origin"], event.metadata["connection"]) == (origin.url, number)
-    assert life[1].measurements["max_streams"] == 128
-    assert 0 < life[1].measurements["duration"] < 5
-    assert life[2].measurements == {"active": 0}
-    assert "stop" in life[2].metadata["reason"]
-    assert life[3].measurements["requests"] == 3
+    assert life[2].measurements["max_streams"] == 128
+    assert 0 < life[2].measurements["duration"] < 5
+    assert life[4].measurements == {"active": 0}
+    assert "stop" in life[4].metadata["reason"]
+    assert life[5].measurements["requests"] == 3
+
+
+def test_what_a_connection_has_agreed_on(origin: Origin, journal: Journal) -> None:
+    with client_of(origin, idle_timeout=7.0) as client:
+        client.get(origin.url + "/ok")
+        until(lambda: journal.count("connection.settings") == 1)
+    (attempt,), (ready,) = journal.of("connection.attempt"), journal.of("connection.ready")
+    host, port = ready.metadata["address"]
+    assert attempt.metadata["address"] == (host, port)
+    assert host in ("127.0.0.1", "::1") and port == origin.port
+    assert ready.metadata["local"][0] == host and ready.metadata["local"][1] not in (0, port)
+    handshake = ready.metadata["handshake"]
+    assert (handshake.version, handshake.alpn, handshake.max_streams) == ("1", "h3", 128)
+    assert handshake.idle_timeout <= 60.0
+    assert handshake.max_datagram_frame_size == 65_536
+    assert re.fullmatch(r"AES_\d+_GCM_SHA\d+|CHACHA20_POLY1305_SHA256", handshake.cipher)
+    shown = x509.load_der_x509_certificate(handshake.certificate)
+    served = Path(origin.options.certfile).read_bytes()
+    assert shown == x509.load_pem_x509_certificate(served)
+    settings = journal.of("connection.settings")[0].metadata["settings"]
+    assert settings["ENABLE_CONNECT_PROTOCOL"] == settings["H3_DATAGRAM"] == 1
+    assert not any(name.startswith("0x") for name in settings)
+
+
+def test_every_address_is_told_of(origin: Origin, journal: Journal, names: Names) -> None:
+    free = "127.0.0.2"  # nobody listens there
+    names["two.test"] = f"{free} 127.0.0.1"
+    with client_of(origin, server_name="localhost") as client:
+        client.get(f"https://two.test:{origin.port}/ok")
+    tried = [event.metadata["address"][0] for event in journal.of("connection.attempt")]
+    assert tried == [free, "127.0.0.1"]
+    assert journal.of("connection.ready")[0].metadata["address"] == ("127.0.0.1", origin.port)
 
 
 def test_a_connection_that_is_lost(origin: Origin, journal: Journal) -> None:

@@ -70,6 +70,12 @@ def test_tls_keeps_the_certificate_of_the_peer() -> None:
     assert vars(Context(is_client=True))["_peer_certificate"] is None
 
 
+def test_tls_knows_what_was_agreed() -> None:
+    context = vars(Context(is_client=True))
+    assert context["alpn_negotiated"] is context["key_schedule"] is None
+    assert made()._version is None
+
+
 def test_opened_streams_are_counted_by_the_next_id() -> None:
     quic = made()
     quic.connect(("192.0.2.1", 443), 0.0)

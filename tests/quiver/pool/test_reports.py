@@ -54,7 +54,9 @@ def test_a_pool_from_start_to_stop(origin: Origin, heard: list[Event]) -> None:
         "request.stop": 2,
         "request.exception": 1,
         "connection.start": 1,
+        "connection.attempt": 1,
         "connection.ready": 1,
+        "connection.settings": 1,
         "connection.draining": 1,
         "connection.stop": 1,
     }
