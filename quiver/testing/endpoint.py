@@ -33,6 +33,7 @@ from quiver.testing.ledger import Ledger
 from quiver.testing.options import OriginOptions
 from quiver.testing.peer import Peer
 from quiver.testing.resets import StatelessResets
+from quiver.testing.streaming import ReceiverOf, receiver_of
 
 __all__ = ["Endpoint"]
 
@@ -45,10 +46,16 @@ _ATTEMPTS: Final = 20
 class Endpoint:
     """All connections of one server. Lives in a running asyncio loop."""
 
-    def __init__(self, options: OriginOptions, configuration: QuicConfiguration) -> None:
+    def __init__(
+        self,
+        options: OriginOptions,
+        configuration: QuicConfiguration,
+        receiver_of: ReceiverOf = receiver_of,
+    ) -> None:
         self.ledger = Ledger()
         self._options = options
         self._configuration = configuration
+        self._receiver_of = receiver_of
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
         self._routes: dict[bytes, Peer] = {}
@@ -203,7 +210,7 @@ class Endpoint:
         return self._tickets.pop(label, None)
 
     def _add(self, bound: socket.socket, header: QuicHeader, quic: QuicConnection) -> Peer:
-        peer = Peer(quic, self._options, self.ledger, self._touched)
+        peer = Peer(quic, self._options, self.ledger, self._touched, self._receiver_of)
         peer.connection_ids |= {header.destination_cid, quic.host_cid}
         for connection_id in peer.connection_ids:
             self._routes[connection_id] = peer

@@ -28,7 +28,7 @@ from quiver.testing.ledger import Ledger
 from quiver.testing.options import OriginOptions
 from quiver.testing.routes import Fields, answer, asked_from
 from quiver.testing.settings import OriginH3
-from quiver.testing.streaming import receiver_of
+from quiver.testing.streaming import ReceiverOf, receiver_of
 
 __all__ = ["Peer"]
 
@@ -39,7 +39,10 @@ _STEP: Final = 4  # ids of client-initiated bidirectional streams, RFC 9000 2.1
 
 
 class Peer:
-    """A connection. `dirty` is called when there may be datagrams to send."""
+    """A connection. `dirty` is called when there may be datagrams to send.
+
+    `receiver_of` takes requests up at their headers, or leaves them to the routes for whole ones.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Peer:
         options: OriginOptions,
         ledger: Ledger,
         dirty: Callable[[Peer], None],
+        receiver_of: ReceiverOf = receiver_of,
     ) -> None:
         self.quic = quic
         self.options = options
@@ -55,6 +59,7 @@ class Peer:
         self.gone = False
         self.timer: asyncio.TimerHandle | None = None
         self._dirty = dirty
+        self._receiver_of = receiver_of
         self._h3: OriginH3 | None = None
         self._incoming: dict[int, Incoming] = {}
         self._paths: dict[int, str] = {}  # of every stream that QUIC still has
@@ -190,7 +195,7 @@ class Peer:
         self._incoming[stream.id] = stream
         self._next = max(self._next, stream.id + _STEP)
         self._remember(stream)
-        stream.receiver = receiver_of(stream.asked, stream)
+        stream.receiver = self._receiver_of(stream.asked, stream)
         if stream.receiver is not None:
             self._count(stream)
         if event.stream_ended and self.holds(stream):

@@ -54,6 +54,12 @@ class Asked:
     arguments: dict[str, str]
     headers: Fields
     body: bytes
+    trailers: Fields = ()
+
+    def header(self, name: str, default: str | None = None) -> str | None:
+        """The first value of a header, whatever the case of `name`."""
+        wanted = name.lower().encode()
+        return next((v.decode("latin-1") for n, v in self.headers if n == wanted), default)
 
     @property
     def id(self) -> str | None:

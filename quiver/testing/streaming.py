@@ -19,7 +19,7 @@ from typing import Final
 
 from quiver.testing.routes import JSON, TEXT, Asked, Fields, RequestStream
 
-__all__ = ["Receiver", "receiver_of"]
+__all__ = ["Receiver", "ReceiverOf", "receiver_of"]
 
 _NO_ERROR: Final = 0x100  # H3_NO_ERROR, RFC 9114 8.1
 _FLOOD: Final = 100  # bytes
@@ -141,6 +141,9 @@ _RECEIVERS: Final[dict[str, Callable[[Asked, RequestStream, str], Receiver]]] = 
     "session": _Session,
     "datagrams": _Channel,
 }
+
+
+ReceiverOf = Callable[[Asked, RequestStream], Receiver | None]
 
 
 def receiver_of(asked: Asked, stream: RequestStream) -> Receiver | None:
