@@ -1,1 +1,1 @@
-"""The command line: `quiver demo`. Needs the `cli` extra."""
+"""The command line: `quiver get`, `bench` and `demo`. Needs the `cli` extra."""

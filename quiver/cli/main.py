@@ -11,7 +11,9 @@ except ImportError as missing:
     sys.exit(f"quiver's command line needs {missing.name}: install quiver-http3[cli]")
 
 from quiver import __version__
+from quiver.cli.bench import bench
 from quiver.cli.demo import Demo
+from quiver.cli.get import get
 from quiver.cli.view import run_live
 
 
@@ -19,6 +21,10 @@ from quiver.cli.view import run_live
 @click.version_option(__version__, prog_name="quiver")
 def main() -> None:
     """HTTP/3 for programs that have no event loop."""
+
+
+main.add_command(get)
+main.add_command(bench)
 
 
 @main.command()

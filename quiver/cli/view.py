@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -12,6 +11,7 @@ from rich.text import Text
 
 import quiver
 from quiver.cli.demo import Demo
+from quiver.cli.latency import percentile
 from quiver.models import ConnectionStats, Stats
 
 REFRESH = 0.2  # seconds
@@ -28,13 +28,6 @@ def run_live(demo: Demo, console: Console | None = None) -> None:
     console.print(_summary(demo))
 
 
-def percentile(latencies: Sequence[float], share: int) -> float:
-    """The latency in seconds that `share` percent of the requests stayed below."""
-    if len(latencies) < 2:
-        return latencies[0] if latencies else 0.0
-    return statistics.quantiles(latencies, n=100, method="inclusive")[share - 1]
-
-
 def _now(demo: Demo) -> RenderableType:
     try:
         stats, connections = demo.stats()
@@ -46,7 +39,7 @@ def _now(demo: Demo) -> RenderableType:
 def _progress(demo: Demo, stats: Stats) -> RenderableType:
     account = demo.account
     rate = account.answered / max(account.seconds(), 0.001)
-    latest = account.latencies[-500:]
+    latest = sorted(account.latencies[-500:])
     return Text(
         f"{account.answered:>6} of {account.planned} answered   {rate:,.0f} per second   "
         f"latency {_ms(percentile(latest, 50))} median, {_ms(percentile(latest, 99))} p99\n"
@@ -63,7 +56,7 @@ def _connections(connections: Sequence[ConnectionStats]) -> RenderableType:
 
 def _summary(demo: Demo) -> RenderableType:
     account = demo.account
-    latencies = list(account.latencies)
+    latencies = sorted(account.latencies)
     table = Table(show_header=False, title="summary")
     table.add_row("asked", str(account.asked))
     table.add_row("answered", str(account.answered))

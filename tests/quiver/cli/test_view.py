@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 
-import pytest
 from rich.console import Console
 
 import quiver
 from quiver.cli.demo import Demo
-from quiver.cli.view import percentile, run_live
+from quiver.cli.view import run_live
 
 
 def test_the_live_view_shows_rate_connections_and_queue() -> None:
@@ -33,11 +32,3 @@ def test_the_summary_names_errors_by_kind_and_what_was_lost() -> None:
     assert "StreamReset (transient)" in shown.getvalue()
     assert "2.0 ms" in shown.getvalue()
     assert "LOST: 1 asks without an outcome." in shown.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("latencies", "share", "expected"),
-    [([], 50, 0.0), ([0.3], 99, 0.3), ([0.1, 0.2, 0.3], 50, 0.2), ([1.0] * 100, 90, 1.0)],
-)
-def test_percentiles(latencies: list[float], share: int, expected: float) -> None:
-    assert percentile(latencies, share) == pytest.approx(expected)

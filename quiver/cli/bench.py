@@ -1,0 +1,105 @@
+"""`quiver bench`: many requests to one URL, and how long they took."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import IO, Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from quiver.cli import result
+from quiver.cli.connecting import asking, body_of, client_of, connecting, headers_of
+from quiver.cli.exits import Exit, exit_of, reporting
+from quiver.cli.load import Load, Plan
+
+__all__ = ["bench"]
+
+_REFRESH = 0.25  # seconds
+_COUNT = click.IntRange(min=1)
+
+
+@click.command()
+@asking
+@click.option("-c", "--concurrency", type=_COUNT, default=50, show_default=True, help="In flight.")
+@click.option("-n", "--requests", type=_COUNT, default=10_000, show_default=True, help="In all.")
+@click.option("-t", "--threads", type=_COUNT, default=1, show_default=True, help="That ask.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests per second; latencies then count from when each was due.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option(
+    "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw latencies by percentile."
+)
+@connecting
+@reporting
+def bench(
+    url: str,
+    method: str | None,
+    headers: tuple[str, ...],
+    data: str | None,
+    concurrency: int,
+    requests: int,
+    threads: int,
+    rate: float | None,
+    as_json: bool,
+    plot: Path | None,
+    **connection: Any,
+) -> Exit:
+    """Ask for URL many times, at a rate or as fast as answers come, and tell the latencies.
+
+    One request goes ahead, uncounted: when that fails, so does the command.
+    """
+    if plot is not None and importlib.util.find_spec("matplotlib") is None:
+        raise click.BadParameter(
+            "needs matplotlib: install quiver-http3[plot]", param_hint="--plot"
+        )
+    body = _whole(body_of(data))
+    method = method or ("GET" if body is None else "POST")
+    fields, threads = headers_of(headers), min(threads, concurrency)
+    plan = Plan(method, url, fields, body, concurrency, requests, threads, rate)
+    with client_of(**connection, checkout_timeout=None) as client:
+        client.request(method, url, headers=plan.headers, body=body)
+        with Load(client, plan) as load:
+            interrupted = not _watch(load)
+    _show(load, as_json)
+    if plot is not None:
+        result.plot(load, plot)
+    return Exit.INTERRUPTED if interrupted else _verdict(load)
+
+
+def _whole(body: bytes | IO[bytes] | None) -> bytes | None:
+    """It is sent many times, and so read once."""
+    return body if body is None or isinstance(body, bytes) else body.read()
+
+
+def _watch(load: Load) -> bool:
+    """Show how it goes until it is over; False when the user has had enough."""
+    console = Console(stderr=True)
+    try:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            while load.running:
+                load.wait(_REFRESH)
+                if console.is_terminal:
+                    live.update(result.now(load), refresh=True)
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def _show(load: Load, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result.as_json(load), indent=2))
+    else:
+        Console().print(result.shown(load))
+
+
+def _verdict(load: Load) -> Exit:
+    """That of its most frequent error, if there was one."""
+    errors = result.sorted_errors(load)
+    return exit_of(errors[0][0]) if errors else Exit.OK
