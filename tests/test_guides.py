@@ -11,9 +11,14 @@ import pytest
 from quiver.config import options
 from quiver.testing import Origin
 
-GUIDES = sorted((Path(__file__).resolve().parents[1] / "docs" / "guides").glob("*.md"))
+GUIDES = sorted(
+    guide
+    for guide in (Path(__file__).resolve().parents[1] / "docs" / "guides").glob("*.md")
+    if guide.stem != "testing"  # its examples are tests: tests/quiver/testing/test_plugin.py
+)
 SEEN: dict[str, list[str]] = {
     "channels": ["200", "b'a datagram'", "b'bytes on the stream'", "peer", "3"],
+    "command-line": [],
     "downloads": ["200 3000000", "[]", "cut short with code 0x102", "3000000"],
     "uploads": ["413"],
 }

@@ -67,10 +67,12 @@ def test_metadata(wheel: Path) -> None:
         (metadata,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
         (scripts,) = [name for name in archive.namelist() if name.endswith("/entry_points.txt")]
         said = Parser().parsestr(archive.read(metadata).decode())
-        assert "quiver = quiver.cli.main:main" in archive.read(scripts).decode().splitlines()
+        entries = archive.read(scripts).decode()
+    assert "[console_scripts]\nquiver = quiver.cli.main:main\n" in entries
+    assert "[pytest11]\nquiver = quiver.testing.plugin\n" in entries
     assert said["Name"] == "quiver-http3"
     assert said["Requires-Python"] == ">=3.11"
-    assert "cli" in said.get_all("Provides-Extra", [])
+    assert {"cli", "plot", "testing"} <= set(said.get_all("Provides-Extra", []))
 
 
 def test_the_console_script_is_installed() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import quiver
 from quiver import config, errors
+from quiver.cli.main import main
 from quiver.testing import Origin
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,3 +103,18 @@ def test_the_examples_run(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> No
     assert namespace["response"].json() == {"id": 42}
     assert origin.requests_served("/items/42") >= 2
     assert not namespace["pool"].is_alive()
+
+
+def test_the_commands_are_those_of_the_code() -> None:
+    told = {
+        re.findall(r"`quiver (\w+)", command)[0]: does for command, does in table("Command line")
+    }
+    assert set(told) == set(main.commands)
+    for command, does in told.items():
+        options = {option for each in main.commands[command].params for option in each.opts}
+        assert set(re.findall(r"`(-[\w-]+)", does)) <= options
+
+
+def test_the_guides_are_there() -> None:
+    for name in re.findall(r"`(docs/[\w/-]+\.md)`", README):
+        assert (ROOT / name).is_file(), name

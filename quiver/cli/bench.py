@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 from rich.console import Console
@@ -59,7 +59,7 @@ def bench(
         raise click.BadParameter(
             "needs matplotlib: install quiver-http3[plot]", param_hint="--plot"
         )
-    body = _whole(body_of(data))
+    body = _whole(data)
     method = method or ("GET" if body is None else "POST")
     fields, threads = headers_of(headers), min(threads, concurrency)
     plan = Plan(method, url, fields, body, concurrency, requests, threads, rate)
@@ -73,9 +73,10 @@ def bench(
     return Exit.INTERRUPTED if interrupted else _verdict(load)
 
 
-def _whole(body: bytes | IO[bytes] | None) -> bytes | None:
-    """It is sent many times, and so read once."""
-    return body if body is None or isinstance(body, bytes) else body.read()
+def _whole(data: str | None) -> bytes | None:
+    """The body is sent many times, and so read once."""
+    with body_of(data) as body:
+        return body if body is None or isinstance(body, bytes) else body.read()
 
 
 def _watch(load: Load) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, TypeVar
 
 import click
@@ -76,15 +77,20 @@ def headers_of(given: Iterable[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def body_of(data: str | None) -> bytes | IO[bytes] | None:
-    """The body that `--data` names: text, or an open file. Raises BadParameter."""
-    if data is None:
-        return None
-    if not data.startswith("@"):
-        return data.encode()
-    if data == "@-":
-        return sys.stdin.buffer
+@contextlib.contextmanager
+def body_of(data: str | None) -> Iterator[bytes | IO[bytes] | None]:
+    """The body that `--data` names: text, or a file, open in the `with`. Raises BadParameter."""
+    if data is None or not data.startswith("@"):
+        yield None if data is None else data.encode()
+    elif data == "@-":
+        yield sys.stdin.buffer
+    else:
+        with _opened(data[1:]) as file:
+            yield file
+
+
+def _opened(path: str) -> IO[bytes]:
     try:
-        return open(data[1:], "rb")
+        return open(path, "rb")
     except OSError as error:
         raise click.BadParameter(str(error), param_hint="--data") from error

@@ -46,9 +46,10 @@ def get(
     **connection: Any,
 ) -> Exit:
     """Ask for URL over HTTP/3. The body goes to stdout, everything else to stderr."""
-    fields, body = headers_of(headers), body_of(data)
-    method = method or ("GET" if body is None else "POST")
+    fields = headers_of(headers)
     with contextlib.ExitStack() as stack:
+        body = stack.enter_context(body_of(data))
+        method = method or ("GET" if body is None else "POST")
         if verbose:
             stack.enter_context(Story(lambda line: _say(f"* {line}")))
             _sent(method, url, fields)

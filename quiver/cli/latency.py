@@ -46,7 +46,8 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     place = (len(ordered) - 1) * share / 100
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    between = ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    return min(between, ordered[above])  # it may round to more
 
 
 class Summary(NamedTuple):

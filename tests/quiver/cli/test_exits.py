@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 import quiver
 from quiver.cli.exits import Exit, exit_of
+from quiver.cli.main import main
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs/guides/command-line.md"
 
@@ -53,3 +55,10 @@ def is_error(name: str) -> bool:
 def test_the_guides_table_is_that_of_the_code() -> None:
     rows = re.findall(r"^\| (\d+) \| (.+) \|$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
     assert rows == [(str(int(each)), each.meaning) for each in Exit]
+
+
+def test_the_guides_options_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| (`-.+) \| ", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    told = [re.findall(r"`(-[\w-]+)`", row) for row in rows]
+    options = [each for each in main.commands["get"].params if isinstance(each, click.Option)]
+    assert sorted(told) == sorted(each.opts for each in options)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from typing import Any
 
@@ -12,13 +10,7 @@ from click.testing import CliRunner
 
 from quiver import __version__
 from quiver.cli.main import main
-
-
-def run(*arguments: str, program: str = "") -> subprocess.CompletedProcess[str]:
-    """Run `quiver` with these arguments in a process of its own, after `program`."""
-    start = f"{program}\nfrom quiver.cli.main import main; main(prog_name='quiver')"
-    command = [sys.executable, "-W", "error", "-c", start, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+from tests.support.commands import run
 
 
 def test_the_demo_as_it_stands() -> None:
