@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Final, Self
 
-from quiver.inlet import Inlet
+from quiver.inlet import Inlet, WhenOver
 from quiver.models import charset_of, first_header
 
 __all__ = ["StreamedResponse"]
@@ -133,6 +133,14 @@ class StreamedResponse:
         self._rest = b""
         self._inlet.close()
 
+    def when_over(self, call: WhenOver) -> None:
+        """Call `call(error)` once, when the body has been read, has failed or was given up.
+
+        That is in the thread that reads or closes it, or in the loop's when nobody holds it any
+        more. `error` is the QuiverError that ended it early, None after its end or `close()`.
+        """
+        self._inlet.when_over(call)
+
     def __enter__(self) -> Self:
         return self
 
@@ -145,7 +153,7 @@ class StreamedResponse:
         self.close()
 
     def __del__(self) -> None:
-        self._inlet.close()
+        self._inlet.abandon()
 
 
 class _Decoder:

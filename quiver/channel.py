@@ -17,7 +17,7 @@ from quiver.errors import (
     StreamClosed,
     StreamReset,
 )
-from quiver.inlet import Inlet
+from quiver.inlet import Inlet, WhenOver
 from quiver.models import Response
 from quiver.upload import Outlet
 
@@ -197,6 +197,14 @@ class Channel:
         """Give it up; the server is told by a reset. Does nothing when it is over."""
         self._inlet.close()
 
+    def when_over(self, call: WhenOver) -> None:
+        """Call `call(error)` once, when the channel is over, as its reader knows, or closed.
+
+        That is in the thread that reads or closes it, or in the loop's when nobody holds it any
+        more. `error` is the QuiverError that ended it early, None after its end or `close()`.
+        """
+        self._inlet.when_over(call)
+
     def __enter__(self) -> Self:
         return self
 
@@ -209,7 +217,7 @@ class Channel:
         self.close()
 
     def __del__(self) -> None:
-        self._inlet.close()
+        self._inlet.abandon()
 
 
 class ChannelPost:

@@ -7,19 +7,27 @@ gets credit for that (RFC 9000 4).
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
+import gevent
+
 from quiver.actors.doorbell import allocate_lock
+from quiver.actors.hub import Hub, HubStopped
 from quiver.actors.waking import Wakes, wait, wake
 from quiver.errors import QuiverError, StreamClosed
 
-__all__ = ["Inlet"]
+__all__ = ["Inlet", "WhenOver"]
 
 T = TypeVar("T")
+
+WhenOver = Callable[[BaseException | None], object]
+"""Called with what ended it early, or None."""
 
 
 class Inlet(Generic[T]):
@@ -55,6 +63,8 @@ class Inlet(Generic[T]):
         self._ended = False
         self._error: BaseException | None = None
         self._claim = allocate_lock()  # of who closes it
+        self._over = False
+        self._over_calls: list[WhenOver] = []
 
     # the connection's side ------------------------------------------------------------------
 
@@ -110,6 +120,7 @@ class Inlet(Generic[T]):
                 item, size = self._items.popleft()
             except IndexError:
                 if self._ended and not self._items:
+                    self._tell_over()
                     self._raise_end()
                     return None
                 if self.closed:
@@ -138,6 +149,35 @@ class Inlet(Generic[T]):
 
     def close(self) -> None:
         """The reader wants no more; what is there is dropped. From any thread, more than once."""
+        self._drop()
+        self._tell_over()
+
+    def abandon(self) -> None:
+        """As `close`, for the garbage collector: it may come in the middle of anything.
+
+        Who hears of it is called from the loop, for here it might wait for a lock of its own.
+        """
+        self._drop()
+        if self._over_calls:
+            with contextlib.suppress(HubStopped):
+                Hub.current().doorbell.ring(partial(gevent.spawn, self._tell_over))
+
+    def when_over(self, call: WhenOver) -> None:
+        """Call `call(error)` once: the reader has had the end or the error, or has closed it."""
+        self._over_calls.append(call)
+        if self._over:
+            self._tell_over()
+
+    def _tell_over(self) -> None:
+        self._over = True
+        while self._over_calls:
+            try:
+                call = self._over_calls.pop()
+            except IndexError:  # another thread has made it
+                return
+            call(self._error)
+
+    def _drop(self) -> None:
         if not self._claim.acquire(False):
             return
         self.closed = True

@@ -35,6 +35,9 @@ one `stop` or `exception`. `queue.depth` is sent when the number of waiting call
 A listener is called where the event happens, for most in the loop that carries all requests: it
 must be quick and must not block. One that raises is logged and detached. With no listener an
 event costs one test of `listening`.
+
+Events tell of requests from the pool's side. What must act in the caller's own thread, before the
+request leaves it (a tracer that adds its headers), is an observer: see `observe`.
 """
 
 from __future__ import annotations
@@ -43,11 +46,46 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-__all__ = ["EVENTS", "Listener", "attach", "detach", "emit", "listening"]
+from quiver.request import Request
+
+__all__ = [
+    "EVENTS",
+    "Listener",
+    "Observation",
+    "Observer",
+    "attach",
+    "detach",
+    "emit",
+    "listening",
+    "observe",
+    "unobserve",
+]
 
 Listener = Callable[[str, dict[str, Any], dict[str, Any]], object]
+
+
+class Observation(Protocol):
+    """One request as its caller has it. What a method raises is logged and harms nobody."""
+
+    @property
+    def request(self) -> Request:
+        """What is sent: the request that was asked, or another in its place."""
+
+    def answered(self, answer: Any) -> object:
+        """The Response, StreamedResponse (its head is there) or Channel. Do not keep it."""
+
+    def ended(self, error: BaseException | None) -> object:
+        """Called last, and once: after the answer, for a stream or a channel when that is over.
+
+        In the thread that waits for the answer, reads or closes; in the loop's for an ask that
+        does not block, and for a stream that nobody holds any more.
+        """
+
+
+Observer = Callable[[str, Request], Observation]
+"""Called with the origin as text and the request, in the thread that asks."""
 
 EVENTS: Final = (
     "request.start",
@@ -66,6 +104,9 @@ EVENTS: Final = (
 
 listening: bool = False
 """Whether anybody listens to anything. Test it before you put an event together."""
+
+observer: Observer | None = None
+"""Who observes requests, if anybody does."""
 
 # Ours, and aioquic's two, which warn of what a caller hears as an error: in a program that has
 # set up no logging, Python would print that on stderr.
@@ -101,6 +142,31 @@ def detach(handler_id: str) -> bool:
         if handler_id not in _attached:
             return False
         _replace({name: entry for name, entry in _attached.items() if name != handler_id})
+        return True
+
+
+def observe(begin: Observer) -> None:
+    """Call `begin(origin, request)` for each request from now on; it returns an `Observation`.
+
+    A request that an actor forwards to a pool, instead of asking it, has no caller to be seen.
+
+    Raises:
+        ValueError: there is an observer already.
+    """
+    global observer
+    with _lock:
+        if observer is not None:
+            raise ValueError(f"{observer!r} observes already: there is one at a time")
+        observer = begin
+
+
+def unobserve(begin: Observer) -> bool:
+    """Stop calling it. False when it is not the observer. What it has begun is still ended."""
+    global observer
+    with _lock:
+        if observer != begin:
+            return False
+        observer = None
         return True
 
 

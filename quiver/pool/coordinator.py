@@ -47,6 +47,7 @@ from quiver.pool.actions import (
 from quiver.pool.connection import Connection
 from quiver.pool.endpoint import Endpoint
 from quiver.pool.messages import Exchange
+from quiver.pool.ref import PoolRef
 from quiver.pool.refusals import PoolGone, PoolTimeout, Refusals
 from quiver.pool.reports import QueueReport, logger, observe_request
 from quiver.pool.routing import RoutingTable
@@ -77,14 +78,6 @@ class Ask(NamedTuple):
 
 class TooManyCrashes(Exception):
     """Connection actors failed faster than they may be replaced."""
-
-
-class PoolRef(GeventActorRef["HTTP3Pool"]):
-    """What the world holds of a pool: `ask` it a Request from any thread, greenlet or task."""
-
-    def __init__(self, pool: HTTP3Pool) -> None:
-        super().__init__(pool)
-        self.origin = pool.endpoint.name
 
 
 class HTTP3Pool(GeventActor):
