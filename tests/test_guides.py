@@ -19,6 +19,8 @@ GUIDES = sorted(
 SEEN: dict[str, list[str]] = {
     "channels": ["200", "b'a datagram'", "b'bytes on the stream'", "peer", "3"],
     "command-line": [],
+    "locust": [],  # its locustfile is run by tests/quiver/adapters/test_locust.py
+    "observability": ["True", "order INTERNAL None", "GET CLIENT 200", "1.0", "['/delay/0.1']"],
     "downloads": ["200 3000000", "[]", "cut short with code 0x102", "3000000"],
     "uploads": ["413"],
 }

@@ -1,0 +1,145 @@
+"""Real Locust runs against a live origin: a master with workers, forked ones, and one alone.
+
+Locust patches whatever program imports it, so it is never imported here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quiver.testing import Origin
+from tests.support.locusts import Locusts, ended, free_port
+from tests.support.scripts import ROOT
+
+# Of examples/locustfile.py: what Locust calls a request, and where it goes.
+PATHS = {"/items/[id]": "/items/42", "/order": "/echo", "/ok (shared)": "/ok"}
+
+SINGLE = """
+import os
+from locust import task, constant
+from quiver.adapters.locust import HTTP3User
+
+class Visitor(HTTP3User):
+    wait_time = constant(60)
+    pool_options = {"cafile": os.environ["CAFILE"]}
+
+    @task
+    def visit(self):
+        get = self.client.get
+        first = get("/items/7?page=1")
+        print("plain:", first.status_code, first.json(), first.raw.version, flush=True)
+        with get("/status/404", name="missing", catch_response=True) as response:
+            response.success()
+        with get("/ok", name="wrong", catch_response=True) as response:
+            response.failure("no good")
+        get("/status/503", name="refused")
+        lost = get("/reset/0x102", name="reset")
+        print("reset:", lost.status_code, type(lost.error).__name__, flush=True)
+        late = get("/hang", name="late", timeout=0.2)
+        print("late:", type(late.error).__name__, flush=True)
+        get("/duplicates", name="cookies")
+        sent = dict(get("/headers", name="headers", headers={"x-mine": "1"}).json())
+        print("sent:", sent.get("x-mine"), sent.get("connection"), sent.get("cookie"), flush=True)
+        posted = self.client.post("/echo", data={"a": "b c"}, name="form")
+        print("form:", posted.text, flush=True)
+        with self.client.rename_request("renamed"):
+            get("/items/8")
+        with self.rest("GET", "/items/9", name="rest") as response:
+            print("rest:", response.js, flush=True)
+"""
+
+# The guide shows the shared client in a class without a task.
+ASKING = """
+    wait_time = between(0.01, 0.05)
+
+    @task
+    def ask(self):
+        self.client.get("/ok")
+"""
+
+
+@pytest.fixture
+def locusts(origin: Origin, tmp_path: Path) -> Iterator[Locusts]:
+    with Locusts(origin, tmp_path) as made:
+        yield made
+
+
+def check_rows(locusts: Locusts, origin: Origin) -> None:
+    """None has failed, and all that were counted were requests that the origin saw."""
+    rows = locusts.rows()
+    assert set(rows) == {*PATHS, "Aggregated"}
+    for name, path in PATHS.items():
+        row = rows[name]
+        assert 0 < int(row["Request Count"]) <= origin.requests_served(path), row
+        assert row["Failure Count"] == "0"
+        assert float(row["Average Response Time"]) > 0
+    assert float(rows["/items/[id]"]["Average Content Size"]) == len(b'{"id": 42}')
+    assert float(rows["/ok (shared)"]["Average Content Size"]) == len(b"ok")
+    total = sum(int(rows[name]["Request Count"]) for name in PATHS)
+    assert int(rows["Aggregated"]["Request Count"]) == total
+
+
+def test_a_master_with_two_workers(locusts: Locusts, origin: Origin) -> None:
+    port = str(free_port())
+    there = ["--worker", "--master-host", "127.0.0.1", "--master-port", port]
+    workers = [locusts.start(*there) for _ in range(2)]
+    here = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port]
+    load = ["--expect-workers", "2", "-u", "8", "-r", "8"]
+    said = locusts.run(*here, *load, names=PATHS)
+    assert said.count("reported as ready") == 2, said
+    for worker in workers:
+        ended(worker)
+    check_rows(locusts, origin)
+    # 4 Shoppers with one connection each; 4 Services share two, or two on each of the workers.
+    assert origin.connections_accepted() in (4 + 2, 4 + 2 + 2)
+
+
+def test_forked_workers(locusts: Locusts, origin: Origin) -> None:
+    port = str(free_port())
+    bind = ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
+    locusts.run(*bind, "--processes", "2", "-u", "4", "-r", "4", names=PATHS)
+    check_rows(locusts, origin)
+
+
+def test_what_a_user_may_do(origin: Origin, tmp_path: Path) -> None:
+    failures = {
+        **dict.fromkeys(("/items/7?page=1", "missing", "cookies", "headers"), 0),
+        **dict.fromkeys(("form", "renamed", "rest"), 0),
+        **dict.fromkeys(("wrong", "refused", "reset", "late"), 1),
+        "Aggregated": 4,
+    }
+    file = tmp_path / "single.py"
+    file.write_text(SINGLE, encoding="utf-8")
+    with Locusts(origin, tmp_path, file) as locusts:
+        said = locusts.run("-u", "1", names=failures)
+        rows = locusts.rows()
+    for line in (
+        "plain: 200 {'id': 7} 30",
+        "reset: 0 ConnectionError",
+        "late: Timeout",
+        "sent: 1 None a; b; c",
+        "form: a=b+c",
+        "rest: {'id': 9}",
+    ):
+        assert line in said
+    assert {name: int(row["Failure Count"]) for name, row in rows.items()} == failures
+    assert float(rows["late"]["Average Response Time"]) >= 200
+    assert origin.connections_accepted() == 1
+
+
+def test_the_guides_locustfile(origin: Origin, tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "guides" / "locust.md").read_text(encoding="utf-8")
+    text = "".join(re.findall(r"```py\n(.*?)```", guide, re.DOTALL)) + ASKING
+    trust = '"max_connections": 2, "cafile": os.environ["CAFILE"]'
+    file = tmp_path / "guide.py"
+    file.write_text(text.replace('"max_connections": 2', trust), encoding="utf-8")
+    names = ["/items/[id]", "/order", "/ok"]
+    with Locusts(origin, tmp_path, file) as locusts:
+        locusts.run("-u", "4", "-r", "4", names=names)
+        rows = locusts.rows()
+    assert set(rows) == {*names, "Aggregated"}
+    assert rows["Aggregated"]["Failure Count"] == "0"
