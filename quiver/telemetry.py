@@ -13,24 +13,26 @@ connection.ready       duration (handshake), max_streams           origin, conne
                                                                    local, handshake
 connection.settings    (none)                                      origin, connection, settings
 connection.draining    active (exchanges that go on)               origin, connection, reason
-connection.stop        duration (whole life), requests             origin, connection
-connection.exception   duration (whole life), requests             origin, connection, kind, error
+connection.stop        duration (whole life), requests             origin, connection, established
+connection.exception   duration (whole life), requests             origin, connection, established,
+                                                                   kind, error
 datagram.dropped       count                                       origin, connection, direction
 queue.depth            queued, active, idle                        origin
 =====================  ==========================================  ===============================
 
-Durations are seconds as floats; `origin` is text such as "https://localhost:4443"; `connection`
-the integer name of a connection in its pool; `kind` the error's kind and `error` the exception
-itself; `direction` is "sent" or "received". There is one `attempt` for each of the host's
-addresses that is tried; `address` and `local` are pairs (host, port); `handshake` is a
-`quiver.models.Handshake`, and `settings` what the server announced, by name (RFC 9114 7.2.4). A
-streamed response counts as answered when its head is there. Every `start` is followed by exactly
-one `stop` or `exception`. `queue.depth` is sent when the number of waiting callers has changed.
+Durations are seconds as floats; `origin` is text such as "https://localhost:4443"; `connection` the
+integer name of a connection in its pool, `established` whether it was ever ready; `kind` the
+error's kind and `error` the exception itself; `direction` is "sent" or "received". There is one
+`attempt` for each of the host's addresses that is tried; `address` and `local` are pairs (host,
+port); `handshake` is a `quiver.models.Handshake`, and `settings` what the server announced, by name
+(RFC 9114 7.2.4). A streamed response counts as answered when its head is there. Every `start` is
+followed by exactly one `stop` or `exception`. `queue.depth` is sent when the number of waiting
+callers has changed.
 
-    def observe(event, measurements, metadata):
+    def record(event, measurements, metadata):
         histogram.record(measurements["duration"], origin=metadata["origin"])
 
-    quiver.telemetry.attach("latency", ["request.stop"], observe)
+    quiver.telemetry.attach("latency", ["request.stop"], record)
 
 A listener is called where the event happens, for most in the loop that carries all requests: it
 must be quick and must not block. One that raises is logged and detached. With no listener an

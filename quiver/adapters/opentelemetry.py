@@ -126,8 +126,9 @@ class Instrumentation:
         self, event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
     ) -> None:
         del event
-        attributes = conventions.of_connection(metadata["origin"])
-        self._lives.record(measurements["duration"], attributes)
+        if metadata["established"]:
+            attributes = conventions.of_connection(metadata["origin"])
+            self._lives.record(measurements["duration"], attributes)
 
     def _open_connections(self, options: CallbackOptions) -> Iterable[Observation]:
         if _attached is None or _attached._meter_provider is not self._meter_provider:

@@ -26,6 +26,7 @@ class ConnectionReport:
         self._name = f"{origin} connection {connection}"
         self._metadata = {"origin": origin, "connection": connection}
         self._started = time.monotonic()
+        self._established = False
         self.requests = 0
 
     def start(self) -> None:
@@ -39,6 +40,7 @@ class ConnectionReport:
         self._emit("connection.attempt", {}, address=address[:2])
 
     def ready(self, max_streams: int, socket: UdpSocket | None, session: Session) -> None:
+        self._established = True
         if telemetry.listening and socket is not None:
             measurements = {"duration": self._age(), "max_streams": max_streams}
             about = {"address": socket.address, "local": socket.local}
@@ -60,10 +62,12 @@ class ConnectionReport:
     def down(self, error: QuiverError | None) -> None:
         logger.debug("%s is down: %s", self._name, error)
         measurements = {"duration": self._age(), "requests": self.requests}
+        more: dict[str, Any] = {"established": self._established}
         if error is None:
-            self._emit("connection.stop", measurements)
+            self._emit("connection.stop", measurements, **more)
         else:
-            self._emit("connection.exception", measurements, kind=error.kind, error=error)
+            more.update(kind=error.kind, error=error)
+            self._emit("connection.exception", measurements, **more)
 
     def _age(self) -> float:
         return time.monotonic() - self._started

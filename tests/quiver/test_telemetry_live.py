@@ -20,7 +20,7 @@ from cryptography import x509
 
 import quiver
 from quiver import telemetry
-from quiver.testing import Origin
+from quiver.testing import Authority, Origin
 from tests.support.names import Names
 from tests.support.waiting import until
 
@@ -102,6 +102,7 @@ def test_the_life_of_a_connection(origin: Origin, journal: Journal) -> None:
     assert life[4].measurements == {"active": 0}
     assert "stop" in life[4].metadata["reason"]
     assert life[5].measurements["requests"] == 3
+    assert life[5].metadata["established"]
 
 
 def test_what_a_connection_has_agreed_on(origin: Origin, journal: Journal) -> None:
@@ -145,6 +146,17 @@ def test_a_connection_that_is_lost(origin: Origin, journal: Journal) -> None:
     assert isinstance(lost.metadata["error"], quiver.ConnectionLost)
     assert lost.metadata["kind"] == "transient"
     assert journal.count("connection.stop") == 0
+
+
+def test_a_connection_that_never_was(journal: Journal, authority: Authority) -> None:
+    with Origin(authority=authority) as gone:
+        refuses = client_of(gone)
+    with refuses, pytest.raises(quiver.ConnectionRefused):
+        refuses.get(gone.url + "/ok")
+    assert journal.count("connection.ready") == 0
+    assert [event.metadata["established"] for event in journal.of("connection.exception")] == [
+        False
+    ]
 
 
 def test_the_depth_of_the_queue(origin: Origin, journal: Journal) -> None:

@@ -31,6 +31,7 @@ from quiver import telemetry
 from quiver.adapters import conventions
 from quiver.adapters.opentelemetry import Instrumentation
 from quiver.testing import Authority, Origin
+from tests.support.scripts import run_script
 from tests.support.waiting import until
 
 
@@ -358,6 +359,61 @@ def test_open_connections(sdk: Collected, client: quiver.Client, origin: Origin)
     (life,) = sdk.points(http_metrics.HTTP_CLIENT_CONNECTION_DURATION)
     assert life.count == origin.connections_accepted() - before
     assert life.explicit_bounds == conventions.CONNECTION_BUCKETS
+
+
+def test_a_connection_that_never_was(sdk: Collected, authority: Authority) -> None:
+    with Origin(authority=authority) as gone:
+        url, trusts = gone.url, {"cafile": gone.cafile}
+    client = quiver.Client(pools={"default": trusts})
+    with client, pytest.raises(quiver.ConnectionRefused):
+        client.get(url + "/ok")
+    assert attributes(sdk.span())[error_attributes.ERROR_TYPE] == "quiver.errors.ConnectionRefused"
+    assert sdk.points(http_metrics.HTTP_CLIENT_CONNECTION_DURATION) == []
+
+
+def test_greenlets_of_a_patched_program(origin: Origin) -> None:
+    """The pool's actors are greenlets beside the callers': each of these has its own context."""
+    said = run_script(GREENLETS, origin.url, origin.cafile)
+    assert said.split() == ["20", "True", "20", "connected"]
+
+
+GREENLETS = """
+    from gevent import monkey
+    monkey.patch_all()
+    import sys
+    from gevent.pool import Pool
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    import quiver
+    from quiver.adapters.opentelemetry import Instrumentation
+    from quiver.adapters.prometheus import PoolCollector
+
+    exporter, tracers = InMemorySpanExporter(), TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = tracers.get_tracer("test")
+    origin, cafile = sys.argv[1:]
+    options = {"cafile": cafile, "max_connections": 1}
+
+    def ask(number):
+        with tracer.start_as_current_span(f"/items/{number}"):
+            with client.stream("GET", f"{origin}/items/{number}") as response:
+                return response.read()
+
+    with quiver.Client(pools={"default": options}) as client:
+        with Instrumentation(tracer_provider=tracers):
+            print(len(Pool(10).map(ask, range(20))))
+            spans = {span.context.span_id: span for span in exporter.get_finished_spans()}
+            asked = [span for span in spans.values() if span.parent]
+            print(all(
+                span.attributes["url.full"] == origin + spans[span.parent.span_id].name
+                for span in asked
+            ), len(asked))
+        for metric in PoolCollector().collect():
+            for sample in metric.samples:
+                if metric.name == "quiver_pool_connections" and sample.value:
+                    print(sample.labels["state"])
+"""
 
 
 # on and off -----------------------------------------------------------------------------------
