@@ -296,3 +296,55 @@ def test_two_threads_lose_nothing_and_miss_no_wake_up() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert taken == pieces
+
+
+# who wants to know when it is over -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [None, ConnectionLost("gone")])
+def test_the_end_is_told_once_when_it_was_read(error: ConnectionLost | None) -> None:
+    box, heard = Box(), list[object]()
+    box.when_over(heard.append)
+    box.give(b"last")
+    box.end(error)
+    assert box.take() == b"last"
+    assert heard == []
+    for _ in range(2):
+        try:
+            assert box.take() is None
+        except ConnectionLost:
+            assert error is not None
+    box.close()
+    assert heard == [error]
+
+
+def test_closing_is_an_end_too() -> None:
+    box, heard = Box(), list[object]()
+    box.when_over(heard.append)
+    box.close()
+    box.close()
+    assert heard == [None]
+
+
+def test_who_asks_after_the_end_is_told_at_once() -> None:
+    box, heard = Box(), list[object]()
+    box.end()
+    assert box.take() is None
+    box.when_over(heard.append)
+    assert heard == [None]
+
+
+def test_what_the_collector_gives_up_is_told_from_the_loop() -> None:
+    """Here the thread holds what the listener wants, as it may when the collector comes."""
+    box, heard, held = Box(), list[int](), threading.Lock()
+
+    def listen(_: object) -> None:
+        with held:
+            heard.append(threading.get_ident())
+
+    box.when_over(listen)
+    with held:
+        box.abandon()
+        assert (box.told, heard) == (["left"], [])
+    until(lambda: heard)
+    assert heard != [threading.get_ident()]

@@ -13,7 +13,8 @@ import pytest
 
 from quiver.testing import Origin
 from tests.support.locusts import Locusts, ended, free_port
-from tests.support.scripts import ROOT
+from tests.support.scripts import ROOT, run_script
+from tests.support.waiting import until
 
 # Of examples/locustfile.py: what Locust calls a request, and where it goes.
 PATHS = {"/items/[id]": "/items/42", "/order": "/echo", "/ok (shared)": "/ok"}
@@ -50,6 +51,37 @@ class Visitor(HTTP3User):
             get("/items/8")
         with self.rest("GET", "/items/9", name="rest") as response:
             print("rest:", response.js, flush=True)
+"""
+
+# Locust as a library: three users are started, and stopped while the program goes on.
+STOPPED = """
+    import sys
+    import gevent
+    from locust import constant, task
+    from locust.env import Environment
+    from quiver.adapters.census import census
+    from quiver.adapters.locust import HTTP3User
+
+    class Visitor(HTTP3User):
+        host = sys.argv[1]
+        pool_options = {"cafile": sys.argv[2]}
+        wait_time = constant(0.01)
+
+        @task
+        def visit(self):
+            self.client.get("/ok")
+
+    environment = Environment(user_classes=[Visitor])
+    runner = environment.create_local_runner()
+    runner.start(3, spawn_rate=3)
+    with gevent.Timeout(20):
+        while sum(pool.connections[0].opened > 1 for pool in census() if pool.connections) < 3:
+            gevent.sleep(0.01)
+        print(len(list(census())))
+        runner.stop()
+        while list(census()):
+            gevent.sleep(0.01)
+    print(len(list(census())), environment.stats.total.num_failures == 0)
 """
 
 # The guide shows the shared client in a class without a task.
@@ -129,6 +161,13 @@ def test_what_a_user_may_do(origin: Origin, tmp_path: Path) -> None:
     assert {name: int(row["Failure Count"]) for name, row in rows.items()} == failures
     assert float(rows["late"]["Average Response Time"]) >= 200
     assert origin.connections_accepted() == 1
+
+
+def test_users_that_stop_close_their_connections(origin: Origin) -> None:
+    said = run_script(STOPPED, origin.url, origin.cafile)
+    assert said.split() == ["3", "0", "True"]
+    until(lambda: origin.connections_open() == 0)
+    assert set(origin.closes()) == {0x100}  # H3_NO_ERROR: in order, not by silence
 
 
 def test_the_guides_locustfile(origin: Origin, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Spans and metrics as the real SDK exports them, of requests to a live origin."""
+"""Spans as the real SDK exports them, of requests to a live origin."""
 
 from __future__ import annotations
 
@@ -11,12 +11,6 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.semconv._incubating.metrics import http_metrics
 from opentelemetry.semconv.attributes import (
     error_attributes,
     http_attributes,
@@ -28,71 +22,17 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import quiver
 from quiver import telemetry
-from quiver.adapters import conventions
 from quiver.adapters.opentelemetry import Instrumentation
 from quiver.testing import Authority, Origin
+from tests.support.otel import Collected, attributes
 from tests.support.scripts import run_script
 from tests.support.waiting import until
-
-
-class Collected:
-    """A real SDK of the test's own, with everything kept in memory."""
-
-    def __init__(self) -> None:
-        self._exporter = InMemorySpanExporter()
-        self._reader = InMemoryMetricReader()
-        self.tracers = TracerProvider()
-        self.tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.meters = MeterProvider(metric_readers=[self._reader])
-
-    @property
-    def spans(self) -> tuple[ReadableSpan, ...]:
-        return self._exporter.get_finished_spans()
-
-    def span(self) -> ReadableSpan:
-        """The one span that is there, or comes soon."""
-        until(lambda: self.spans)
-        (span,) = self.spans
-        return span
-
-    def points(self, name: str) -> list[Any]:
-        """The points of one metric, as a reader gets them now."""
-        collected = self._reader.get_metrics_data()
-        return [
-            point
-            for resource in (collected.resource_metrics if collected else ())
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            if metric.name == name
-            for point in metric.data.data_points
-        ]
-
-    def values(self, name: str, key: str) -> dict[Any, Any]:
-        return {point.attributes[key]: point.value for point in self.points(name)}
 
 
 @pytest.fixture(scope="module")
 def origin(authority: Authority) -> Iterator[Origin]:
     with Origin(authority=authority) as started:
         yield started
-
-
-@pytest.fixture
-def sdk() -> Collected:
-    return Collected()
-
-
-@pytest.fixture
-def instrumented(sdk: Collected) -> Iterator[Instrumentation]:
-    made = Instrumentation(tracer_provider=sdk.tracers, meter_provider=sdk.meters)
-    with made:
-        yield made
-    assert telemetry.observer is None
-    assert not telemetry.listening
-
-
-def attributes(span: ReadableSpan) -> dict[str, Any]:
-    return dict(span.attributes or {})
 
 
 pytestmark = pytest.mark.usefixtures("instrumented")
@@ -198,9 +138,10 @@ def test_each_thread_has_its_own_context(
         assert names[span.parent.span_id] == f"caller {number}"
 
 
-def test_a_propagator_of_its_own(sdk: Collected, client: quiver.Client, origin: Origin) -> None:
-    telemetry.unobserve(telemetry.observer)  # type: ignore[arg-type] # the fixture's
-    telemetry.detach("quiver.adapters.opentelemetry")
+def test_a_propagator_of_its_own(
+    sdk: Collected, instrumented: Instrumentation, client: quiver.Client, origin: Origin
+) -> None:
+    instrumented.detach()
     with Instrumentation(tracer_provider=sdk.tracers, propagator=W3CBaggagePropagator()):
         names = [name for name, _ in client.get(origin.url + "/headers").json()]
     assert "traceparent" not in names
@@ -299,123 +240,6 @@ def test_the_span_of_a_channel(sdk: Collected, client: quiver.Client, origin: Or
     assert len(sdk.spans) == 1
 
 
-# metrics --------------------------------------------------------------------------------------
-
-
-def test_durations(sdk: Collected, client: quiver.Client, origin: Origin) -> None:
-    for path in ("/ok", "/ok", "/delay/0.15"):
-        client.get(origin.url + path)
-    with pytest.raises(quiver.StreamReset):
-        client.post(origin.url + "/reset/0x102")
-    common = conventions.of_connection(origin.url)
-    points = sdk.points(http_metrics.HTTP_CLIENT_REQUEST_DURATION)
-    by_method = {point.attributes["http.request.method"]: point for point in points}
-    got, posted = by_method["GET"], by_method["POST"]
-    assert dict(got.attributes) == {
-        **common,
-        "http.request.method": "GET",
-        "http.response.status_code": 200,
-    }
-    assert got.explicit_bounds == conventions.REQUEST_BUCKETS
-    assert (got.count, got.max >= 0.15, got.sum < 5) == (3, True, True)
-    assert dict(posted.attributes) == {
-        **common,
-        "http.request.method": "POST",
-        "error.type": "quiver.errors.StreamReset",
-    }
-
-
-def test_active_requests(sdk: Collected, client: quiver.Client, origin: Origin) -> None:
-    pool: Any = client.pool(origin.url)
-    replies = [pool.ask(quiver.Request("GET", "/hang"), block=False) for _ in range(3)]
-    name = http_metrics.HTTP_CLIENT_ACTIVE_REQUESTS
-    assert sdk.values(name, "http.request.method") == {"GET": 3}
-    (point,) = sdk.points(name)
-    assert dict(point.attributes) == {
-        "http.request.method": "GET",
-        "server.address": "localhost",
-        "server.port": origin.port,
-        "url.scheme": "https",
-    }
-    for reply in replies:
-        reply.cancel()
-    until(lambda: sdk.values(name, "http.request.method") == {"GET": 0})
-
-
-def test_open_connections(sdk: Collected, client: quiver.Client, origin: Origin) -> None:
-    before = origin.connections_accepted()
-    name, state = http_metrics.HTTP_CLIENT_OPEN_CONNECTIONS, "http.connection.state"
-    pool: Any = client.pool(origin.url)
-    client.get(origin.url + "/ok")
-    until(lambda: sdk.values(name, state) == {"idle": 1})
-    reply = pool.ask(quiver.Request("GET", "/hang?id=open"), block=False)
-    until(lambda: origin.seen("open"))
-    until(lambda: sdk.values(name, state).get("active") == 1)
-    (point,) = [each for each in sdk.points(name) if each.attributes[state] == "active"]
-    assert dict(point.attributes) == {**conventions.of_connection(origin.url), state: "active"}
-    reply.cancel()
-    client.close()
-    until(lambda: not sdk.points(name))
-    (life,) = sdk.points(http_metrics.HTTP_CLIENT_CONNECTION_DURATION)
-    assert life.count == origin.connections_accepted() - before
-    assert life.explicit_bounds == conventions.CONNECTION_BUCKETS
-
-
-def test_a_connection_that_never_was(sdk: Collected, authority: Authority) -> None:
-    with Origin(authority=authority) as gone:
-        url, trusts = gone.url, {"cafile": gone.cafile}
-    client = quiver.Client(pools={"default": trusts})
-    with client, pytest.raises(quiver.ConnectionRefused):
-        client.get(url + "/ok")
-    assert attributes(sdk.span())[error_attributes.ERROR_TYPE] == "quiver.errors.ConnectionRefused"
-    assert sdk.points(http_metrics.HTTP_CLIENT_CONNECTION_DURATION) == []
-
-
-def test_greenlets_of_a_patched_program(origin: Origin) -> None:
-    """The pool's actors are greenlets beside the callers': each of these has its own context."""
-    said = run_script(GREENLETS, origin.url, origin.cafile)
-    assert said.split() == ["20", "True", "20", "connected"]
-
-
-GREENLETS = """
-    from gevent import monkey
-    monkey.patch_all()
-    import sys
-    from gevent.pool import Pool
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-    import quiver
-    from quiver.adapters.opentelemetry import Instrumentation
-    from quiver.adapters.prometheus import PoolCollector
-
-    exporter, tracers = InMemorySpanExporter(), TracerProvider()
-    tracers.add_span_processor(SimpleSpanProcessor(exporter))
-    tracer = tracers.get_tracer("test")
-    origin, cafile = sys.argv[1:]
-    options = {"cafile": cafile, "max_connections": 1}
-
-    def ask(number):
-        with tracer.start_as_current_span(f"/items/{number}"):
-            with client.stream("GET", f"{origin}/items/{number}") as response:
-                return response.read()
-
-    with quiver.Client(pools={"default": options}) as client:
-        with Instrumentation(tracer_provider=tracers):
-            print(len(Pool(10).map(ask, range(20))))
-            spans = {span.context.span_id: span for span in exporter.get_finished_spans()}
-            asked = [span for span in spans.values() if span.parent]
-            print(all(
-                span.attributes["url.full"] == origin + spans[span.parent.span_id].name
-                for span in asked
-            ), len(asked))
-        for metric in PoolCollector().collect():
-            for sample in metric.samples:
-                if metric.name == "quiver_pool_connections" and sample.value:
-                    print(sample.labels["state"])
-"""
-
-
 # on and off -----------------------------------------------------------------------------------
 
 
@@ -461,3 +285,48 @@ def test_a_streamed_body_travels_as_it_was(
     response = client.post(origin.url + "/echo", body=pieces, trailers={"x-sum": "1"})
     assert len(response.body) == 5000
     assert sdk.span().name == "POST"
+
+
+def test_greenlets_of_a_patched_program(origin: Origin) -> None:
+    """The pool's actors are greenlets beside the callers': each of these has its own context."""
+    said = run_script(GREENLETS, origin.url, origin.cafile)
+    assert said.split() == ["20", "True", "20", "connected"]
+
+
+GREENLETS = """
+    from gevent import monkey
+    monkey.patch_all()
+    import sys
+    from gevent.pool import Pool
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    import quiver
+    from quiver.adapters.opentelemetry import Instrumentation
+    from quiver.adapters.prometheus import PoolCollector
+
+    exporter, tracers = InMemorySpanExporter(), TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = tracers.get_tracer("test")
+    origin, cafile = sys.argv[1:]
+    options = {"cafile": cafile, "max_connections": 1}
+
+    def ask(number):
+        with tracer.start_as_current_span(f"/items/{number}"):
+            with client.stream("GET", f"{origin}/items/{number}") as response:
+                return response.read()
+
+    with quiver.Client(pools={"default": options}) as client:
+        with Instrumentation(tracer_provider=tracers):
+            print(len(Pool(10).map(ask, range(20))))
+            spans = {span.context.span_id: span for span in exporter.get_finished_spans()}
+            asked = [span for span in spans.values() if span.parent]
+            print(all(
+                span.attributes["url.full"] == origin + spans[span.parent.span_id].name
+                for span in asked
+            ), len(asked))
+        for metric in PoolCollector().collect():
+            for sample in metric.samples:
+                if metric.name == "quiver_pool_connections" and sample.value:
+                    print(sample.labels["state"])
+"""
