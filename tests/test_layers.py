@@ -148,9 +148,11 @@ LEAVES: Final = tuple(
 LEAF_FILES: Final = tuple(f"{name.replace('.', '/')}.py" for name in LEAVES)
 PURE_TABLES: Final = tuple(
     f"quiver/pool/{name}.py"
-    for name in ("routing", "waiting", "backoff", "lender", "exchanges", "actions")
+    for name in ("routing", "waiting", "backoff", "lender", "exchanges", "actions", "patience")
 )
-CALLER: Final = ("quiver.inlet", "quiver.body", "quiver.channel", "quiver.upload")
+CALLER: Final = tuple(
+    f"quiver.{name}" for name in ("inlet", "body", "channel", "upload", "async_upload")
+)
 CALLER_FILES: Final = tuple(f"{name.replace('.', '/')}.py" for name in CALLER)
 CLIENT: Final = ("quiver.client",)
 CLIENT_FILES: Final = tuple(f"{name.replace('.', '/')}.py" for name in CLIENT)
