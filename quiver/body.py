@@ -73,6 +73,10 @@ class StreamedResponse:
             raise
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def read1(self, size: int = -1) -> bytes:
+        """What is there, waited for if there is nothing; `size` bytes at the most."""
+        return self._next(size)
+
     async def aread(self, size: int = -1) -> bytes:
         """As `read`, in an asyncio task, whose loop goes on meanwhile."""
         pieces: list[bytes] = []
