@@ -194,7 +194,7 @@ class HTTP3Transport(httpx.BaseTransport):
         body = request.stream
         assert isinstance(body, httpx.SyncByteStream)
         whole = isinstance(body, httpx.ByteStream)
-        asked = self._way.outgoing(request, route, b"".join(body) if whole else body)
+        asked = self._way.outgoing(request, route, b"".join(body) if whole else iter(body))
         try:
             streamed = self._way.pool(route).ask(asked)
         except errors.QuiverError as error:

@@ -83,6 +83,7 @@ class HTTP3Adapter(BaseAdapter):
 
         Raises:
             requests.RequestException: mapped from Quiver's error, which is its `__cause__`.
+            ValueError: the method, the body or `timeout` is none.
             OSError: there is no such certificate file.
         """
         limits = _limits(timeout)
@@ -223,8 +224,8 @@ class _Encoded:
             yield piece.encode() if isinstance(piece, str) else piece
 
 
-def _mapped(
-    error: errors.QuiverError, request: requests.PreparedRequest
-) -> requests.RequestException:
+def _mapped(error: errors.QuiverError, request: requests.PreparedRequest) -> Exception:
+    if isinstance(error, errors.InvalidRequest) and not error.message.startswith("header"):
+        return ValueError(str(error))  # as http.client calls a bad method, say
     kind = next(theirs for ours, theirs in ERRORS if isinstance(error, ours))
     return kind(error, request=request)

@@ -35,7 +35,7 @@ _CADDYFILE = """
   default_sni localhost
 }}
 https://localhost:{port}, https://127.0.0.1:{port} {{
-  tls {certfile} {keyfile}
+  tls {certfile} {keyfile} {tls}
   root * {www}
   handle /echo {{
     respond "{{http.request.body}}" 200
@@ -44,6 +44,7 @@ https://localhost:{port}, https://127.0.0.1:{port} {{
     @read expression `{{http.request.body}} != "."`
     respond @read "ok" 200
   }}
+  {more}
   file_server
 }}
 """
@@ -180,15 +181,29 @@ class StaticServer:
 
 
 class Caddy(StaticServer):
-    """Caddy: Go, quic-go."""
+    """Caddy: Go, quic-go; HTTP/1.1, 2 and 3 on one port.
+
+    Args:
+        more: further lines of the site's block.
+        tls: a block for its `tls` line.
+    """
 
     binary = "caddy"
     can_echo = True
 
+    def __init__(self, authority: Authority, *flags: str, more: str = "", tls: str = "") -> None:
+        self._more, self._tls = more, tls
+        super().__init__(authority, *flags)
+
     def _lay_out(self, folder: Path) -> None:
         super()._lay_out(folder)
         text = _CADDYFILE.format(
-            port=self.port, certfile=self._certfile, keyfile=self._keyfile, www=folder / "www"
+            port=self.port,
+            certfile=self._certfile,
+            keyfile=self._keyfile,
+            www=folder / "www",
+            more=self._more,
+            tls=self._tls,
         )
         (folder / "Caddyfile").write_text(text)
 
