@@ -9,6 +9,7 @@
 /back/to?url=&status=  a redirect
 /back/cookie?NAME=VALUE  Set-Cookie for each
 /back/auth             200 for user:pass, else 401
+/back/announce?field=  Alt-Svc
 /back/plain            4,000 bytes of text, for a proxy to encode
 /back/named?name=&value=&body=  one field of that name
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -134,6 +136,9 @@ class _Server(BaseHTTPRequestHandler):
         else:
             self._send(401, b"who?", ("www-authenticate", 'Basic realm="quiver"'))
 
+    def _announce(self, field: str) -> None:
+        self._send(200, b"told", ("alt-svc", field))
+
     def _plain(self) -> None:
         self._send(200, TEXT, ("content-type", "text/plain; charset=utf-8"))
 
@@ -142,10 +147,14 @@ class _Server(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def backend() -> Iterator[int]:
-    """Its port, on 127.0.0.1."""
+def backend(certificate: tuple[str, str] | None = None) -> Iterator[int]:
+    """Its port, on 127.0.0.1. With a certificate (and its key) it speaks HTTPS, on TCP only."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Server) as server:
         server.daemon_threads = True
+        if certificate is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(*certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         yield server.server_address[1]
