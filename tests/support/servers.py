@@ -33,6 +33,7 @@ _CADDYFILE = """
   admin off
   auto_https off
   default_sni localhost
+  {options}
 }}
 https://localhost:{port}, https://127.0.0.1:{port} {{
   tls {certfile} {keyfile} {tls}
@@ -186,13 +187,21 @@ class Caddy(StaticServer):
     Args:
         more: further lines of the site's block.
         tls: a block for its `tls` line.
+        options: further global ones.
     """
 
     binary = "caddy"
     can_echo = True
 
-    def __init__(self, authority: Authority, *flags: str, more: str = "", tls: str = "") -> None:
-        self._more, self._tls = more, tls
+    def __init__(
+        self,
+        authority: Authority,
+        *flags: str,
+        more: str = "",
+        tls: str = "",
+        options: str = "",
+    ) -> None:
+        self._blocks = {"more": more, "tls": tls, "options": options}
         super().__init__(authority, *flags)
 
     def _lay_out(self, folder: Path) -> None:
@@ -202,8 +211,7 @@ class Caddy(StaticServer):
             certfile=self._certfile,
             keyfile=self._keyfile,
             www=folder / "www",
-            more=self._more,
-            tls=self._tls,
+            **self._blocks,
         )
         (folder / "Caddyfile").write_text(text)
 
