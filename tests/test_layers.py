@@ -146,9 +146,12 @@ LEAVES: Final = tuple(
     )
 )
 LEAF_FILES: Final = tuple(f"{name.replace('.', '/')}.py" for name in LEAVES)
-PURE_TABLES: Final = tuple(
-    f"quiver/pool/{name}.py"
-    for name in ("routing", "waiting", "backoff", "lender", "exchanges", "actions", "patience")
+PURE_TABLES: Final = (
+    *(
+        f"quiver/pool/{name}.py"
+        for name in ("routing", "waiting", "backoff", "lender", "exchanges", "actions", "patience")
+    ),
+    *(f"quiver/adapters/{name}.py" for name in ("altsvc", "alternatives", "fallback")),
 )
 CALLER: Final = tuple(
     f"quiver.{name}" for name in ("inlet", "body", "channel", "upload", "async_upload")
