@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
+from quiver.adapters.turn import Turn
 from quiver.client import Client
 
 __all__ = ["Clients", "Trust"]
@@ -104,7 +104,7 @@ class Clients:
     def __init__(self, pools: Pools | None = None) -> None:
         self._pools = {"default": {}, **(pools or {})}
         self._made: dict[Trust, Client] = {}
-        self._lock = threading.Lock()
+        self._lock = Turn()
         self.of(Trust())
 
     def of(self, trust: Trust) -> Client:

@@ -6,12 +6,12 @@ import contextlib
 import logging
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Iterable
 from typing import Final
 
 from quiver.adapters.fallback import FallbackTable, PolicyName, Route
+from quiver.adapters.turn import Turn
 from quiver.errors import (
     CheckoutTimeout,
     GoAway,
@@ -61,7 +61,7 @@ class Policy:
         self.fallback_after = fallback_after
         self._table = FallbackTable(name, map(Origin.parse, hints))
         self._file = file
-        self._lock = threading.Lock()
+        self._lock = Turn()
         if file is not None:
             self._load(file)
 
