@@ -32,6 +32,8 @@ __all__ = ["TEXT", "backend"]
 TEXT: Final = ("the quick brown fox jumps over the lazy dog\n" * 100)[:4000].encode()
 
 _OF_THE_WAY: Final = ("connection", "transfer-encoding", "te", "via", "keep-alive", "accept")
+# Without one, Caddy guesses from what has come when it answers: now and then, from nothing.
+_KIND: Final = ("content-type", "application/octet-stream")
 _GRANTED: Final = "Basic " + base64.b64encode(b"user:pass").decode()
 
 
@@ -70,6 +72,8 @@ class _Server(BaseHTTPRequestHandler):
         for name, value in fields:
             self.send_header(name, value)
         if status not in (204, 304):
+            if all(name != "content-type" for name, _ in fields):
+                self.send_header(*_KIND)
             self.send_header("content-length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD" and status not in (204, 304):
@@ -99,6 +103,7 @@ class _Server(BaseHTTPRequestHandler):
 
     def _drip(self, count: str, seconds: str) -> None:
         self.send_response(200)
+        self.send_header(*_KIND)
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         for _ in range(int(count)):
@@ -109,6 +114,7 @@ class _Server(BaseHTTPRequestHandler):
 
     def _short(self) -> None:
         self.send_response(200)
+        self.send_header(*_KIND)
         self.send_header("content-length", "1000")
         self.end_headers()
         self.wfile.write(b"x" * 500)
@@ -116,6 +122,7 @@ class _Server(BaseHTTPRequestHandler):
 
     def _half(self, seconds: str) -> None:
         self.send_response(200)
+        self.send_header(*_KIND)
         self.send_header("content-length", "1000")
         self.end_headers()
         self.wfile.write(b"x" * 500)
