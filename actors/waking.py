@@ -1,4 +1,4 @@
-"""Waiting for something to change, from an OS thread or from a greenlet of any hub.
+"""Waiting for something to change: in an OS thread, a greenlet of any hub, or an asyncio task.
 
 Whoever waits leaves a call in a list; whoever changes something makes all calls in it, once. The
 list needs no lock: `append`, `pop` and `remove` are each one step under the GIL, and a waiter
@@ -74,6 +74,29 @@ def wait(wakes: Wakes, met: Callable[[], bool], timeout: float | None = None) ->
         if met():
             return True
     return met()
+
+
+async def wait_in_task(wakes: Wakes, met: Callable[[], bool]) -> None:
+    """Wait in an asyncio task until `met()`, looking again at every wake-up."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    while not met():
+        woken = asyncio.Event()
+        call = partial(_call_in, loop, woken.set)
+        wakes.append(call)
+        try:
+            if not met():
+                await woken.wait()
+        finally:
+            take_back(wakes, call)
+
+
+def _call_in(loop: Any, call: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        pass  # the loop is closed: nobody waits there any more
 
 
 def _wait_in_thread(wakes: Wakes, met: Callable[[], bool], seconds: float) -> None:

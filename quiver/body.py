@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Final, Self
 
@@ -69,15 +69,36 @@ class StreamedResponse:
                 pieces.append(piece)
                 missing -= len(piece) if size > 0 else 0
         except BaseException:
-            if not self._inlet.closed:
-                self._rest = b"".join(pieces)
+            self._put_back(pieces)
             raise
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def read1(self, size: int = -1) -> bytes:
+        """What is there, waited for if there is nothing; `size` bytes at the most."""
+        return self._next(size)
+
+    async def aread(self, size: int = -1) -> bytes:
+        """As `read`, in an asyncio task, whose loop goes on meanwhile."""
+        pieces: list[bytes] = []
+        missing = size
+        try:
+            while missing and (piece := await self._anext(missing)):
+                pieces.append(piece)
+                missing -= len(piece) if size > 0 else 0
+        except BaseException:
+            self._put_back(pieces)
+            raise
+        return b"".join(pieces)
+
     def __iter__(self) -> Iterator[bytes]:
         """The body in pieces as they come, none of them empty."""
-        while piece := self._gathered():
-            yield piece
+        while piece := self._next(-1):
+            yield self._gathered(piece)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """As `__iter__`, in an asyncio task, whose loop goes on meanwhile."""
+        while piece := await self._anext(-1):
+            yield self._gathered(piece)
 
     def iter_bytes(self, size: int | None = None) -> Iterator[bytes]:
         """The body in pieces of `size` bytes, the last one shorter; None takes them as they come.
@@ -109,18 +130,31 @@ class StreamedResponse:
 
     def _next(self, most: int) -> bytes:
         """One piece of at most `most` bytes (-1: any size); empty at the end."""
+        return self._split(self._held() or self._inlet.take() or b"", most)
+
+    async def _anext(self, most: int) -> bytes:
+        return self._split(self._held() or await self._inlet.atake() or b"", most)
+
+    def _held(self) -> bytes:
+        """What was kept of a piece; whoever reads it is at work."""
         if self._rest:
             self._inlet.touch()
-        piece = self._rest or self._inlet.take() or b""
-        if 0 <= most < len(piece):
-            piece, self._rest = piece[:most], piece[most:]
-        else:
-            self._rest = b""
-        return piece
+        return self._rest
 
-    def _gathered(self) -> bytes:
-        first = self._next(-1)
-        if not first or len(first) >= PIECE:
+    def _split(self, piece: bytes, most: int) -> bytes:
+        """At most `most` bytes of it; what is over is kept."""
+        keep = 0 <= most < len(piece)
+        self._rest = piece[most:] if keep else b""
+        return piece[:most] if keep else piece
+
+    def _put_back(self, pieces: list[bytes]) -> None:
+        """The reader was interrupted: what it had is there for whoever reads on."""
+        if not self._inlet.closed:
+            self._rest = b"".join(pieces)
+
+    def _gathered(self, first: bytes) -> bytes:
+        """With what has come behind it, if it is small."""
+        if len(first) >= PIECE:
             return first
         more = self._inlet.take_ready()
         return b"".join((first, *more)) if more else first

@@ -46,6 +46,8 @@ class ChannelOptions(TypedDict, total=False):
     on_informational: OnInformational | None
     timeout: float | None
     receive_timeout: float | None
+    checkout_timeout: float | None
+    connect_timeout: float | None
 
 
 class RequestOptions(ChannelOptions, total=False):
@@ -87,9 +89,10 @@ class Client:
         Args:
             method: "GET", "POST", or any other token.
             url: "https://host[:port]/path?query".
-            options: headers, body, trailers, on_informational, timeout and receive_timeout, as
-                `quiver.Request` has them. Times are seconds, None takes the pool's. A body that
-                is a file or an iterable is read in this thread, while it is sent.
+            options: headers, body, trailers, on_informational, timeout, receive_timeout,
+                checkout_timeout and connect_timeout, as `quiver.Request` has them. Times are
+                seconds, None takes the pool's. A body that is a file or an iterable is read in
+                this thread, while it is sent.
 
         Raises:
             QuiverError: see `quiver.errors`; its `kind` tells whether to try again.
@@ -126,8 +129,8 @@ class Client:
             method: any; CONNECT needs a `protocol` (RFC 9220) and others have none.
             protocol: such as "webtransport" or "connect-udp".
             require_datagrams: fail unless both sides have agreed on datagrams.
-            options: headers, on_informational, timeout (seconds that the channel may last) and
-                receive_timeout (seconds until the response).
+            options: headers, on_informational, timeout (seconds that the channel may last),
+                receive_timeout (seconds until the response), checkout_timeout, connect_timeout.
 
         Raises:
             ConnectDisabled: the server takes no extended CONNECT.

@@ -183,6 +183,12 @@ class PoolConfig:
     cadata: bytes | None = _option(
         None, "PEM", "roots to trust, given as they are (bytes or str)", _pem, _encoded
     )
+    certfile: str | None = _option(
+        None, "path", "PEM file of our own certificate, for servers that ask for one", _file, _path
+    )
+    keyfile: str | None = _option(
+        None, "path", "PEM file of its key; None looks for it in certfile", _file, _path
+    )
     server_name: str | None = _option(
         None, "host", "name to ask for (SNI) and to verify; None takes the origin's host", _name
     )
@@ -203,6 +209,8 @@ class PoolConfig:
             raise InvalidOptions(
                 f"verify=False contradicts {given}: roots to trust are for verifying"
             )
+        if self.keyfile is not None and self.certfile is None:
+            raise InvalidOptions("keyfile without certfile: a key alone says nothing")
         if (
             self.keep_alive is not None
             and self.idle_timeout is not None

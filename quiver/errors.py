@@ -36,7 +36,10 @@ keeps its cause, not its traceback), and all of them can be pickled, without the
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
+
+# H3_REQUEST_REJECTED; H3_VERSION_FALLBACK, which asks for HTTP/1.1 (RFC 9114 8.1).
+_NOT_PROCESSED: Final = (0x10B, 0x110)
 
 Kind = Literal["transient", "invalid", "unrecoverable"]
 
@@ -48,6 +51,8 @@ class QuiverError(Exception):
         kind: "transient" (retry), "invalid" (fix the request) or "unrecoverable".
         origin: the origin it is about, as text, where there is one.
         message: what happened. `str(error)` puts the origin before it if it does not name it.
+        unprocessed: True when it is proved that the server did not act on the request: it got no
+            connection, or the server said so. It may go out once more, by another way too.
     """
 
     kind: ClassVar[Kind] = "unrecoverable"
@@ -57,6 +62,7 @@ class QuiverError(Exception):
         super().__init__(message if named else f"{origin}: {message}")
         self.message = message
         self.origin = origin
+        self.unprocessed = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls cls(*args), which knows neither `origin` nor a leaf's own keywords.
@@ -177,6 +183,7 @@ class StreamReset(TransientError, ConnectionResetError):
     def __init__(self, message: str, *, code: int, origin: str | None = None) -> None:
         super().__init__(message, origin=origin)
         self.code = code
+        self.unprocessed = code in _NOT_PROCESSED
 
 
 class GoAway(TransientError, ConnectionError):
@@ -195,6 +202,7 @@ class GoAway(TransientError, ConnectionError):
     ) -> None:
         super().__init__(message, origin=origin)
         self.id = id
+        self.unprocessed = True
 
 
 class ConnectionLost(TransientError, ConnectionError):

@@ -19,7 +19,7 @@ import gevent
 
 from quiver.actors.doorbell import allocate_lock
 from quiver.actors.hub import Hub, HubStopped
-from quiver.actors.waking import Wakes, wait, wake
+from quiver.actors.waking import Wakes, wait, wait_in_task, wake
 from quiver.errors import QuiverError, StreamClosed
 
 __all__ = ["Inlet", "WhenOver"]
@@ -115,20 +115,13 @@ class Inlet(Generic[T]):
             QuiverError: what ended it early. What had come before is taken first.
             StreamClosed: the reader has closed it.
         """
-        while True:
-            try:
-                item, size = self._items.popleft()
-            except IndexError:
-                if self._ended and not self._items:
-                    self._tell_over()
-                    self._raise_end()
-                    return None
-                if self.closed:
-                    self._raise_end()
-                wait(self.wakes, self._stirred)
-            else:
-                self._count(size)
-                return item
+        wait(self.wakes, self._stirred)
+        return self._take()
+
+    async def atake(self) -> T | None:
+        """As `take`, in an asyncio task, whose loop goes on meanwhile."""
+        await wait_in_task(self.wakes, self._stirred)
+        return self._take()
 
     def take_ready(self) -> list[T]:
         """All items that are there now, without waiting."""
@@ -185,6 +178,18 @@ class Inlet(Generic[T]):
         if not self._ended:
             self._on_closed()
             self.stir()
+
+    def _take(self) -> T | None:
+        """The next item, or what there is instead of one."""
+        try:
+            item, size = self._items.popleft()
+        except IndexError:
+            if self._ended:
+                self._tell_over()
+            self._raise_end()
+            return None
+        self._count(size)
+        return item
 
     def _count(self, size: int) -> None:
         self._taken += size

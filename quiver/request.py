@@ -139,6 +139,9 @@ class Request:
             waits for the answer, or else in one of its own.
         timeout: seconds for the whole request; None takes the pool's.
         receive_timeout: seconds of silence on the open exchange; None takes the pool's.
+        checkout_timeout: seconds to wait for a stream slot; None takes the pool's.
+        connect_timeout: seconds to wait while the pool has no connection that takes requests;
+            None waits as long as the pool dials. The dial itself goes on for the others.
         origin: where it must go, when the target said so.
 
     Raises:
@@ -158,6 +161,8 @@ class Request:
     )
     timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
     receive_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
+    checkout_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
+    connect_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
     origin: Origin | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from quiver.errors import InvalidRequest
 
-__all__ = ["Source"]
+__all__ = ["AsyncSource", "Source"]
 
 PIECE: Final = 65_536  # bytes read from a file in one go
 
@@ -44,6 +45,11 @@ class Source:
             raise InvalidRequest(
                 f"body is a {type(body).__name__}, not bytes, a binary file or an iterable of bytes"
             )
+
+    @property
+    def opened(self) -> bool:
+        """Whether anything may have been read."""
+        return self._opened
 
     def __repr__(self) -> str:
         return f"<Source {type(self._body).__name__}, length {self.length}>"
@@ -93,6 +99,35 @@ class Source:
             self._start = file.tell()
             self.length = max(0, file.seek(0, os.SEEK_END) - self._start)
             file.seek(self._start)
+
+
+class AsyncSource(Source):
+    """An async iterable of bytes as a body, read by a task of the asyncio loop that it belongs to.
+
+    Args:
+        body: yields bytes.
+        loop: where it is iterated.
+        length: bytes, when known.
+    """
+
+    def __init__(
+        self, body: AsyncIterable[bytes], loop: AbstractEventLoop, length: int | None = None
+    ) -> None:
+        super().__init__(())
+        self.replayable = False
+        self.length = length
+        self.loop = loop
+        self._pieces_to_come = body
+
+    def aopen(self) -> AsyncIterator[bytes]:
+        """The pieces. Errors as of `open`."""
+        self.open()
+        return aiter(self._pieces_to_come)
+
+    @staticmethod
+    def checked(piece: Any) -> bytes:
+        """A piece as bytes. Raises InvalidRequest."""
+        return _piece(piece)
 
 
 def _piece(piece: Any) -> bytes:

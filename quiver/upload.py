@@ -11,8 +11,8 @@ import copy
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from quiver.actors.doorbell import allocate_lock
 from quiver.actors.reply import Reply
@@ -159,7 +159,7 @@ class Upload:
         self._claim = allocate_lock()  # of who is first: to read it, or to send it elsewhere
         self._request = request
         self._source = body if isinstance(body, Source) else Source([body or b""])
-        self._pieces: Iterator[bytes] | None = None
+        self._pieces: Any = None  # its iterator, once it has been opened
         self._read = 0
 
     def take_back(self) -> bool:
@@ -170,6 +170,10 @@ class Upload:
     def unfinished(self) -> bool:
         """Whether its iterator has been left in the middle: one more `fill` lets it go."""
         return self._pieces is not None and not self.filling and not self.outlet.ended
+
+    def start(self, errands: Errands, *, apart: bool) -> None:
+        """Have it filled soon, where it may block; `apart` as of `Errands.run`."""
+        errands.run(self.fill, apart=apart)
 
     def fill(self) -> None:
         """Read until the outlet is full or the body ends. To be called where it may block."""
@@ -193,7 +197,10 @@ class Upload:
 
     def _step(self) -> None:
         assert self._pieces is not None
-        piece = next(self._pieces, b"")
+        self._take(next(self._pieces, b""))
+
+    def _take(self, piece: bytes) -> None:
+        """Put it into the outlet; an empty one is the end."""
         self._read += len(piece)
         self._check_length(ended=not piece)
         if self.outlet.closed:

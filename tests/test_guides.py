@@ -22,6 +22,13 @@ SEEN: dict[str, list[str]] = {
     "locust": [],  # its locustfile is run by tests/quiver/adapters/test_locust.py
     "observability": ["True", "order INTERNAL None", "GET CLIENT 200", "1.0", "['/delay/0.1']"],
     "downloads": ["200 3000000", "[]", "cut short with code 0x102", "3000000"],
+    "fallback": ["HTTP/3", "30"],
+    "httpx": [
+        "{'id': 42} HTTP/3",
+        "b'one two'",
+        "[(b'x-checksum', b'abc'), (b'x-count', b'2')]",
+    ],
+    "requests": ["{'id': 42} 30", "3000000", "ReceiveTimeout"],
     "uploads": ["413"],
 }
 
@@ -34,10 +41,14 @@ def test_there_is_a_guide_for_each() -> None:
 def test_the_examples_run(
     guide: Path,
     origin: Origin,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", origin.cafile)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # these would go before it
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
     namespace: dict[str, Any] = {}
     for block in blocks:

@@ -146,11 +146,16 @@ LEAVES: Final = tuple(
     )
 )
 LEAF_FILES: Final = tuple(f"{name.replace('.', '/')}.py" for name in LEAVES)
-PURE_TABLES: Final = tuple(
-    f"quiver/pool/{name}.py"
-    for name in ("routing", "waiting", "backoff", "lender", "exchanges", "actions")
+PURE_TABLES: Final = (
+    *(
+        f"quiver/pool/{name}.py"
+        for name in ("routing", "waiting", "backoff", "lender", "exchanges", "actions", "patience")
+    ),
+    *(f"quiver/adapters/{name}.py" for name in ("altsvc", "alternatives", "fallback")),
 )
-CALLER: Final = ("quiver.inlet", "quiver.body", "quiver.channel", "quiver.upload")
+CALLER: Final = tuple(
+    f"quiver.{name}" for name in ("inlet", "body", "channel", "upload", "async_upload")
+)
 CALLER_FILES: Final = tuple(f"{name.replace('.', '/')}.py" for name in CALLER)
 CLIENT: Final = ("quiver.client",)
 CLIENT_FILES: Final = tuple(f"{name.replace('.', '/')}.py" for name in CLIENT)

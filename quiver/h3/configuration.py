@@ -43,7 +43,7 @@ def make_configuration(config: PoolConfig, origin: Origin) -> QuicConfiguration:
     idle = config.idle_timeout
     name = config.server_name
     try:
-        return QuicConfiguration(
+        made = QuicConfiguration(
             alpn_protocols=["h3"],
             server_name=origin.host if name is None else fields.normal_host(name),
             idle_timeout=_UNLIMITED_IDLE if idle is None else idle + _IDLE_MARGIN,
@@ -55,8 +55,23 @@ def make_configuration(config: PoolConfig, origin: Origin) -> QuicConfiguration:
             secrets_log_file=_key_log(),
             **_trust(config),
         )
+        _present(config, made)
+        return made
     except InvalidOptions as error:
         raise InvalidOptions(error.message, origin=str(origin)) from error.__cause__
+
+
+def _present(config: PoolConfig, made: QuicConfiguration) -> None:
+    """Our own certificate, which is sent when the server asks for one (RFC 8446 4.3.2)."""
+    if config.certfile is None:
+        return
+    try:
+        made.load_cert_chain(config.certfile, config.keyfile)
+    except (ValueError, TypeError, IndexError, OSError) as error:
+        said = f"certfile={config.certfile!r}, keyfile={config.keyfile!r}: cannot be read as PEM"
+        raise InvalidOptions(f"{said} ({error})") from error
+    if made.private_key is None:
+        raise InvalidOptions(f"certfile={config.certfile!r}: it holds no key, and keyfile=None")
 
 
 def _trust(config: PoolConfig) -> dict[str, Any]:

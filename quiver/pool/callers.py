@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from quiver.actors.reply import Reply
+from quiver.async_upload import upload_of
 from quiver.body import StreamedResponse
 from quiver.channel import Channel, ChannelPost, StreamData, Trailers
 from quiver.errors import QuiverError
@@ -81,7 +82,7 @@ class Callers:
             held.outlet = self._outlet(ticket)
         elif self._in_parts(request):
             held.outlet = self._outlet(ticket)
-            held.upload = Upload(request, held.outlet)
+            held.upload = upload_of(request, held.outlet)
         if held.outlet is not None:
             self.sending[ticket] = held
         return held
@@ -190,7 +191,7 @@ class Callers:
         if held.outlet is not None:
             held.outlet.close(reason)
         if held.upload is not None and held.upload.unfinished:
-            held.errands.run(held.upload.fill)
+            held.upload.start(held.errands, apart=False)
         held.errands.close()
         return held
 

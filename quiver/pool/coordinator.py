@@ -12,7 +12,7 @@ import itertools
 import random
 import time
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import pykka
 
@@ -41,12 +41,13 @@ from quiver.pool.actions import (
     OpenConnection,
     Redial,
     Reject,
+    Rejection,
     Retire,
     RoutingAction,
 )
+from quiver.pool.ask import Ask
 from quiver.pool.connection import Connection
 from quiver.pool.endpoint import Endpoint
-from quiver.pool.messages import Exchange
 from quiver.pool.ref import PoolRef
 from quiver.pool.refusals import PoolGone, PoolTimeout, Refusals
 from quiver.pool.reports import QueueReport, logger, observe_request
@@ -60,20 +61,6 @@ MAX_CRASHES, WITHIN = 10, 5.0  # within so many seconds
 
 # A caller that does not wait for its answers may have as many asks unread beyond `max_waiting`.
 UNREAD = 10_000
-
-
-class Ask(NamedTuple):
-    """A request that the coordinator holds, with the reply that its caller waits on.
-
-    It has waited for a slot `since` then, and for `waited` seconds before, if it came back.
-    """
-
-    request: Request
-    reply: Reply[Any]
-    deadline: float | None
-    since: float
-    attempts: int = 0
-    waited: float = 0.0
 
 
 class TooManyCrashes(Exception):
@@ -190,7 +177,7 @@ class HTTP3Pool(GeventActor):
                 reply.fail(DatagramsDisabled(said, origin=self.endpoint.name))
                 return None
         deadline = None if timeout is None else now + timeout
-        return self._submit(Ask(request, reply, deadline, now), now)
+        return self._submit(Ask.new(request, reply, self._config, deadline, now), now)
 
     def _submit(self, ask: Ask, now: float, *, front: bool = False) -> None:
         if ask.reply.done:  # given up on its way here
@@ -198,15 +185,8 @@ class HTTP3Pool(GeventActor):
         ticket = next(self._tickets)
         self._asks[ticket] = ask
         ask.reply.held_by(partial(self._cancelled, ticket))
-        deadline = self._checkout_deadline(ask, now)
-        self._do(self._table.submit(ticket, deadline, now, front=front))
-
-    def _checkout_deadline(self, ask: Ask, now: float) -> float | None:
-        checkout = self._config.checkout_timeout
-        if checkout is None:
-            return ask.deadline
-        until = now + checkout - ask.waited
-        return until if ask.deadline is None else min(until, ask.deadline)
+        until = ask.patience.until(connected=self._table.lends)
+        self._do(self._table.submit(ticket, until, now, front=front))
 
     def _cancelled(self, ticket: int) -> None:
         """Called by the Reply, in its caller's thread."""
@@ -218,10 +198,7 @@ class HTTP3Pool(GeventActor):
         if returned.unused:
             connection, ticket = returned.connection, exchange.ticket
             self._do(self._table.released(connection, ticket, now, unused=True))
-        ask = Ask(
-            exchange.request, reply, exchange.deadline, now, exchange.attempts, exchange.waited
-        )
-        self._submit(ask, now, front=True)
+        self._submit(Ask.again(exchange, reply, self._config, now), now, front=True)
 
     def _timer_fired(self, key: object, now: float) -> None:
         match key:
@@ -262,15 +239,18 @@ class HTTP3Pool(GeventActor):
 
     def _forward(self, ticket: int, connection: int) -> None:
         ask = self._asks[ticket]
-        waited = ask.waited + time.monotonic() - ask.since
-        exchange = Exchange(ticket, ask.request, ask.deadline, ask.attempts, waited)
+        exchange = ask.exchange(ticket, time.monotonic())
         self.forward(self._connections[connection], exchange, ask.reply)
         del self._asks[ticket]
 
     def _reject(self, rejected: Reject) -> None:
         ask = self._asks[rejected.ticket]
-        timeout = ask.request.timeout or self._config.timeout
-        ask.reply.fail(self._refusals.of(rejected, ask.deadline, timeout))
+        now = time.monotonic()
+        timed_out = rejected.reason is Rejection.CHECKOUT_TIMEOUT
+        if timed_out and ask.patience.left(now, connected=self._table.lends):
+            self._submit(ask, now, front=True)  # a connection has come, and it is full
+        else:
+            ask.reply.fail(self._refusals.of(rejected, ask.request, ask.patience, now))
         del self._asks[rejected.ticket]
 
     def _open(self, number: int) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import time
 
 import pykka
 
 from quiver.actors.signals import ForkedAway
 from quiver.errors import (
     CheckoutTimeout,
+    ConnectTimeout,
     PoolStopped,
     QueueFull,
     QuiverError,
@@ -17,6 +17,8 @@ from quiver.errors import (
 )
 from quiver.pool.actions import Reject, Rejection
 from quiver.pool.endpoint import Endpoint
+from quiver.pool.patience import Patience
+from quiver.request import Request
 
 
 class PoolGone(PoolStopped, pykka.ActorDeadError):
@@ -34,16 +36,18 @@ class Refusals:
         self._name = endpoint.name
         self._config = endpoint.config
 
-    def of(self, rejected: Reject, deadline: float | None, timeout: float | None) -> QuiverError:
-        """The error for one rejected ticket.
+    def of(self, rejected: Reject, request: Request, patience: Patience, now: float) -> QuiverError:
+        """The error for one rejected request. `unprocessed` is set on it."""
+        error = self._reason(rejected, request, patience, now)
+        error.unprocessed = True
+        return error
 
-        Args:
-            deadline: of its whole request, on the monotonic clock.
-            timeout: the seconds that `deadline` came from.
-        """
+    def _reason(
+        self, rejected: Reject, request: Request, patience: Patience, now: float
+    ) -> QuiverError:
         match rejected.reason:
             case Rejection.CHECKOUT_TIMEOUT:
-                return self._too_late(deadline, timeout)
+                return self._too_late(request, patience, now)
             case Rejection.QUEUE_FULL:
                 limit = self._config.max_waiting
                 return QueueFull(f"max_waiting={limit} callers wait already", origin=self._name)
@@ -61,15 +65,23 @@ class Refusals:
             f"the pool ended before it was their turn: {reason!r}", origin=self._name
         )
 
-    def _too_late(self, deadline: float | None, timeout: float | None) -> QuiverError:
-        if deadline is not None and deadline <= time.monotonic():
+    def _too_late(self, request: Request, patience: Patience, now: float) -> QuiverError:
+        config = self._config
+        if patience.whole <= now:
+            timeout = request.timeout or config.timeout
             return RequestTimeout(
                 f"no stream slot became free within the request's timeout={timeout} seconds",
                 origin=self._name,
             )
-        config = self._config
+        if patience.lacked_connection(now):
+            return ConnectTimeout(
+                f"no connection within the request's connect_timeout={request.connect_timeout} "
+                "seconds",
+                origin=self._name,
+            )
+        limit = request.checkout_timeout or config.checkout_timeout
         return CheckoutTimeout(
-            f"no stream slot became free within checkout_timeout={config.checkout_timeout} "
+            f"no stream slot became free within checkout_timeout={limit} "
             f"seconds (max_connections={config.max_connections}, "
             f"max_streams_per_connection={config.max_streams_per_connection})",
             origin=self._name,

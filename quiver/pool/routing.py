@@ -111,6 +111,11 @@ class RoutingTable:
         connected = len(self._connections) > len(self._connecting)
         return State.CONNECTED if connected else State.IDLE
 
+    @property
+    def lends(self) -> bool:
+        """Whether any connection takes requests now, if only when a slot becomes free."""
+        return bool(self._lending)
+
     def stats(self) -> Stats:
         """Idle: slots that could be lent now. Active: slots lent. Queued: callers that wait.
 

@@ -32,7 +32,7 @@ def send_stream(session: Session, held: Held, buffer: int) -> bool:
     elif held.upload is not None and outlet.waiting < LOW and not held.upload.filling:
         held.upload.filling = True
         # Who waits for a streamed response wants it before the body is through.
-        held.errands.run(held.upload.fill, apart=held.mode is Mode.STREAMED)
+        held.upload.start(held.errands, apart=held.mode is Mode.STREAMED)
     return held.post is None and (bool(moved) or not outlet.waiting)
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from quiver.testing import Origin
 from tests.support.bare import BareClient
-from tests.support.eventually import eventually
-from tests.support.scripts import ROOT, run_script
+from tests.support.gunicorn import gunicorn
+from tests.support.scripts import run_script
 
 CLIENT = """
 import os, sys, threading
@@ -118,51 +116,12 @@ def app(environ, start_response):
 
 @pytest.mark.parametrize("worker", ["sync", "gevent"])
 def test_gunicorn(worker: str, origin: Origin, tmp_path: Path) -> None:
-    (tmp_path / "service.py").write_text(APP.format(cafile=origin.cafile, url=origin.url))
-    place = tmp_path / "socket"
-    # One worker: a second that still boots may miss the SIGTERM at the end.
-    command = ["-m", "gunicorn", "--preload", "-w", "1", "-k", worker, "-b", f"unix:{place}"]
-    command += ["--no-control-socket"] if _has_control_socket() else []
-    with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, *command, "service:app"],
-            cwd=tmp_path,
-            env={"PYTHONPATH": f"{ROOT}:{tmp_path}", "HOME": str(tmp_path)},
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        eventually(lambda: place.exists() or server.poll() is not None, 20.0)
-        answers = [_ask(place) for _ in range(10)]
-        assert all(b"200 OK" in answer for answer in answers), (tmp_path / "log").read_text()
+    app = APP.format(cafile=origin.cafile, url=origin.url)
+    with gunicorn(app, worker, tmp_path) as server:
+        answers = [server.ask() for _ in range(10)]
+        assert all(b"200 OK" in answer for answer in answers), server.log()
         workers = {answer.rsplit(b" ", 1)[1] for answer in answers}
         assert workers and str(server.pid).encode() not in workers
         assert all(b"\r\n\r\n200 " in answer for answer in answers)
-    finally:
-        server.terminate()
-        try:
-            server.wait(10.0)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-            raise
     with BareClient(origin.port, origin.cafile) as bare:  # the origin has come to no harm
         assert bare.get("/ok").status == 200
-
-
-def _has_control_socket() -> bool:
-    command = [sys.executable, "-m", "gunicorn", "--help"]
-    return "--no-control-socket" in subprocess.run(command, capture_output=True, text=True).stdout
-
-
-def _ask(place: Path) -> bytes:
-    import socket
-
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(20.0)
-        connection.connect(str(place))
-        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        answer = b""
-        while chunk := connection.recv(4096):
-            answer += chunk
-        return answer

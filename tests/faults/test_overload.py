@@ -85,7 +85,7 @@ class Decisions:
 
     def _rejected(self, pool: HTTP3Pool, rejected: Reject) -> None:
         ask = pool._asks[rejected.ticket]
-        due = pool._checkout_deadline(ask, ask.since)
+        due = ask.patience.until(connected=True)
         assert due is not None
         self.lateness.append(self._now - due)
 

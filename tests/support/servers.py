@@ -33,9 +33,10 @@ _CADDYFILE = """
   admin off
   auto_https off
   default_sni localhost
+  {options}
 }}
 https://localhost:{port}, https://127.0.0.1:{port} {{
-  tls {certfile} {keyfile}
+  tls {certfile} {keyfile} {tls}
   root * {www}
   handle /echo {{
     respond "{{http.request.body}}" 200
@@ -44,6 +45,7 @@ https://localhost:{port}, https://127.0.0.1:{port} {{
     @read expression `{{http.request.body}} != "."`
     respond @read "ok" 200
   }}
+  {more}
   file_server
 }}
 """
@@ -180,15 +182,36 @@ class StaticServer:
 
 
 class Caddy(StaticServer):
-    """Caddy: Go, quic-go."""
+    """Caddy: Go, quic-go; HTTP/1.1, 2 and 3 on one port.
+
+    Args:
+        more: further lines of the site's block.
+        tls: a block for its `tls` line.
+        options: further global ones.
+    """
 
     binary = "caddy"
     can_echo = True
 
+    def __init__(
+        self,
+        authority: Authority,
+        *flags: str,
+        more: str = "",
+        tls: str = "",
+        options: str = "",
+    ) -> None:
+        self._blocks = {"more": more, "tls": tls, "options": options}
+        super().__init__(authority, *flags)
+
     def _lay_out(self, folder: Path) -> None:
         super()._lay_out(folder)
         text = _CADDYFILE.format(
-            port=self.port, certfile=self._certfile, keyfile=self._keyfile, www=folder / "www"
+            port=self.port,
+            certfile=self._certfile,
+            keyfile=self._keyfile,
+            www=folder / "www",
+            **self._blocks,
         )
         (folder / "Caddyfile").write_text(text)
 

@@ -1,0 +1,171 @@
+"""The stock transports over HTTPS and ours over HTTP/3, against one Caddy: the same outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import requests
+import urllib3
+
+from quiver.adapters.httpx import AsyncHTTP3Transport, HTTP3Transport
+from quiver.adapters.requests import HTTP3Adapter
+from quiver.testing import Authority
+from tests.support import httpx_cases, requests_cases
+from tests.support.compared import Place, compared_caddy, outcome
+
+
+@pytest.fixture(scope="module")
+def place(authority: Authority) -> Iterator[Place]:
+    with compared_caddy(authority) as ready:
+        yield ready
+
+
+# requests -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def adapter() -> Iterator[HTTP3Adapter]:
+    made = HTTP3Adapter(fallback=False, pools={"default": {"connect_timeout": 10.0}})
+    yield made
+    made.close()
+
+
+def session_of(place: Place, adapter: HTTP3Adapter | None = None) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # the roots that the environment names go before `verify`
+    session.verify = place.cafile
+    if adapter is not None:
+        session.mount("https://", adapter)
+    return session
+
+
+@pytest.mark.parametrize("name", requests_cases.CASES)
+def test_requests(name: str, place: Place, adapter: HTTP3Adapter) -> None:
+    case = requests_cases.CASES[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+        with session_of(place) as stock:
+            expected = outcome(lambda: case(stock, place))
+        assert outcome(lambda: case(session_of(place, adapter), place)) == expected
+
+
+def test_which_protocol_answered(place: Place, adapter: HTTP3Adapter) -> None:
+    with session_of(place) as stock:
+        assert stock.get(place.url + "/small").raw.version == 11
+    assert session_of(place, adapter).get(place.url + "/small").raw.version == 30
+
+
+def test_there_are_enough() -> None:
+    assert len(requests_cases.CASES) >= 60
+    assert len(httpx_cases.CALLS) + len(httpx_cases.STREAMS) >= 60
+
+
+# httpx ----------------------------------------------------------------------------------------
+
+POOLS = {"default": {"connect_timeout": 10.0}}
+
+
+def context_of(place: Place) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=place.cafile)
+
+
+@pytest.fixture
+def stock(place: Place) -> Iterator[httpx.Client]:
+    with httpx.Client(verify=context_of(place), trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def transport(place: Place) -> HTTP3Transport:
+    return HTTP3Transport(verify=context_of(place), fallback=False, pools=POOLS)
+
+
+@pytest.fixture
+def ours(transport: HTTP3Transport) -> Iterator[httpx.Client]:
+    with httpx.Client(transport=transport) as client:
+        yield client
+
+
+@pytest.mark.parametrize("name", httpx_cases.CALLS)
+def test_httpx(name: str, place: Place, stock: httpx.Client, ours: httpx.Client) -> None:
+    call = httpx_cases.CALLS[name]
+    expected = outcome(lambda: call.by(stock, place))
+    assert outcome(lambda: call.by(ours, place)) == expected
+
+
+@pytest.mark.parametrize("name", httpx_cases.STREAMS)
+def test_httpx_streams(name: str, place: Place, stock: httpx.Client, ours: httpx.Client) -> None:
+    expected = outcome(lambda: httpx_cases.read_sync(stock, place.url, name))
+    assert outcome(lambda: httpx_cases.read_sync(ours, place.url, name)) == expected
+
+
+def transports(place: Place) -> tuple[httpx.AsyncBaseTransport, httpx.AsyncBaseTransport]:
+    context = context_of(place)
+    return (
+        httpx.AsyncHTTPTransport(verify=context),
+        AsyncHTTP3Transport(verify=context, fallback=False, pools=POOLS),
+    )
+
+
+def both(place: Place, call: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> list[Any]:
+    """What it returns or raises by the stock transport, and by ours."""
+
+    async def run(transport: httpx.AsyncBaseTransport) -> Any:
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await call(client)
+
+    return [outcome(partial(asyncio.run, run(each))) for each in transports(place)]
+
+
+@pytest.mark.parametrize("name", httpx_cases.CALLS)
+def test_httpx_in_asyncio(name: str, place: Place) -> None:
+    expected, got = both(place, lambda client: httpx_cases.CALLS[name].in_asyncio(client, place))
+    assert got == expected
+
+
+@pytest.mark.parametrize("name", httpx_cases.STREAMS)
+def test_httpx_streams_in_asyncio(name: str, place: Place) -> None:
+    expected, got = both(place, lambda client: httpx_cases.read_async(client, place.url, name))
+    assert got == expected
+
+
+def test_which_protocol_answered_httpx(
+    place: Place, stock: httpx.Client, ours: httpx.Client
+) -> None:
+    assert stock.get(place.url + "/small").http_version == "HTTP/1.1"
+    assert ours.get(place.url + "/small").http_version == "HTTP/3"
+
+
+def test_where_ours_is_not_the_same(
+    place: Place, adapter: HTTP3Adapter, ours: httpx.Client
+) -> None:
+    """urllib3 adds a name of its own, and h11's error gets through httpx."""
+    session = session_of(place, adapter)
+    unnamed: Any = {"User-Agent": None}
+    echoed = session.get(place.url + "/back/echo", headers=unnamed).json()
+    assert "python" not in str(echoed)
+    with pytest.raises(httpx.LocalProtocolError, match="content-length"):
+        ours.post(place.url + "/back/echo", content=b"abc", headers={"Content-Length": "2"})
+
+
+@pytest.mark.parametrize("verify", ["file", "folder", "stranger", "nothing"])
+def test_whom_httpx_trusts(verify: str, place: Place, tmp_path: Path) -> None:
+    (tmp_path / "root.pem").write_bytes(Path(place.cafile).read_bytes())
+    trusted: dict[str, bool | str] = {
+        "file": place.cafile,
+        "folder": str(tmp_path),
+        "stranger": place.stranger,
+        "nothing": False,
+    }
+    transport = HTTP3Transport(verify=trusted[verify], fallback=False)
+    with httpx.Client(transport=transport) as client:
+        got = outcome(lambda: client.get(place.url + "/small").status_code)
+    assert got == ("raises httpx.ConnectError" if verify == "stranger" else 200)

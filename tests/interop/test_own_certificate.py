@@ -1,0 +1,97 @@
+"""A certificate of our own, shown to a server that asks for one: `certfile`, `cert=`."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import requests
+
+import quiver
+from quiver.adapters.httpx import HTTP3Transport
+from quiver.adapters.requests import HTTP3Adapter
+from quiver.testing import Authority
+from tests.support.servers import Caddy
+
+_ASKS = "{\n    client_auth {\n      mode require\n    }\n  }"
+# Over HTTP/3 this Caddy does not know the name that TLS was asked for, and would answer 421.
+_ANY_HOST = "servers {\n    strict_sni_host insecure_off\n  }"
+
+
+class Asking(Caddy):
+    """Answers nobody who has no certificate."""
+
+    def __init__(self, authority: Authority) -> None:
+        super().__init__(authority, tls=_ASKS, options=_ANY_HOST)
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def server(authority: Authority) -> Iterator[Asking]:
+    with Asking(authority) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def own(authority: Authority) -> tuple[str, str]:
+    return authority.issue()
+
+
+def get(server: Asking, **options: str) -> quiver.Response:
+    pools = {"default": {"cafile": server.cafile, **options}}
+    with quiver.Client(pools=pools) as client:
+        return client.get(server.url + "/small", timeout=10.0)
+
+
+def test_in_two_files_or_in_one(server: Asking, own: tuple[str, str], tmp_path: Path) -> None:
+    assert get(server, certfile=own[0], keyfile=own[1]).body == b"ok"
+    both = tmp_path / "both.pem"
+    both.write_bytes(Path(own[0]).read_bytes() + Path(own[1]).read_bytes())
+    assert get(server, certfile=str(both)).body == b"ok"
+
+
+def test_none(server: Asking) -> None:
+    with pytest.raises(quiver.QuiverError) as caught:
+        get(server)
+    assert isinstance(caught.value, ConnectionError), repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["keyfile"], "keyfile without certfile"),
+        (["certfile"], "it holds no key"),
+        (["certfile", "keyfile"], "cannot be read as PEM"),
+    ],
+)
+def test_what_is_no_certificate(
+    options: list[str], said: str, server: Asking, own: tuple[str, str], tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing")
+    given = dict.fromkeys(options, own[0] if len(options) == 1 else str(empty))
+    with pytest.raises(quiver.InvalidOptions, match=said):
+        get(server, **given)
+
+
+def test_by_the_adapters(server: Asking, own: tuple[str, str]) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("https://", HTTP3Adapter(fallback=False))
+        session.verify = server.cafile
+        response = session.get(server.url + "/small", cert=own, timeout=10)
+        assert (response.content, response.raw.version) == (b"ok", 30)
+        with pytest.raises(requests.ConnectionError):
+            session.get(server.url + "/small", timeout=10)
+    transport = HTTP3Transport(verify=server.cafile, cert=own, fallback=False)
+    with httpx.Client(transport=transport) as client:
+        assert client.get(server.url + "/small").http_version == "HTTP/3"

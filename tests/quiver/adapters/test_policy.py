@@ -1,0 +1,106 @@
+"""Policy: what gives way, what counts against HTTP/3, and the file."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+import quiver
+from quiver.adapters.policy import Policy
+from quiver.origin import Origin
+from quiver.source import Source
+
+A = Origin.parse("https://a.example")
+GET = quiver.Request("GET", "/")
+
+
+def unprocessed(error: quiver.QuiverError) -> quiver.QuiverError:
+    error.unprocessed = True
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "gives_way", "left_alone"),
+    [
+        (unprocessed(quiver.ConnectTimeout("late")), True, True),
+        (unprocessed(quiver.ConnectionRefused("closed")), True, True),
+        (unprocessed(quiver.HandshakeFailed("no h3")), True, True),
+        (unprocessed(quiver.CertificateInvalid("expired")), True, True),
+        (quiver.StreamReset("use 1.1", code=0x110), True, True),
+        (unprocessed(quiver.NameResolutionFailed("no address")), True, False),
+        (quiver.GoAway("going"), True, False),
+        (unprocessed(quiver.CheckoutTimeout("busy")), False, False),
+        (unprocessed(quiver.QueueFull("busy")), False, False),
+        (unprocessed(quiver.PoolStopped("closed here")), False, False),
+        (quiver.ConnectionLost("after it was sent"), False, False),
+        (quiver.ReceiveTimeout("silence"), False, False),
+    ],
+)
+def test_what_gives_way(error: quiver.QuiverError, gives_way: bool, left_alone: bool) -> None:
+    policy = Policy()
+    assert policy.gives_way(A, GET, error) is gives_way
+    assert (policy.route(A) is None) is left_alone
+    policy.succeeded(A)
+    assert policy.route(A) is not None
+
+
+def test_a_body_that_was_read_goes_out_once() -> None:
+    post = quiver.Request("POST", "/", body=iter([b"once"]))
+    error = unprocessed(quiver.GoAway("going"))
+    assert Policy().gives_way(A, post, error)
+    assert isinstance(post.body, Source)
+    post.body.open()
+    assert not Policy().gives_way(A, post, error)
+
+
+def test_kept_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "alternatives"
+    policy = Policy("alt-svc", file=file)
+    assert policy.route(A) is None
+    policy.heard(A, None)
+    assert not file.exists()
+    policy.heard(A, 'h3=":8443"; ma=3600')
+    route = Policy("alt-svc", file=file).route(A)
+    assert route is not None and route.place.port == 8443
+    policy.heard(A, "clear")
+    assert Policy("alt-svc", file=str(file)).route(A) is None
+    assert [each.name for each in tmp_path.iterdir()] == ["alternatives"]
+
+
+def test_a_file_that_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "alternatives"
+    file.write_text("[nonsense")
+    with caplog.at_level(logging.WARNING, "quiver.adapters"):
+        policy = Policy("alt-svc", file=file)
+        policy.heard(A, 'h3=":1"')
+    assert "cannot be read" in caplog.text
+    assert Policy("alt-svc", file=file).route(A) is not None
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    policy = Policy("alt-svc", file=tmp_path / "missing" / "file")
+    with caplog.at_level(logging.WARNING, "quiver.adapters"):
+        policy.heard(A, 'h3=":1"')
+    assert "not kept" in caplog.text
+    assert policy.route(A) is not None
+
+
+def test_another_network() -> None:
+    policy = Policy("alt-svc")
+    policy.heard(A, 'h3=":1"')
+    policy.network_changed()
+    assert policy.route(A) is None
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0])
+def test_no_time_at_all(seconds: float) -> None:
+    with pytest.raises(ValueError, match="fallback_after"):
+        Policy(fallback_after=seconds)
+
+
+def test_hints_are_urls() -> None:
+    assert Policy("alt-svc", hints=["https://a.example/"]).route(A) is not None
+    with pytest.raises(quiver.InvalidURL):
+        Policy(hints=["a.example"])
