@@ -50,9 +50,12 @@ class Point:
 
 
 def actor_classes() -> list[type[GeventActor]]:
-    """All actors of the library that are started, none that others are only derived from."""
+    """All actors of the library that are started, none that others are only derived from.
+
+    Adapters hold none, and importing Locust's would patch this program.
+    """
     for module in pkgutil.walk_packages(quiver.__path__, "quiver."):
-        if not module.name.startswith(("quiver.cli", "quiver.testing")):
+        if not module.name.startswith(("quiver.cli", "quiver.testing", "quiver.adapters")):
             importlib.import_module(module.name)
     return sorted(_leaves(GeventActor), key=lambda each: each.__name__)
 
