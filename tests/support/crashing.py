@@ -52,7 +52,8 @@ class Point:
 def actor_classes() -> list[type[GeventActor]]:
     """All actors of the library that are started, none that others are only derived from."""
     for module in pkgutil.walk_packages(quiver.__path__, "quiver."):
-        if not module.name.startswith(("quiver.cli", "quiver.testing")):
+        # Adapters stand on the client and have none; Locust's patches the program when imported.
+        if not module.name.startswith(("quiver.adapters", "quiver.cli", "quiver.testing")):
             importlib.import_module(module.name)
     return sorted(_leaves(GeventActor), key=lambda each: each.__name__)
 
