@@ -46,6 +46,7 @@ class Hub:
     """Runs residents in one gevent loop. `Hub.current()` is the process's one hub."""
 
     _current: ClassVar[Hub | None] = None
+    _latest: ClassVar[Hub | None] = None  # also when it has been stopped, and is about to end
     _exiting: ClassVar[bool] = False
     _lock: ClassVar[Any] = allocate_lock()
     _of_parent: ClassVar[list[Hub]] = []  # kept: their destructors would touch the parent's epoll
@@ -76,7 +77,7 @@ class Hub:
             if cls._exiting:
                 raise HubStopped("no actor can be started while the interpreter exits")
             if cls._current is None:
-                cls._current = cls()
+                cls._current = cls._latest = cls()
             return cls._current
 
     def spawn(self, resident: Resident) -> None:
@@ -134,7 +135,11 @@ class Hub:
         else:
             self._patience = timeout
             self.doorbell.ring(self._farewell.set)
-            self._thread_ended.acquire(True, timeout + 0.5)
+            self._wait_for_thread(timeout + 0.5)
+
+    def _wait_for_thread(self, seconds: float) -> None:
+        if self._thread_ended.acquire(True, seconds):
+            self._thread_ended.release()  # somebody else may wait as well
 
     # in the loop's thread -------------------------------------------------------------------
 
@@ -205,6 +210,7 @@ class Hub:
     def _after_fork(cls) -> None:
         cls._lock = allocate_lock()
         hub, cls._current = cls._current, None
+        cls._latest = None
         if hub is None:
             return
         cls._of_parent.append(hub)
@@ -217,8 +223,13 @@ class Hub:
     @classmethod
     def _at_exit(cls) -> None:
         cls._exiting = True
+        latest = cls._latest
         if cls._current is not None:
             cls._current.stop()
+        elif latest is not None and not latest.embedded:  # the end of a thread amid its last
+            latest._wait_for_thread(
+                EXIT_TIMEOUT
+            )  # steps would be the end of the program, by SIGSEGV
 
 
 os.register_at_fork(after_in_child=Hub._after_fork)

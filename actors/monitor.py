@@ -10,11 +10,12 @@ import contextlib
 import logging
 from collections.abc import Callable, Hashable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pykka
 
 from quiver.actors.doorbell import allocate_lock
-from quiver.actors.signals import Terminated
+from quiver.actors.signals import ForkedAway, Terminated
 
 logger = logging.getLogger("quiver.actors")
 
@@ -22,11 +23,12 @@ OnEnd = Callable[[BaseException | None], object]
 
 
 class Lifeline:
-    """Who wants to hear of one actor's end."""
+    """Who wants to hear of one actor's end, and whose end that actor wants to hear of."""
 
     def __init__(self) -> None:
         self._lock = allocate_lock()
         self._calls: dict[Hashable, OnEnd] = {}
+        self._watched: WeakKeyDictionary[Lifeline, Hashable] = WeakKeyDictionary()
         self._ended = False
         self._reason: BaseException | None = None
 
@@ -42,6 +44,10 @@ class Lifeline:
         with self._lock:
             self._calls.pop(key, None)
 
+    def undo_at_end(self, other: Lifeline, key: Hashable) -> None:
+        """This one's actor watches that of `other`, which must not keep it beyond its end."""
+        self._watched[other] = key
+
     def end(self, reason: BaseException | None) -> None:
         with self._lock:
             if self._ended:
@@ -53,6 +59,9 @@ class Lifeline:
                 call(reason)
             except Exception:  # one that fails must not keep the end from the others
                 logger.exception("a watcher cannot be told of an end")
+        if not isinstance(reason, ForkedAway):  # in a child others' locks may be held for ever
+            for other, key in list(self._watched.items()):
+                other.remove(key)
 
     def renew(self) -> None:
         """Take a fresh lock: in a forked child, its owner may be a thread that is no more."""
@@ -65,7 +74,10 @@ def watch(watcher: pykka.ActorRef[Any], target: pykka.ActorRef[Any]) -> None:
     `target` is a GeventActor; the watcher may be any Pykka actor. Watching twice is watching
     once. An actor that is gone already is reported at once.
     """
-    lifeline_of(target).add(watcher.actor_urn, lambda reason: _tell(watcher, target, reason))
+    lifeline = lifeline_of(target)
+    if isinstance(own := getattr(watcher.actor_inbox, "lifeline", None), Lifeline):
+        own.undo_at_end(lifeline, watcher.actor_urn)
+    lifeline.add(watcher.actor_urn, lambda reason: _tell(watcher, target, reason))
 
 
 def unwatch(watcher: pykka.ActorRef[Any], target: pykka.ActorRef[Any]) -> None:

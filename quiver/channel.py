@@ -131,7 +131,8 @@ class Channel:
         Raises:
             DatagramTooLarge: it has more than `max_datagram_size` bytes.
             DatagramsDisabled: there are no datagrams on this channel.
-            QuiverError: what ended the channel; StreamClosed after `close()`.
+            QuiverError: what ended the channel; StreamClosed after `close()` or `finish()`, since
+                datagrams need this side open (RFC 9297 2.1).
         """
         self._check_open()
         limit = self.max_datagram_size

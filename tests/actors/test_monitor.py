@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from typing import Any
 
 import gevent
@@ -114,6 +116,22 @@ def test_a_pykka_actor_watches_and_a_dead_watcher_harms_nobody() -> None:
     with pytest.raises(TypeError, match="only a GeventActor"):
         monitor.watch(target, watcher)
     watcher.stop()
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_what_lives_on_forgets_its_dead_watchers(how: str) -> None:
+    watcher, target = Watcher.start(), Target.start()
+    watcher.ask(("watch", target))
+    end(watcher, how)
+    memory = weakref.ref(watcher)
+    del watcher
+
+    def forgotten() -> bool:
+        gc.collect()
+        return memory() is None
+
+    eventually(forgotten)
+    target.stop()
 
 
 def test_one_call_that_fails_keeps_the_end_from_nobody() -> None:

@@ -144,6 +144,26 @@ for _ in range(2):
     )
 
 
+def test_an_exit_waits_for_a_hub_that_is_about_to_end() -> None:
+    said = run_script(
+        ACTORS
+        + """
+class Slow(GeventActor):
+    def on_exit(self, reason):
+        time.sleep(0.5)
+        print("left in order", flush=True)
+class Killer(GeventActor):
+    def on_receive(self, message):
+        Hub.current().stop()
+        return "about to end"
+slow = Slow.start()
+assert Killer.start().ask("go", timeout=5) == "about to end"
+""",
+        timeout=15.0,
+    )
+    assert said == "left in order\n"
+
+
 def test_in_a_patched_program_actors_are_greenlets_of_the_callers_hub() -> None:
     run_script(
         "from gevent import monkey; monkey.patch_all()"

@@ -24,15 +24,16 @@ def bounded(most: int) -> Iterator[None]:
     gc.collect()
     try:
         Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
-        before = _resident("VmRSS")
+        before = resident()
     except OSError:
         pytest.skip("peak memory is read from /proc")
     yield
-    grown = _resident("VmHWM") - before
+    grown = resident("VmHWM") - before
     assert grown <= most, f"grew by {grown / MIB:.1f} MiB, more than {most / MIB:.1f}"
 
 
-def _resident(name: str) -> int:
+def resident(name: str = "VmRSS") -> int:
+    """Bytes of this program's memory that are in RAM now; `VmHWM` for the peak. See proc(5)."""
     status = Path("/proc/self/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith(name + ":"))
     return int(line.split()[1]) * 1024

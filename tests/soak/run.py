@@ -1,0 +1,196 @@
+"""A soak: callers in threads and greenlets, a relay, faults, a server that is restarted."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import gevent
+
+import quiver
+from quiver.testing import Origin
+from tests.soak.account import Account
+from tests.soak.asks import Kind, Site, late, mixed
+from tests.soak.faults import Faults
+from tests.soak.samples import Growth, Sample, growths
+from tests.support.holding import Held, settles_within
+from tests.support.memory import resident
+from tests.support.relay_process import RelayProcess
+
+__all__ = ["Plan", "Result", "soak"]
+
+PAUSE: Final = 0.2  # seconds after an error: a dead server refuses at once
+GRACE: Final = 30.0  # seconds after which a caller without a reply has none
+LATE: Final = 2.0  # seconds that a loaded machine with more threads than cores may add
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """A run ends after so many asks, or after so many seconds if that is earlier.
+
+    Half of the callers are threads, half greenlets. In seconds: `timeout` of an ask, `period`
+    between restarts of the server, `every` between samples.
+    """
+
+    asks: int
+    seconds: float
+    callers: int
+    seed: int
+    timeout: float
+    period: float
+    every: float
+
+
+@attrs.frozen
+class Result:
+    """What a run came to. `left` is what it still held when all was over, beyond `before`."""
+
+    plan: Plan
+    seconds: float
+    account: Account
+    samples: list[Sample]
+    before: Held
+    left: Held
+
+    def growths(self) -> list[Growth]:
+        """After a quarter of the time, or 60 seconds; the pool and the allocator have what they
+        need by then."""
+        return growths(self.samples, min(60.0, self.seconds / 4))
+
+    def faults(self) -> list[str]:
+        """What must not be, in words."""
+        found = self.account.faults()
+        changes = self.growths()
+        found += [f"grows: {change}" for change in changes if change.too_much]
+        if not changes:
+            found.append("too few samples to tell whether anything grows")
+        if self.account.late > LATE:
+            found.append(f"{self.account.late:.1f} s late, more than {LATE}")
+        if not self.left.within(self.before):
+            found.append(f"left behind: {self.before} became {self.left}")
+        if self.account.totals().answered < self.account.asked / 2:
+            found.append("less than half of the asks were answered: this was no soak")
+        return found
+
+
+def soak(plan: Plan, tell: Callable[[Sample], object]) -> Result:
+    """Run it, and `tell` each sample."""
+    account = Account(plan.asks)
+    with (
+        Origin(stateless_reset=True) as origin,
+        RelayProcess(origin.port, plan.seed) as relay,
+    ):
+        _warm_the_hub(origin)
+        gc.freeze()
+        before = settles_within(Held(0, 0, 0), seconds=0.5)
+        pools = {"default": {"cafile": origin.cafile, "receive_window": 32_768}}
+        quiver.telemetry.attach("soak", _REQUESTS, account.observe)
+        with quiver.Client(pools=pools) as client:
+            running = Run(plan, account, Site(client, relay.url, plan.timeout))
+            faults = Faults(relay, origin, account, plan.period)
+            faults.start()
+            running.start()
+            samples = running.watch(lambda: faults.now, tell)
+            faults.stop()
+        quiver.telemetry.detach("soak")
+        left = settles_within(before)
+    return Result(plan, samples[-1].seconds, account, samples, before, left)
+
+
+_REQUESTS: Final = ("request.start", "request.stop", "request.exception")
+
+
+def _warm_the_hub(origin: Origin) -> None:
+    """The first client starts what stays: the hub's thread, its descriptors."""
+    with quiver.Client(pools={"default": {"cafile": origin.cafile}}) as client:
+        client.get(origin.url + "/ok")
+
+
+class Run:
+    """The callers of one run."""
+
+    def __init__(self, plan: Plan, account: Account, site: Site) -> None:
+        self._plan = plan
+        self._account = account
+        self._site = site
+        self._turns = mixed(plan.seed)
+        self._began = time.monotonic()
+        threads = plan.callers // 2
+        self._threads = [
+            threading.Thread(target=self._call, args=(time.sleep,), daemon=True)
+            for _ in range(threads)
+        ]
+        greenlets = (plan.callers - threads,)
+        self._threads.append(
+            threading.Thread(target=self._call_in_greenlets, args=greenlets, daemon=True)
+        )
+
+    def start(self) -> None:
+        self._began = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+
+    def watch(self, weather: Callable[[], str], tell: Callable[[Sample], object]) -> list[Sample]:
+        """Take samples until every caller has ended, or ought to have."""
+        samples: list[Sample] = []
+        due = self._began
+        given_up = self._began + self._plan.seconds + self._plan.timeout + GRACE
+        while any(thread.is_alive() for thread in self._threads) and due < given_up:
+            due += self._plan.every
+            self._wait_until(due)
+            if due - self._began >= self._plan.seconds:
+                self._account.finish()
+            samples.append(self._sample(weather(), samples[-1:]))
+            tell(samples[-1])
+        return samples
+
+    def _wait_until(self, due: float) -> None:
+        for thread in self._threads:
+            thread.join(max(0.0, due - time.monotonic()))
+
+    def _sample(self, weather: str, last: list[Sample]) -> Sample:
+        seconds = time.monotonic() - self._began
+        totals = self._account.totals()
+        ended = totals.answered + totals.errors
+        done = ended - sum(sample.answered + sample.errors for sample in last)
+        pace = done / (seconds - sum(sample.seconds for sample in last))
+        stats = self._site.client.stats(self._site.url)
+        held = Held.now()
+        return Sample(
+            seconds=round(seconds, 2),
+            asked=totals.asked,
+            answered=totals.answered,
+            errors=totals.errors,
+            rate=round(pace, 1),
+            rss=resident(),
+            descriptors=held.descriptors,
+            threads=held.threads,
+            greenlets=held.greenlets,
+            connections=stats.connections,
+            queued=stats.queued,
+            weather=weather,
+        )
+
+    # callers --------------------------------------------------------------------------------
+
+    def _call_in_greenlets(self, callers: int) -> None:
+        gevent.joinall([gevent.spawn(self._call, gevent.sleep) for _ in range(callers)])
+        gevent.get_hub().destroy(destroy_loop=True)
+
+    def _call(self, pause: Callable[[float], object]) -> None:
+        while (number := self._account.begin()) is not None:
+            if not self._answered(number, self._turns[number % len(self._turns)]):
+                pause(PAUSE)
+
+    def _answered(self, number: int, kind: Kind) -> bool:
+        started, limit, failure = time.monotonic(), kind.within(self._site), None
+        try:
+            kind.ask(self._site, number, limit)
+        except BaseException as error:  # noqa: BLE001 - the account judges it
+            failure = error
+        self._account.end(number, kind.name, failure, late(started, limit))
+        return failure is None
