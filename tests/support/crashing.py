@@ -184,7 +184,7 @@ def _marked(owner: type) -> list[tuple[Point, list[ast.stmt]]]:
 
 def _is_empty(method: ast.FunctionDef) -> bool:
     """Whether it is there to be overridden: a docstring, and nothing that could fail."""
-    return len(method.body) == 1 and isinstance(method.body[0], ast.Expr)
+    return len(method.body) == 1 and ast.get_docstring(method) is not None
 
 
 @functools.cache
