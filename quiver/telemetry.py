@@ -1,33 +1,29 @@
 """Events that tell what Quiver does, for metrics and tracing. The catalogue:
 
-=====================  ==========================================  ===============================
-event                  measurements                                metadata
-=====================  ==========================================  ===============================
-request.start          (none)                                      origin, method, target
-request.stop           duration                                    origin, method, target, status
-request.exception      duration                                    origin, method, target, kind,
-                                                                   error
-connection.start       (none)                                      origin, connection
-connection.attempt     (none)                                      origin, connection, address
-connection.ready       duration (handshake), max_streams           origin, connection, address,
-                                                                   local, handshake
-connection.settings    (none)                                      origin, connection, settings
-connection.draining    active (exchanges that go on)               origin, connection, reason
-connection.stop        duration (whole life), requests             origin, connection, established
-connection.exception   duration (whole life), requests             origin, connection, established,
-                                                                   kind, error
-datagram.dropped       count                                       origin, connection, direction
-queue.depth            queued, active, idle                        origin
-=====================  ==========================================  ===============================
+| event                | measurements          | metadata                                      |
+|----------------------|-----------------------|-----------------------------------------------|
+| request.start        |                       | origin, method, target                        |
+| request.stop         | duration              | origin, method, target, status                |
+| request.exception    | duration              | origin, method, target, kind, error           |
+| connection.start     |                       | origin, connection                            |
+| connection.attempt   |                       | origin, connection, address                   |
+| connection.ready     | duration, max_streams | origin, connection, address, local, handshake |
+| connection.settings  |                       | origin, connection, settings                  |
+| connection.draining  | active                | origin, connection, reason                    |
+| connection.stop      | duration, requests    | origin, connection, established               |
+| connection.exception | duration, requests    | origin, connection, established, kind, error  |
+| datagram.dropped     | count                 | origin, connection, direction                 |
+| queue.depth          | queued, active, idle  | origin                                        |
 
-Durations are seconds as floats; `origin` is text such as "https://localhost:4443"; `connection` the
-integer name of a connection in its pool, `established` whether it was ever ready; `kind` the
-error's kind and `error` the exception itself; `direction` is "sent" or "received". There is one
-`attempt` for each of the host's addresses that is tried; `address` and `local` are pairs (host,
-port); `handshake` is a `quiver.models.Handshake`, and `settings` what the server announced, by name
-(RFC 9114 7.2.4). A streamed response counts as answered when its head is there. Every `start` is
-followed by exactly one `stop` or `exception`. `queue.depth` is sent when the number of waiting
-callers has changed.
+Durations are seconds as floats: of the handshake when a connection is ready, of its whole life when
+that is over. `active` exchanges of a draining connection go on. `origin` is text such as
+"https://localhost:4443"; `connection` the integer name of a connection in its pool, `established`
+whether it was ever ready; `kind` the error's kind and `error` the exception itself; `direction` is
+"sent" or "received". There is one `attempt` for each of the host's addresses that is tried;
+`address` and `local` are pairs (host, port); `handshake` is a `quiver.models.Handshake`, and
+`settings` what the server announced, by name (RFC 9114 7.2.4). A streamed response counts as
+answered when its head is there. Every `start` is followed by exactly one `stop` or `exception`.
+`queue.depth` is sent when the number of waiting callers has changed.
 
     def record(event, measurements, metadata):
         histogram.record(measurements["duration"], origin=metadata["origin"])
