@@ -11,7 +11,7 @@ import pytest
 import quiver
 from quiver import config, errors
 from quiver.cli.main import main
-from quiver.testing import Origin
+from quiver.testing import Authority, LocalOrigin, Origin
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -90,11 +90,13 @@ def test_the_make_targets_are_there() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_the_examples_run(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_run(
+    origin: Origin, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One after the other in one namespace, as a reader would type them."""
     monkeypatch.setenv("SSL_CERT_FILE", origin.cafile)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) >= 2
+    assert len(blocks) >= 4
     namespace: dict[str, Any] = {}
     for block in blocks:
         code = block.replace("localhost:4443", f"localhost:{origin.port}")
@@ -103,6 +105,9 @@ def test_the_examples_run(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> No
     assert namespace["response"].json() == {"id": 42}
     assert origin.requests_served("/items/42") >= 2
     assert not namespace["pool"].is_alive()
+    with LocalOrigin(authority=authority) as http3_origin:
+        namespace["test_hello"](http3_origin)
+        assert http3_origin.requests_served("/hello") == 1
 
 
 def test_the_commands_are_those_of_the_code() -> None:
