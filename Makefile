@@ -32,7 +32,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean:
-	rm -rf $(VENV) .tox build dist *.egg-info .coverage .coverage.* htmlcov
+	rm -rf $(VENV) .tox build dist site *.egg-info .coverage .coverage.* htmlcov
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find actors quiver tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 

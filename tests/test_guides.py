@@ -15,8 +15,10 @@ GUIDES = sorted(
     guide
     for guide in (Path(__file__).resolve().parents[1] / "docs" / "guides").glob("*.md")
     if guide.stem != "testing"  # its examples are tests: tests/quiver/testing/test_plugin.py
+    and guide.stem != "gevent"  # it patches the program: tests/test_docs.py
 )
 SEEN: dict[str, list[str]] = {
+    "actors": ["200 {'id': 42}", "20", "True", "{'id': 7}", "{'id': 8}", "the pool is gone"],
     "channels": ["200", "b'a datagram'", "b'bytes on the stream'", "peer", "3"],
     "command-line": [],
     "locust": [],  # its locustfile is run by tests/quiver/adapters/test_locust.py
@@ -30,6 +32,7 @@ SEEN: dict[str, list[str]] = {
     ],
     "requests": ["{'id': 42} 30", "3000000", "ReceiveTimeout"],
     "uploads": ["413"],
+    "threads": ["4950", "RequestTimeout"],
 }
 
 

@@ -1,0 +1,118 @@
+"""The site: every piece of Python in it and in the README runs, and what it names is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import quiver
+from quiver import telemetry, testing
+from quiver.testing import Origin
+from tests.support.scripts import ROOT, run_script
+
+PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+GUIDES: Final = [page for page in PAGES if page.parent.name == "guides"]
+
+# Programs of their own, and what they print. Other guides are run by tests/test_guides.py, that on
+# testing by tests/quiver/testing/test_plugin.py, the README by tests/test_readme.py.
+PROGRAMS: Final = {
+    "docs/index.md": [
+        "200 application/json {'id': 42}",
+        "200 found on 2 connections",
+        "RequestTimeout transient",
+    ],
+    "docs/guides/gevent.md": ["500 found", "gave up"],
+}
+# Blocks that are shown and not run: how many on a page, and why.
+SHOWN: Final = {
+    "docs/guides/locust.md": (2, "Locust runs them; tests/quiver/adapters/test_locust.py does so"),
+}
+OTHER_LANGUAGES: Final = {"", "text", "sh", "console", "toml", "ini"}
+BLOCK: Final = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """What stands behind the fence, and the text, of each fenced block."""
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+def indented(page: Path) -> list[str]:
+    """The blocks that are marked by four spaces alone, outside of the fenced ones."""
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    found = re.findall(r"(?:(?<=\n\n)|\A)((?: {4}.*\n|\n)+)", text)
+    return [textwrap.dedent(each) for each in found if each.strip()]
+
+
+def is_python(code: str) -> bool:
+    """Whether it says more in Python than a word or two that would also be a shell's."""
+    try:
+        return not all(isinstance(each, ast.Expr) for each in ast.parse(code).body)
+    except SyntaxError:
+        return False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_no_python_escapes(page: Path) -> None:
+    """A block is `python`, and run; or `py`, and in SHOWN with its reason."""
+    text = page.read_text(encoding="utf-8")
+    assert len(re.findall(r"^ *(?:```|~~~)", text, re.MULTILINE)) == 2 * len(blocks(page))
+    languages = [language for language, _ in blocks(page)]
+    assert set(languages) <= {"python", "py", *OTHER_LANGUAGES}
+    assert languages.count("py") == SHOWN.get(named(page), (0, ""))[0]
+    if "python" in languages:
+        assert page in GUIDES or named(page) in {"README.md", *PROGRAMS}
+    plain = [code for language, code in blocks(page) if language in OTHER_LANGUAGES]
+    assert [code for code in [*plain, *indented(page)] if is_python(code)] == []
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_program_runs(name: str, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", origin.cafile)
+    code = "\n".join(code for language, code in blocks(ROOT / name) if language == "python")
+    printed = run_script(code.replace("localhost:4443", f"localhost:{origin.port}"), timeout=50.0)
+    assert printed.splitlines() == PROGRAMS[name]
+
+
+def reference(name: str) -> str:
+    return (ROOT / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def documented(name: str) -> set[str]:
+    return set(re.findall(r"^::: ([\w.]+)$", reference(name), re.MULTILINE))
+
+
+def test_the_reference_has_every_public_name() -> None:
+    told = documented("quiver") | documented("telemetry") | quiver_names_in_prose()
+    assert told == {f"quiver.{name}" for name in quiver.__all__}
+    assert documented("testing") == {f"quiver.testing.{name}" for name in testing.__all__}
+    assert documented("telemetry") == {telemetry.__name__}
+
+
+def quiver_names_in_prose() -> set[str]:
+    """Errors stand in a table of the README, the shared client's methods in a sentence."""
+    sentence = reference("quiver").partition("## Client")[2].partition(":::")[0]
+    methods = re.findall(r"`(?:quiver\.)?(\w+)`", sentence)
+    errors = [name for name in quiver.__all__ if is_error(name)]
+    return {f"quiver.{name}" for name in [*methods, *errors, "PoolConfig"]}
+
+
+def is_error(name: str) -> bool:
+    value = getattr(quiver, name)
+    return isinstance(value, type) and issubclass(value, quiver.QuiverError)
+
+
+def test_what_the_design_names_is_there() -> None:
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    rooms = set(re.findall(r"`((?:quiver|actors|tests)/[\w/.]*)`", page))
+    assert [room for room in sorted(rooms) if not (ROOT / room).exists()] == []
+    folders = {f"quiver/{each.parent.name}/" for each in (ROOT / "quiver").glob("*/__init__.py")}
+    assert folders - {"quiver/actors/"} <= rooms
