@@ -58,6 +58,8 @@ def test_a_scrape_over_http(registry: CollectorRegistry, origin: Origin) -> None
     try:
         with client_of(origin, max_connections=1) as client:
             client.get(origin.url + "/ok")
+            # The answer may be here before the pool has heard that its stream is free.
+            until(lambda: not client.stats(origin.url).active)
             url = f"http://127.0.0.1:{server.server_port}/metrics"
             with urllib.request.urlopen(url, timeout=5.0) as answer:
                 text = answer.read().decode()
