@@ -1,11 +1,13 @@
 """aioquic's HTTP/3 layer, made strict about memory and lenient about single streams.
 
-What differs from aioquic, which tells no stream's fault from the connection's:
+aioquic keeps the control and QPACK streams. The frames of requests and responses are ours, since
+it tells no stream's fault from the connection's, and since they are read and written once for each
+request. What differs:
 
 * A malformed response ends its own stream (RFC 9114 4.1.2), and its later bytes are dropped.
   So does a header section above `max_header_size`, which we advertise, and so do interim ones
   that are more together; one whose frame is longer already is refused by its length, before it
-  is held.
+  is held: see `quiver.h3.response`.
 * No dynamic QPACK table, so a block never waits for another stream, and a refused one leaves no
   reference behind. With one of 4,096 bytes, 64 KiB of references decode to 256 MiB.
 * No server push: MAX_PUSH_ID is never sent (RFC 9114 4.6).
@@ -20,14 +22,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pylsqpack
+from aioquic.buffer import encode_uint_var
 from aioquic.h3.connection import (
     ClosedCriticalStream,
     DatagramError,
     FrameType,
-    FrameUnexpected,
     H3Connection,
-    H3Stream,
-    HeadersState,
     IdError,
     ProtocolError,
     QpackDecompressionFailed,
@@ -42,7 +42,8 @@ from aioquic.quic.events import QuicEvent, StreamDataReceived
 
 from quiver.h3 import events
 from quiver.h3.codes import ErrorCode
-from quiver.h3.headers import Fields, Malformed, Pairs, response_of, section_size, trailers_of
+from quiver.h3.headers import Fields
+from quiver.h3.response import ResponseReader
 
 __all__ = ["Connection"]
 
@@ -55,6 +56,12 @@ _NO_FIELDS: Final = b"\x00\x00"
 _LARGEST_STREAM: Final = (1 << 62) - 4
 """The last request's id (RFC 9000 2.1)."""
 
+_FAULTS: Final[dict[type, ErrorCode]] = {
+    events.StreamMalformed: ErrorCode.H3_MESSAGE_ERROR,
+    events.HeadersTooLarge: ErrorCode.H3_EXCESSIVE_LOAD,
+}
+"""What ends a stream, and with which code."""
+
 
 class _ExcessiveLoad(ProtocolError):
     error_code = TheirCode.H3_EXCESSIVE_LOAD
@@ -64,14 +71,6 @@ class _CriticalStreamStopped(ProtocolError):
     error_code = TheirCode.H3_CLOSED_CRITICAL_STREAM
 
 
-class _GivenUp(Exception):
-    """This stream is of no more use; `event` says why."""
-
-    def __init__(self, event: events.StreamMalformed | events.HeadersTooLarge) -> None:
-        super().__init__()
-        self.event = event
-
-
 class Connection(H3Connection):
     """The HTTP/3 layer of one client connection.
 
@@ -79,9 +78,8 @@ class Connection(H3Connection):
     """
 
     def __init__(self, quic: QuicConnection, *, max_header_size: int) -> None:
-        self.open: set[int] = set()
+        self.open: dict[int, ResponseReader] = {}
         self._max_header_size = max_header_size
-        self._held_trailers: dict[int, Pairs] = {}  # until the end of their stream
         super().__init__(quic)
 
     def handle_event(self, event: QuicEvent) -> list[Any]:
@@ -91,16 +89,37 @@ class Connection(H3Connection):
         except RuntimeError:
             # It asked us to stop sending on a stream that HTTP/3 cannot do without, and in the
             # same breath for something that is answered there.
-            self._is_done = True
-            fault = _CriticalStreamStopped("a critical stream was stopped")
-            self._quic.close(error_code=fault.error_code, reason_phrase=fault.reason_phrase)
+            self._fail(_CriticalStreamStopped("a critical stream was stopped"))
             return []
+
+    # requests -------------------------------------------------------------------------------
+
+    def expect(self, stream_id: int) -> None:
+        """A request goes out on this stream: what comes on it is its response."""
+        on_content = None if self._quic_logger is None else self._content_parsed
+        self.open[stream_id] = ResponseReader(
+            stream_id, self._decode, self._max_header_size, on_content
+        )
+
+    def send_section(self, stream_id: int, fields: Fields, ended: bool) -> None:
+        """Send a header or trailer section; `ended` with the stream."""
+        update, block = self._encoder.encode(stream_id, fields)
+        if update:
+            assert self._local_encoder_stream_id is not None
+            self._quic.send_stream_data(self._local_encoder_stream_id, update)
+        self._log_section("frame_created", stream_id, block, fields)
+        frame = b"\x01" + encode_uint_var(len(block)) + block
+        self._quic.send_stream_data(stream_id, frame, ended)
+
+    def send_content(self, stream_id: int, content: bytes, ended: bool) -> None:
+        """Send a piece of content; `ended` with the stream."""
+        self._log_content("frame_created", stream_id, len(content))
+        frame = b"\x00" + encode_uint_var(len(content)) + content
+        self._quic.send_stream_data(stream_id, frame, ended)
 
     def forget(self, stream_id: int) -> None:
         """Drop what is held of a response, and whatever still comes of it."""
-        self.open.discard(stream_id)
-        self._held_trailers.pop(stream_id, None)
-        self._stream.pop(stream_id, None)
+        self.open.pop(stream_id, None)
 
     @property
     def connect_enabled(self) -> bool:
@@ -132,65 +151,55 @@ class Connection(H3Connection):
 
     # what the server's streams bring --------------------------------------------------------
 
-    def _receive_stream_data(self, event: StreamDataReceived) -> list[Any]:
-        kind = event.stream_id & 3
-        if kind == 0 and event.stream_id not in self.open:
+    def receive(self, stream_id: int, chunk: bytes, ended: bool) -> list[events.Event]:
+        """Our events for bytes of a request's stream. An error of the connection closes it."""
+        reader = self.open.get(stream_id)
+        if reader is None or self._is_done:
             return []
-        if kind == 1:  # RFC 9114 6.1
+        try:
+            happened = reader.feed(chunk, ended)
+        except ProtocolError as fault:
+            self._fail(fault)
+            return []
+        if happened and type(happened[-1]) in _FAULTS:
+            self._give_up(stream_id, happened[-1], ended)
+        elif ended:
+            del self.open[stream_id]
+        return happened
+
+    def _fail(self, fault: ProtocolError) -> None:
+        self._is_done = True
+        self._quic.close(error_code=fault.error_code, reason_phrase=fault.reason_phrase)
+
+    def _give_up(self, stream_id: int, fault: events.Event, ended: bool) -> None:
+        """End both halves of a stream whose response is of no use."""
+        code = _FAULTS[type(fault)]
+        self._quic.reset_stream(stream_id, code)
+        if not ended:
+            self._quic.stop_stream(stream_id, code)
+        self.forget(stream_id)
+
+    def _decode(self, stream_id: int, block: bytes) -> Fields:
+        if block == _NO_FIELDS:
+            return []
+        try:
+            # What the decoder stream would have to be told is empty without a dynamic table.
+            _, section = self._decoder.feed_header(stream_id, block)
+        except (pylsqpack.DecompressionFailed, pylsqpack.StreamBlocked) as error:
+            raise QpackDecompressionFailed("a header block cannot be decoded") from error
+        self._log_section("frame_parsed", stream_id, block, section)
+        return section
+
+    def _receive_stream_data(self, event: StreamDataReceived) -> list[Any]:
+        if not event.stream_id & 2:  # RFC 9114 6.1
             raise StreamCreationError("a server cannot open bidirectional streams")
-        happened = super()._receive_stream_data(event)
-        if kind == 0:
-            return happened
+        super()._receive_stream_data(event)  # its events are WebTransport's, which nobody asked for
         if event.end_stream and event.stream_id in (
             self._peer_encoder_stream_id,
             self._peer_decoder_stream_id,
         ):  # RFC 9204 4.2; of the control stream aioquic says so itself
             raise ClosedCriticalStream("a QPACK stream was ended")
-        return []  # nothing but WebTransport's, which nobody asked for
-
-    def _receive_request_or_push_data(
-        self, stream: H3Stream, data: bytes, stream_ended: bool
-    ) -> list[Any]:
-        if not data and not stream_ended:
-            return []
-        size = stream.frame_size
-        if (
-            stream.frame_type == FrameType.DATA
-            and size is not None
-            and len(data) < size
-            and not stream_ended
-        ):  # amid a long DATA frame: pass the chunk on as it is
-            stream.frame_size = size - len(data)
-            return [events.Body(stream.stream_id, data, False)]
-        try:
-            return super()._receive_request_or_push_data(stream, data, stream_ended)
-        except _GivenUp as given_up:
-            return [self._give_up(stream, given_up.event)]
-
-    def _give_up(
-        self, stream: H3Stream, event: events.StreamMalformed | events.HeadersTooLarge
-    ) -> events.StreamMalformed | events.HeadersTooLarge:
-        """End both halves of a stream whose response is of no use."""
-        malformed = isinstance(event, events.StreamMalformed)
-        code = ErrorCode.H3_MESSAGE_ERROR if malformed else ErrorCode.H3_EXCESSIVE_LOAD
-        self._quic.reset_stream(stream.stream_id, code)
-        if not stream.receiving_ended:
-            self._quic.stop_stream(stream.stream_id, code)
-        self.open.discard(stream.stream_id)
-        self._held_trailers.pop(stream.stream_id, None)
-        stream.buffer = b""
-        stream.receiving_ended = stream.sending_ended = True  # then aioquic takes it off its list
-        return event
-
-    def _check_request_or_push_frame_type(self, frame_type: int, stream: H3Stream) -> None:
-        super()._check_request_or_push_frame_type(frame_type, stream)
-        if frame_type == FrameType.PUSH_PROMISE:
-            raise IdError("a push was promised, but no push id was offered")
-        if frame_type == FrameType.WEBTRANSPORT_STREAM:
-            raise FrameUnexpected("WebTransport was not agreed on")
-        size, limit = stream.frame_size, self._max_header_size
-        if frame_type == FrameType.HEADERS and size is not None and size > limit:
-            raise _GivenUp(events.HeadersTooLarge(stream.stream_id, size, limit))
+        return []
 
     def _check_control_frame_type(self, frame_type: int) -> None:
         super()._check_control_frame_type(frame_type)
@@ -201,79 +210,6 @@ class Connection(H3Connection):
         if frame_type == FrameType.CANCEL_PUSH:  # RFC 9114 7.2.3
             raise IdError("a push was cancelled, but no push id was offered")
 
-    def _handle_request_or_push_frame(
-        self, frame_type: int, frame_data: bytes | None, stream: H3Stream, stream_ended: bool
-    ) -> list[Any]:
-        if frame_data is None:  # for a block that was blocked, and none can be
-            raise QpackDecompressionFailed("a header block refers to a table that is not there")
-        if frame_type == FrameType.DATA:
-            return self._content(stream, frame_data, stream_ended)
-        section = self._section(stream, frame_data)
-        try:
-            if stream.headers_recv_state is HeadersState.INITIAL:
-                return [self._response(stream, section, stream_ended)]
-            stream.headers_recv_state = HeadersState.AFTER_TRAILERS
-            self._held_trailers[stream.stream_id] = trailers_of(section)
-        except Malformed as fault:
-            raise _GivenUp(events.StreamMalformed(stream.stream_id, str(fault))) from fault
-        return self._handle_request_or_push_end(stream) if stream_ended else []
-
-    def _content(self, stream: H3Stream, content: bytes, ended: bool) -> list[Any]:
-        if stream.headers_recv_state is not HeadersState.AFTER_HEADERS:  # RFC 9114 4.1
-            raise FrameUnexpected("DATA frame is not allowed in this state")
-        if ended:
-            self.open.discard(stream.stream_id)
-        elif not content:
-            return []
-        return [events.Body(stream.stream_id, content, ended)]
-
-    def _section(self, stream: H3Stream, block: bytes) -> Fields:
-        if stream.headers_recv_state is HeadersState.AFTER_TRAILERS:  # RFC 9114 4.1
-            raise FrameUnexpected("HEADERS frame is not allowed in this state")
-        if block == _NO_FIELDS:
-            return []
-        try:
-            # What the decoder stream would have to be told is empty without a dynamic table.
-            _, section = self._decoder.feed_header(stream.stream_id, block)
-        except (pylsqpack.DecompressionFailed, pylsqpack.StreamBlocked) as error:
-            raise QpackDecompressionFailed("a header block cannot be decoded") from error
-        size = section_size(section)
-        if size > self._max_header_size:
-            limit = self._max_header_size
-            raise _GivenUp(events.HeadersTooLarge(stream.stream_id, size, limit))
-        if self._quic_logger is not None:
-            self._log_section(stream, block, section)
-        return section
-
-    def _response(self, stream: H3Stream, section: Fields, ended: bool) -> events.Event:
-        status, fields = response_of(section)
-        if status < 200:
-            if ended:
-                raise Malformed("the response ended after an interim one")
-            self._count_interim(stream, section_size(section))
-            return events.Informational(stream.stream_id, status, fields)
-        stream.headers_recv_state = HeadersState.AFTER_HEADERS
-        if ended:
-            self.open.discard(stream.stream_id)
-        return events.Headers(stream.stream_id, status, fields, ended)
-
-    def _count_interim(self, stream: H3Stream, size: int) -> None:
-        """All interim sections together may be as large as one, or they could go on for ever."""
-        stream.content_length += size  # aioquic's count of content, which we leave to others
-        if stream.content_length > self._max_header_size:
-            limit = self._max_header_size
-            raise _GivenUp(events.HeadersTooLarge(stream.stream_id, stream.content_length, limit))
-
-    def _handle_request_or_push_end(self, stream: H3Stream) -> list[Any]:
-        if stream.headers_recv_state is HeadersState.INITIAL:
-            reason = "the response ended before its header section"
-            raise _GivenUp(events.StreamMalformed(stream.stream_id, reason))
-        self.open.discard(stream.stream_id)
-        trailers = self._held_trailers.pop(stream.stream_id, None)
-        if trailers is not None:
-            return [events.Trailers(stream.stream_id, trailers)]
-        return [events.Body(stream.stream_id, b"", True)]
-
     def _receive_datagram(self, data: bytes) -> list[Any]:
         received: Any = super()._receive_datagram(data)[0]
         if received.stream_id > _LARGEST_STREAM:  # RFC 9297 2.1
@@ -282,9 +218,17 @@ class Connection(H3Connection):
             return []
         return [events.Datagram(received.stream_id, received.data)]
 
-    def _log_section(self, stream: H3Stream, block: bytes, section: Fields) -> None:
-        assert self._quic_logger is not None
-        frame = self._quic_logger.encode_http3_headers_frame(
-            length=len(block), headers=section, stream_id=stream.stream_id
-        )
-        self._quic_logger.log_event(category="http", event="frame_parsed", data=frame)
+    def _log_section(self, event: str, stream_id: int, block: bytes, section: Fields) -> None:
+        if self._quic_logger is not None:
+            frame = self._quic_logger.encode_http3_headers_frame(
+                length=len(block), headers=section, stream_id=stream_id
+            )
+            self._quic_logger.log_event(category="http", event=event, data=frame)
+
+    def _content_parsed(self, stream_id: int, size: int) -> None:
+        self._log_content("frame_parsed", stream_id, size)
+
+    def _log_content(self, event: str, stream_id: int, size: int) -> None:
+        if self._quic_logger is not None:
+            frame = self._quic_logger.encode_http3_data_frame(length=size, stream_id=stream_id)
+            self._quic_logger.log_event(category="http", event=event, data=frame)

@@ -159,13 +159,11 @@ class Session:
         h3, stream_id = self._h3, self._quic.get_next_available_stream_id()
         if h3 is None or self._closed or stream_id // 4 >= self.max_streams:
             raise ValueError(f"{self!r} has no room: {self.streams_opened} of {self.max_streams}")
-        h3.open.add(stream_id)
+        h3.expect(stream_id)
         self._quic.credits.open(stream_id, window)
+        h3.send_section(stream_id, fields, ended and not body)
         if body:
-            h3.send_headers(stream_id, fields)
-            h3.send_data(stream_id, body, ended)
-        else:
-            h3.send_headers(stream_id, fields, ended)
+            h3.send_content(stream_id, body, ended)
         if not ended:
             self._sending.add(stream_id)
         return stream_id
@@ -175,7 +173,7 @@ class Session:
         if self._h3 is None or self._closed or stream_id not in self._sending:
             return
         if content or ended:
-            self._h3.send_data(stream_id, content, ended)
+            self._h3.send_content(stream_id, content, ended)
         if ended:
             self._sending.discard(stream_id)
 
@@ -183,7 +181,7 @@ class Session:
         """Send the trailer section, which ends the request. Ignored as in `send_body`."""
         if self._h3 is not None and not self._closed and stream_id in self._sending:
             self._sending.discard(stream_id)
-            self._h3.send_headers(stream_id, fields, True)
+            self._h3.send_section(stream_id, fields, True)
 
     def unacknowledged(self, stream_id: int) -> int:
         """Bytes of a request that are held until the server has acknowledged them."""
@@ -258,17 +256,19 @@ class Session:
             self._terminated(quic._close_event)
 
     def _take_stream_data(self, event: Any) -> None:
-        if self._h3 is None:
+        h3, stream_id = self._h3, event.stream_id
+        if h3 is None:
             return
-        stream_id = event.stream_id
-        for each in self._h3.handle_event(event):
+        if stream_id & 3:
+            h3.handle_event(event)
+            if stream_id & 3 == 3 and self._quic._close_event is None:
+                self._read_control(stream_id, event.data)
+            return
+        for each in h3.receive(stream_id, event.data, event.end_stream):
             if type(each) is events.Body:
                 self._quic.credits.passed_on(stream_id, len(each.content))
             self._events.append(each)
-        if stream_id & 3 == 3:
-            if self._quic._close_event is None:
-                self._read_control(stream_id, event.data)
-        elif stream_id not in self._h3.open:
+        if stream_id not in h3.open:
             self._quic.credits.close(stream_id)
 
     def _read_control(self, stream_id: int, chunk: bytes) -> None:

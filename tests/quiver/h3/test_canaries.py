@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 import pylsqpack
 import pytest
-from aioquic.h3.connection import H3Connection, H3Stream, HeadersState, ProtocolError
+from aioquic.h3.connection import H3Connection, ProtocolError
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection, QuicConnectionState
 from aioquic.quic.logger import QuicFileLogger, QuicLogger, QuicLoggerTrace
@@ -23,11 +22,7 @@ OVERRIDDEN = {
     "_init_connection": ["self"],
     "_get_local_settings": ["self"],
     "_receive_stream_data": ["self", "event"],
-    "_receive_request_or_push_data": ["self", "stream", "data", "stream_ended"],
-    "_check_request_or_push_frame_type": ["self", "frame_type", "stream"],
     "_check_control_frame_type": ["self", "frame_type"],
-    "_handle_request_or_push_frame": ["self", "frame_type", "frame_data", "stream", "stream_ended"],
-    "_handle_request_or_push_end": ["self", "stream"],
     "_receive_datagram": ["self", "data"],
 }
 
@@ -124,22 +119,6 @@ def test_there_is_a_state_for_a_close_by_the_peer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("frame_type", None),
-        ("frame_size", None),
-        ("headers_recv_state", HeadersState.INITIAL),
-        ("receiving_ended", False),
-        ("sending_ended", False),
-        ("buffer", b""),
-        ("content_length", 0),
-    ],
-)
-def test_a_stream_has_the_attribute(name: str, value: object) -> None:
-    assert vars(H3Stream(0))[name] == value
-
-
-@pytest.mark.parametrize(
     "name",
     [
         "_is_done",
@@ -147,7 +126,8 @@ def test_a_stream_has_the_attribute(name: str, value: object) -> None:
         "_max_table_capacity",
         "_blocked_streams",
         "_decoder",
-        "_stream",
+        "_encoder",
+        "_local_encoder_stream_id",
         "_peer_control_stream_id",
         "_peer_encoder_stream_id",
         "_peer_decoder_stream_id",
@@ -164,20 +144,6 @@ def test_a_protocol_error_closes_inside_aioquic() -> None:
     source = inspect.getsource(H3Connection.handle_event)
     assert "except ProtocolError" in source
     assert {"error_code", "reason_phrase"} <= {*vars(ProtocolError), *vars(ProtocolError("x"))}
-
-
-def test_a_frames_type_is_checked_before_it_is_held() -> None:
-    quic = made()
-    quic.connect(("192.0.2.1", 443), 0.0)
-    checked: list[tuple[int, Any]] = []
-
-    class Looking(H3Connection):
-        def _check_request_or_push_frame_type(self, frame_type: int, stream: H3Stream) -> None:
-            checked.append((frame_type, stream.frame_size))
-
-    stream = H3Stream(0)
-    Looking(quic)._receive_request_or_push_data(stream, b"\x01\x40\xff", False)
-    assert checked == [(1, 255)]
 
 
 def refused(attempt: Callable[[pylsqpack.Decoder], object], kind: type[Exception]) -> None:

@@ -169,7 +169,7 @@ def test_a_response_may_be_cut_anywhere(connect: Connect, cut: int) -> None:
     assert [event.ended for event in rest] == [False] * (len(rest) - 1) + [True]
     assert all(event.content for event in rest[:-1])
     assert wire.session._h3 is not None
-    assert stream_id not in wire.session._h3._stream
+    assert stream_id not in wire.session._h3.open
 
 
 def test_a_response_of_headers_only_ends_with_them(connect: Connect) -> None:
