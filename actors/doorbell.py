@@ -25,7 +25,7 @@ allocate_lock: Callable[[], Any] = get_original("_thread", "allocate_lock")
 class Doorbell:
     """Runs calls in the loop of one gevent hub, whichever thread rings."""
 
-    _of_hub: ClassVar[weakref.WeakKeyDictionary[GeventHub, Doorbell]] = weakref.WeakKeyDictionary()
+    _of_thread: ClassVar[Any] = get_original("_thread", "_local")()
 
     def __init__(self, hub: GeventHub) -> None:
         self._hub = weakref.proxy(hub)
@@ -40,9 +40,9 @@ class Doorbell:
     @classmethod
     def of(cls, hub: GeventHub) -> Doorbell:
         """The doorbell of `hub`, which must be the calling thread's own."""
-        bell = cls._of_hub.get(hub)
+        bell: Doorbell | None = getattr(cls._of_thread, "bell", None)
         if bell is None or bell.disconnected or bell._loop is not hub.loop:
-            bell = cls._of_hub[hub] = cls(hub)
+            bell = cls._of_thread.bell = cls(hub)
         return bell
 
     def ring(self, call: Callable[[], object]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, TypeVar
@@ -44,7 +43,7 @@ class Reply(pykka.Future[T]):
         self._traceback: TracebackType | None = None
         self._wakes: Wakes = []
         self._calls: Wakes = []  # of `when_done`
-        self._errands: deque[Callable[[], object]] = deque()
+        self._errands: list[Callable[[], object]] = []
         self._cancelled_error = cancelled_error
         self._on_cancel: Callable[[], object] | None = None
         self.cancelled = False
@@ -159,7 +158,7 @@ class Reply(pykka.Future[T]):
             if not wait(self._wakes, self._stirred, left):
                 raise pykka.Timeout(f"{timeout} seconds")
             while self._errands:
-                self._errands.popleft()()
+                self._errands.pop(0)()
             if self._done and not self._errands:
                 return
 

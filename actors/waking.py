@@ -115,10 +115,7 @@ def _wait_in_greenlet(hub: Any, wakes: Wakes, met: Callable[[], bool], seconds: 
     bell = Doorbell.of(hub)
     waiter: Waiter[Any] = Waiter(hub)
     ring = partial(waiter.switch, None)
-
-    def call() -> None:
-        bell.ring(ring)
-
+    call = partial(bell.ring, ring)
     timer = None if seconds == math.inf else hub.loop.timer(seconds)
     bell.hold()
     wakes.append(call)

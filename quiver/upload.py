@@ -238,7 +238,7 @@ class Errands:
 
     def __init__(self, reply: Reply[object]) -> None:
         self._reply: Reply[object] | None = reply
-        self._calls: deque[Callable[[], object]] = deque()
+        self._calls: list[Callable[[], object]] = []
         self._wakes: Wakes = []
         self._serving = False
         self._closed = False
@@ -270,6 +270,6 @@ class Errands:
             if not self._calls:
                 return
             try:
-                self._calls.popleft()()
+                self._calls.pop(0)()
             except Exception:  # of a callback; what comes after it is to be run all the same
                 logger.exception("a callback of a request raised, and nobody waits to be told")

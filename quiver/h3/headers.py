@@ -27,7 +27,7 @@ Pairs = list[tuple[str, str]]
 _CONTENT_EXPECTED: Final = frozenset({"POST", "PUT", "PATCH"})
 _STATUS: Final = re.compile(rb"[1-9][0-9][0-9]")
 _PLAIN_VALUE: Final = re.compile(rb"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
-_LONGEST_CACHED: Final = 64  # bytes; the cache is shared, and servers choose the names
+_LONGEST_CACHED: Final = 128  # bytes; the cache is shared, and servers choose the fields
 
 
 class Malformed(Exception):
@@ -112,23 +112,27 @@ def _why_no_status(section: Fields) -> str:
 
 
 def _pairs(section: Fields) -> Pairs:
-    return [(_name(name), _value(name, value)) for name, value in section]
+    return [
+        _known_pair(field) if len(field[0]) + len(field[1]) <= _LONGEST_CACHED else _pair(field)
+        for field in section
+    ]
+
+
+def _pair(field: tuple[bytes, bytes]) -> tuple[str, str]:
+    name, value = field
+    return _name(name), _value(name, value)
+
+
+_known_pair = lru_cache(maxsize=1024)(_pair)  # a server says most of its fields again and again
 
 
 def _name(name: bytes) -> str:
-    return _known_name(name) if len(name) <= _LONGEST_CACHED else _checked_name(name)
-
-
-def _checked_name(name: bytes) -> str:
     text = name.decode("latin-1")
     # The values that `te` may have are looked at below.
     fault = fields.name_fault(text) or fields.connection_fault(text, "trailers")
     if fault:
         raise Malformed(f"field name {_shown(name)} {fault}")
     return text
-
-
-_known_name = lru_cache(maxsize=1024)(_checked_name)
 
 
 def _value(name: bytes, value: bytes) -> str:

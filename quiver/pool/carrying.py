@@ -197,6 +197,8 @@ class Carrying(Dialling):
             match action:
                 case Answer(ticket, outcome):
                     self._conclude(self._callers.answer(ticket, outcome))
+                case Release(ticket):
+                    self._released.append(ticket)
                 case Deliver(ticket, content):
                     self._callers.deliver(ticket, content)
                 case Begin(ticket, status, headers):
@@ -205,8 +207,6 @@ class Carrying(Dialling):
                     self._conclude(self._callers.end(ticket, trailers))
                 case Inform(ticket, status, headers):
                     self._callers.inform(ticket, status, headers)
-                case Release(ticket):
-                    self._released.append(ticket)
                 case ResetStream(stream_id, code):
                     self._session.cancel(stream_id, code)
                 case Retry(ticket, error):

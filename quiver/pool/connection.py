@@ -149,24 +149,32 @@ class Connection(Carrying):
 
     def _take_events(self, now: float) -> None:
         for event in self._session.events():
-            self._do(intake.take(self._exchanges, event, now))
-            match event:
-                case events.Ready(max_streams):
-                    self._ready(max_streams)
-                case events.CapacityChanged(max_streams):
-                    grown = messages.CapacityChanged(self._number, max_streams)
-                    self._tell(self._coordinator, grown)
-                case events.Settings():
-                    self._report.settled(self._session)
-                    self._settle(event)
-                case events.Datagram(stream_id, payload):
-                    self._datagram(stream_id, payload)
-                case events.StopSending(stream_id):
-                    self._stop_sending(stream_id)
-                case events.GoAway():
-                    self._withdraw("its server sent GOAWAY")
-                case events.Closed(error):
-                    self._closed(error)
+            meaning = intake.MEANINGS.get(type(event))
+            if meaning is not None:
+                self._do(meaning(self._exchanges, event, now))
+            else:
+                self._occurred(event)
+
+    def _occurred(self, event: events.Event) -> None:
+        """What says something of the connection as a whole, or is not for its exchanges' table."""
+        match event:
+            case events.Ready(max_streams):
+                self._ready(max_streams)
+            case events.CapacityChanged(max_streams):
+                grown = messages.CapacityChanged(self._number, max_streams)
+                self._tell(self._coordinator, grown)
+            case events.Settings():
+                self._report.settled(self._session)
+                self._settle(event)
+            case events.Datagram(stream_id, payload):
+                self._datagram(stream_id, payload)
+            case events.StopSending(stream_id):
+                self._stop_sending(stream_id)
+            case events.GoAway(stream_id):
+                self._do(self._exchanges.goaway(stream_id))
+                self._withdraw("its server sent GOAWAY")
+            case events.Closed(error):
+                self._closed(error)
 
     def _refused(self) -> None:
         if self.state is State.CONNECTING:

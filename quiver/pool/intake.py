@@ -1,4 +1,4 @@
-"""What each event of a session means for the exchanges: one row each. Pure."""
+"""What each event of a stream means for the exchanges: one row each. Pure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,4 @@ MEANINGS: Final[dict[type, Meaning]] = {
     events.StreamReset: lambda x, e, _: x.reset(e.stream_id, e.code),
     events.StreamMalformed: lambda x, e, _: x.malformed(e.stream_id, e.reason),
     events.HeadersTooLarge: lambda x, e, _: x.headers_too_large(e.stream_id, e.size, e.limit),
-    events.GoAway: lambda x, e, _: x.goaway(e.stream_id),
 }
-
-
-def take(exchanges: Exchanges, event: events.Event, now: float) -> tuple[ExchangeAction, ...]:
-    """What is to be done about `event`. One that is not about exchanges asks for nothing."""
-    meaning = MEANINGS.get(type(event))
-    return () if meaning is None else meaning(exchanges, event, now)

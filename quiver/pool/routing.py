@@ -154,12 +154,17 @@ class RoutingTable:
             return (Reject(ticket, Rejection.STOPPED),)
         if ticket in self._leased:
             raise ValueError(f"ticket {ticket} is out on connection {self._leased[ticket].id}")
+        if not self._waiting and (connection := self._pick()) is not None:
+            actions: list[RoutingAction] = []
+            self._lend(ticket, connection, actions)
+            self._dial(now, True, actions)
+            return tuple(actions)
         push = self._waiting.push_front if front else self._waiting.push
         push(ticket, deadline)
         if not self._useful:
             self._backoff.waive()
-        actions = self._assign(now, eager=True)
-        return actions if front else actions + self._turn_away(ticket)
+        assigned = self._assign(now, eager=True)
+        return assigned if front else assigned + self._turn_away(ticket)
 
     def cancel(self, ticket: int, now: float) -> Actions:
         """The caller lost interest: its reply has an answer already, so there is no Reject."""
@@ -265,7 +270,9 @@ class RoutingTable:
             return ()
         actions: list[RoutingAction] = []
         while self._waiting and (connection := self._pick()) is not None:
-            self._lend(connection, actions)
+            ticket = self._waiting.pop()
+            assert ticket is not None
+            self._lend(ticket, connection, actions)
         self._dial(now, eager, actions)
         return tuple(actions)
 
@@ -274,9 +281,7 @@ class RoutingTable:
         with_room = [connection for connection in self._lending.values() if connection.room > 0]
         return min(with_room, key=lambda connection: connection.load, default=None)
 
-    def _lend(self, connection: Lender, actions: list[RoutingAction]) -> None:
-        ticket = self._waiting.pop()
-        assert ticket is not None
+    def _lend(self, ticket: int, connection: Lender, actions: list[RoutingAction]) -> None:
         self._leased[ticket] = connection
         connection.lend(ticket)
         actions.append(Forward(ticket, connection.id))
@@ -326,10 +331,8 @@ class RoutingTable:
         return (Reject(ticket, Rejection.QUEUE_FULL),)
 
     def _reject_all(self, reason: Rejection, error: QuiverError | None) -> Actions:
-        rejected = []
-        while (ticket := self._waiting.pop()) is not None:
-            rejected.append(Reject(ticket, reason, error))
-        return tuple(rejected)
+        waiting = iter(self._waiting.pop, None)
+        return tuple(Reject(ticket, reason, error) for ticket in waiting)
 
     def _relieve(self) -> Actions:
         """Retire the connection that has waited longest for a successor."""
