@@ -48,6 +48,7 @@ class GeventActor(pykka.Actor):
     # What is an ask's answer when it is raised; anything else that is raised ends the actor.
     answers_with: ClassVar[tuple[type[Exception], ...]] = (Exception,)
     always_taken: ClassVar[tuple[type, ...]] = (_ActorStop,)  # also by a full inbox
+    lingers: ClassVar[int] = 0  # turns of the loop in which more may come before `after_batch`
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -74,7 +75,7 @@ class GeventActor(pykka.Actor):
     # to be overridden -----------------------------------------------------------------------
 
     def after_batch(self) -> None:
-        """Called once after each batch of messages, when the inbox is empty or BATCH is reached."""
+        """Called once after each batch of messages: those there, and what came while it lingers."""
 
     def on_stop_requested(self) -> bool:
         """Called when somebody asks the actor to stop. Return False to go on until `leave()`."""
@@ -108,12 +109,7 @@ class GeventActor(pykka.Actor):
         return error if isinstance(error, Exception) else self.dead_error(self.actor_ref, message)
 
     @classmethod
-    def timeout_error(
-        cls,
-        ref: GeventActorRef[Any],
-        message: Any,  # noqa: ARG003
-        timeout: float | None,
-    ) -> Exception:
+    def timeout_error(cls, ref: Any, message: Any, timeout: float | None) -> Exception:  # noqa: ARG003
         """What a blocking ask raises when its time is up."""
         return pykka.Timeout(f"{ref} did not answer within {timeout} seconds")
 
@@ -236,6 +232,9 @@ class GeventActor(pykka.Actor):
             if inbox.empty():
                 inbox.wait()
             self._take(min(len(inbox), BATCH))
+            for _ in range(self.lingers):
+                gevent.sleep(0)
+                self._take(min(len(inbox), BATCH))
             self.after_batch()
             if not inbox.empty():
                 gevent.sleep(0)

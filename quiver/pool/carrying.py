@@ -8,6 +8,7 @@ coordinator sees it. What is in flight is decided by `Exchanges`, what goes over
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -57,7 +58,6 @@ class Carrying(Dialling):
         self._callers = Callers(endpoint, partial(self._tell, self.actor_ref))
         self._settings: events.Settings | None = None  # the server's, once they have come
         self._unsettled: dict[int, tuple[Exchange, Reply[Any]]] = {}  # channels that wait for them
-        self._released: list[int] = []
 
     @property
     def _busy(self) -> bool:
@@ -192,13 +192,14 @@ class Carrying(Dialling):
 
     # what the tables ask for ----------------------------------------------------------------
 
-    def _do(self, actions: tuple[ExchangeAction, ...]) -> None:
+    def _do(self, actions: Sequence[ExchangeAction]) -> None:
+        released = tuple(each.ticket for each in actions if type(each) is Release)
+        if released:  # before its caller hears of it, who may ask again at once
+            self._tell(self._coordinator, messages.Released(self._number, released))
         for action in actions:
             match action:
                 case Answer(ticket, outcome):
                     self._conclude(self._callers.answer(ticket, outcome))
-                case Release(ticket):
-                    self._released.append(ticket)
                 case Deliver(ticket, content):
                     self._callers.deliver(ticket, content)
                 case Begin(ticket, status, headers):
@@ -211,6 +212,11 @@ class Carrying(Dialling):
                     self._session.cancel(stream_id, code)
                 case Retry(ticket, error):
                     self._retry(ticket, error)
+        if released:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Exchanges have ended; for a subclass to see whether these were the last."""
 
     def _conclude(self, held: Held) -> None:
         drop_unsent(self._session, held, H3_REQUEST_CANCELLED)

@@ -28,9 +28,7 @@ from quiver.errors import (
 )
 from quiver.h3 import events
 from quiver.pool import intake, messages
-from quiver.pool.actions import (
-    Answer,
-)
+from quiver.pool.actions import Answer, ExchangeAction
 from quiver.pool.carrying import Carrying
 from quiver.pool.dialling import State
 from quiver.pool.endpoint import Endpoint
@@ -48,6 +46,7 @@ class Connection(Carrying):
     """One QUIC connection to `endpoint`, number `number` of the pool that `coordinator` leads."""
 
     answers_with = ()  # the replies that reach it are the pool's callers': no error is theirs
+    lingers = 2  # one for callers who were answered to ask again, one for the pool to forward that
 
     def __init__(self, number: int, endpoint: Endpoint, coordinator: pykka.ActorRef[Any]) -> None:
         super().__init__(number, endpoint, coordinator)
@@ -148,12 +147,16 @@ class Connection(Carrying):
         self._take_events(now)
 
     def _take_events(self, now: float) -> None:
+        actions: list[ExchangeAction] = []
         for event in self._session.events():
             meaning = intake.MEANINGS.get(type(event))
             if meaning is not None:
-                self._do(meaning(self._exchanges, event, now))
+                actions += meaning(self._exchanges, event, now)
             else:
+                self._do(actions)
+                actions = []
                 self._occurred(event)
+        self._do(actions)
 
     def _occurred(self, event: events.Event) -> None:
         """What says something of the connection as a whole, or is not for its exchanges' table."""
@@ -220,7 +223,7 @@ class Connection(Carrying):
         self._arrange_ping()
 
     def after_batch(self) -> None:
-        """One flush of datagrams, one report of the slots that became free, timers set anew."""
+        """One flush of datagrams, timers set anew, readers woken."""
         if self._socket is not None:
             if self._callers.sending:
                 self._pump(time.monotonic())
@@ -228,11 +231,6 @@ class Connection(Carrying):
             self.timers.at("quic", self._session.timer())
             self.timers.at("sweep", self._exchanges.next_deadline())
         self._callers.stir()
-        if self._released:
-            released = messages.Released(self._number, tuple(self._released))
-            self._released.clear()
-            self._tell(self._coordinator, released)
-            self._rest()
 
     # its end --------------------------------------------------------------------------------
 

@@ -41,6 +41,10 @@ class Doer(GeventActor):
             reply.fail(pykka.ActorDeadError("kept until the end"))
 
 
+class Lingerer(Doer):
+    lingers = 1
+
+
 class Threaded(pykka.ThreadingActor):
     def on_receive(self, message: Any) -> Any:
         return message() if callable(message) else ("threaded", message)
@@ -148,6 +152,20 @@ def test_batches(doer: GeventActorRef[Doer]) -> None:
     actor = inside(doer)
     eventually(lambda: len(actor.batches) == 4)
     assert actor.batches == [1, 1 + BATCH, 1 + 2 * BATCH, 1 + 2 * BATCH + 11]
+
+
+def test_one_that_lingers_takes_what_its_answers_bring_in_the_same_batch() -> None:
+    ref = Lingerer.start()
+    actor = ref.ask(lambda actor: actor)
+    eventually(lambda: actor.batches == [1])
+
+    def send_one(actor: Doer) -> None:
+        gevent.spawn(ref.tell, "sent by a greenlet that ran meanwhile")
+
+    ref.tell(send_one)
+    eventually(lambda: len(actor.seen) == 3)
+    eventually(lambda: actor.batches == [1, 3])
+    ref.stop()
 
 
 def test_a_full_inbox_refuses_asks_and_takes_stops(doer: GeventActorRef[Doer]) -> None:
