@@ -108,7 +108,8 @@ def _wait_in_thread(wakes: Wakes, met: Callable[[], bool], seconds: float) -> No
         if not met():
             gate.acquire(True, -1 if seconds == math.inf else seconds)
     finally:
-        take_back(wakes, call)
+        if wakes:  # else it was made
+            take_back(wakes, call)
 
 
 def _wait_in_greenlet(hub: Any, wakes: Wakes, met: Callable[[], bool], seconds: float) -> None:
@@ -126,7 +127,8 @@ def _wait_in_greenlet(hub: Any, wakes: Wakes, met: Callable[[], bool], seconds: 
             waiter.get()
     finally:
         bell.let_go()
-        take_back(wakes, call)
+        if wakes:  # else it was made
+            take_back(wakes, call)
         if timer is not None:
             timer.stop()
             timer.close()

@@ -236,8 +236,8 @@ class Errands:
     Else a thread is started for it; in a monkey-patched program that is a greenlet.
     """
 
-    def __init__(self, reply: Reply[object]) -> None:
-        self._reply: Reply[object] | None = reply
+    def __init__(self, reply: Reply[object] | None) -> None:
+        self._reply = reply
         self._calls: list[Callable[[], object]] = []
         self._wakes: Wakes = []
         self._serving = False

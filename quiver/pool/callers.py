@@ -45,12 +45,32 @@ class Held:
     reply: Reply[Any] | None  # until it has a response or channel, which is then its caller's only
     stream_id: int
     mode: Mode
-    errands: Errands
     inlet: Inlet[Any] | None = None
     outlet: Outlet | None = None
     upload: Upload | None = None
     post: ChannelPost | None = None
     sent: bool = False  # the end of the request was handed on
+    _errands: Errands | None = attrs.field(default=None, alias="errands")
+
+    @property
+    def errands(self) -> Errands:
+        """Made when there is one to run: most exchanges have none."""
+        if self._errands is None:
+            self._errands = Errands(self.reply)
+        return self._errands
+
+    def end_errands(self) -> None:
+        """Nothing more is to be run."""
+        if self._errands is not None:
+            self._errands.close()
+
+    def hand_over(self, response: StreamedResponse | Channel) -> None:
+        """From here on nobody but the caller holds it; it is closed when the caller is gone."""
+        reply, self.reply = self.reply, None
+        if self._errands is not None:
+            self._errands.leave()
+        if reply is not None:
+            reply.answer(response)
 
     def replayable(self) -> bool:
         """Whether the request can be sent again as if for the first time; it is read no more."""
@@ -73,11 +93,10 @@ class Callers:
 
     # coming ---------------------------------------------------------------------------------
 
-    def add(self, exchange: Exchange, reply: Reply[Any], stream_id: int) -> Held:
+    def add(self, exchange: Exchange, reply: Reply[Any], stream_id: int, mode: Mode) -> Held:
         """A request has its stream."""
         request, ticket = exchange.request, exchange.ticket
-        mode = mode_of(request)
-        held = self._held[ticket] = Held(exchange, reply, stream_id, mode, Errands(reply))
+        held = self._held[ticket] = Held(exchange, reply, stream_id, mode)
         if mode is Mode.CHANNEL:
             held.outlet = self._outlet(ticket)
         elif self._in_parts(request):
@@ -101,7 +120,7 @@ class Callers:
         held.post = ChannelPost(held.outlet, self._config.max_datagrams)
         held.post.max_datagram_size = max_datagram_size
         held.inlet = self._inlet(ticket)
-        self._hand_over(held, Channel(held.inlet, held.post))
+        held.hand_over(Channel(held.inlet, held.post))
 
     # what the table says --------------------------------------------------------------------
 
@@ -118,14 +137,7 @@ class Callers:
             self._stirred[ticket] = held.inlet
             return
         held.inlet = self._inlet(ticket)
-        self._hand_over(held, StreamedResponse(status, headers, held.inlet))
-
-    def _hand_over(self, held: Held, response: StreamedResponse | Channel) -> None:
-        """From here on nobody but the caller holds it; it is closed when the caller is gone."""
-        reply, held.reply = held.reply, None
-        held.errands.leave()
-        if reply is not None:
-            reply.answer(response)
+        held.hand_over(StreamedResponse(status, headers, held.inlet))
 
     def deliver(self, ticket: int, content: bytes) -> None:
         held = self._held[ticket]
@@ -192,7 +204,7 @@ class Callers:
             held.outlet.close(reason)
         if held.upload is not None and held.upload.unfinished:
             held.upload.start(held.errands, apart=False)
-        held.errands.close()
+        held.end_errands()
         return held
 
     def _fail(self, held: Held, error: BaseException) -> None:

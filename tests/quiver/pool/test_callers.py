@@ -39,7 +39,8 @@ class Here(Callers):
         super().__init__(Endpoint(Origin("https", "a"), config), self.told.append)
 
     def take(self, request: Request, reply: Reply[Any] | None = None, ticket: int = 7) -> Held:
-        return self.add(Exchange(ticket, request, None), reply or Reply(), 4 * ticket)
+        exchange = Exchange(ticket, request, None)
+        return self.add(exchange, reply or Reply(), 4 * ticket, mode_of(request))
 
 
 def holds_nothing(callers: Callers) -> bool:

@@ -20,7 +20,7 @@ from quiver.pool.messages import Exchange
 from quiver.pool.sending import drop_unsent, send_datagrams, send_stream
 from quiver.request import Request
 from quiver.testing.authority import Authority
-from quiver.upload import Errands, Outlet
+from quiver.upload import Outlet
 from tests.support.wire import Server, Wire, connected
 
 GET = request_fields(Request("GET", "/"), Origin("https", "localhost", 4433))
@@ -41,7 +41,7 @@ def start(authority: Authority) -> Start:
         outlet = Outlet("https://a", lambda: None)
         reply: Reply[Any] = Reply()
         exchange = Exchange(7, Request("GET", "/"), None)
-        held = Held(exchange, reply, stream_id, mode, Errands(reply), outlet=outlet)
+        held = Held(exchange, reply, stream_id, mode, outlet=outlet)
         if mode is Mode.CHANNEL:
             held.post = ChannelPost(outlet, 4)
         return wire, held, outlet

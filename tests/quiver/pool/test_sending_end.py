@@ -39,7 +39,7 @@ def test_filler_that_ends_in_the_middle_of_a_turn() -> None:
     request = Request("POST", "/", body=iter([b"x" * FULL]))
     outlet = Outlet("https://localhost", lambda: None)
     reply: Reply[Any] = Reply()
-    held = Held(Exchange(1, request, None), reply, 0, Mode.BUFFERED, AtOnce(reply))
+    held = Held(Exchange(1, request, None), reply, 0, Mode.BUFFERED, errands=AtOnce(reply))
     held.outlet, held.upload = outlet, Upload(request, outlet)
     session = Recorder()
     turns = 0
