@@ -20,7 +20,7 @@ _AUTHORITY: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
 _BAD_IN_URL: Final = re.compile(r"[\x00-\x20\x7f\\]")
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Origin:
     """Scheme, host and port: what one pool talks to (RFC 6454).
 

@@ -19,6 +19,7 @@ private names; tests/quiver/h3/test_canaries.py names each.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import pylsqpack
@@ -96,7 +97,9 @@ class Connection(H3Connection):
 
     def expect(self, stream_id: int) -> None:
         """A request goes out on this stream: what comes on it is its response."""
-        on_content = None if self._quic_logger is None else self._content_parsed
+        on_content = (
+            None if self._quic_logger is None else partial(self._log_content, "frame_parsed")
+        )
         self.open[stream_id] = ResponseReader(
             stream_id, self._decode, self._max_header_size, on_content
         )
@@ -107,13 +110,15 @@ class Connection(H3Connection):
         if update:
             assert self._local_encoder_stream_id is not None
             self._quic.send_stream_data(self._local_encoder_stream_id, update)
-        self._log_section("frame_created", stream_id, block, fields)
+        if self._quic_logger is not None:
+            self._log_section("frame_created", stream_id, block, fields)
         frame = b"\x01" + encode_uint_var(len(block)) + block
         self._quic.send_stream_data(stream_id, frame, ended)
 
     def send_content(self, stream_id: int, content: bytes, ended: bool) -> None:
         """Send a piece of content; `ended` with the stream."""
-        self._log_content("frame_created", stream_id, len(content))
+        if self._quic_logger is not None:
+            self._log_content("frame_created", stream_id, len(content))
         frame = b"\x00" + encode_uint_var(len(content)) + content
         self._quic.send_stream_data(stream_id, frame, ended)
 
@@ -187,7 +192,8 @@ class Connection(H3Connection):
             _, section = self._decoder.feed_header(stream_id, block)
         except (pylsqpack.DecompressionFailed, pylsqpack.StreamBlocked) as error:
             raise QpackDecompressionFailed("a header block cannot be decoded") from error
-        self._log_section("frame_parsed", stream_id, block, section)
+        if self._quic_logger is not None:
+            self._log_section("frame_parsed", stream_id, block, section)
         return section
 
     def _receive_stream_data(self, event: StreamDataReceived) -> list[Any]:
@@ -219,16 +225,13 @@ class Connection(H3Connection):
         return [events.Datagram(received.stream_id, received.data)]
 
     def _log_section(self, event: str, stream_id: int, block: bytes, section: Fields) -> None:
-        if self._quic_logger is not None:
-            frame = self._quic_logger.encode_http3_headers_frame(
-                length=len(block), headers=section, stream_id=stream_id
-            )
-            self._quic_logger.log_event(category="http", event=event, data=frame)
-
-    def _content_parsed(self, stream_id: int, size: int) -> None:
-        self._log_content("frame_parsed", stream_id, size)
+        assert self._quic_logger is not None
+        frame = self._quic_logger.encode_http3_headers_frame(
+            length=len(block), headers=section, stream_id=stream_id
+        )
+        self._quic_logger.log_event(category="http", event=event, data=frame)
 
     def _log_content(self, event: str, stream_id: int, size: int) -> None:
-        if self._quic_logger is not None:
-            frame = self._quic_logger.encode_http3_data_frame(length=size, stream_id=stream_id)
-            self._quic_logger.log_event(category="http", event=event, data=frame)
+        assert self._quic_logger is not None
+        frame = self._quic_logger.encode_http3_data_frame(length=size, stream_id=stream_id)
+        self._quic_logger.log_event(category="http", event=event, data=frame)

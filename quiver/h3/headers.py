@@ -27,7 +27,6 @@ Pairs = list[tuple[str, str]]
 _CONTENT_EXPECTED: Final = frozenset({"POST", "PUT", "PATCH"})
 _STATUS: Final = re.compile(rb"[1-9][0-9][0-9]")
 _PLAIN_VALUE: Final = re.compile(rb"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
-_LONGEST_CACHED: Final = 128  # bytes; the cache is shared, and servers choose the fields
 
 
 class Malformed(Exception):
@@ -88,8 +87,11 @@ def section_size(section: Fields) -> int:
     return size
 
 
-def response_of(section: Fields) -> tuple[int, Pairs]:
-    """Status and fields of a response's header section. Raises Malformed."""
+def response_of(section: Fields, short: bool = False) -> tuple[int, Pairs]:
+    """Status and fields of a response's header section, `short` if it can have no long ones.
+
+    Raises Malformed.
+    """
     if not section or section[0][0] != b":status":
         raise Malformed(_why_no_status(section))
     status = section[0][1]
@@ -97,12 +99,12 @@ def response_of(section: Fields) -> tuple[int, Pairs]:
         raise Malformed(f":status {_shown(status)} is not a number of three digits")
     if status == b"101":
         raise Malformed(":status 101 does not exist in HTTP/3 (RFC 9114 4.5)")
-    return int(status), _pairs(section[1:])
+    return int(status), _pairs(section[1:], short)
 
 
 def trailers_of(section: Fields) -> Pairs:
     """The fields of a trailer section. Raises Malformed."""
-    return _pairs(section)
+    return _pairs(section, False)
 
 
 def _why_no_status(section: Fields) -> str:
@@ -111,11 +113,9 @@ def _why_no_status(section: Fields) -> str:
     return "the response has no :status"
 
 
-def _pairs(section: Fields) -> Pairs:
-    return [
-        _known_pair(field) if len(field[0]) + len(field[1]) <= _LONGEST_CACHED else _pair(field)
-        for field in section
-    ]
+def _pairs(section: Fields, short: bool) -> Pairs:
+    pair = _known_pair if short else _pair  # the cache is shared, and servers choose the fields
+    return [pair(field) for field in section]
 
 
 def _pair(field: tuple[bytes, bytes]) -> tuple[str, str]:

@@ -99,6 +99,9 @@ class Quic(QuicConnection):
     def _write_stream_limits(self, builder: Any, space: Any, stream: Any) -> None:
         receiver, delivered = stream.receiver, stream.receiver._buffer_start
         if not stream.stream_id & 3:
+            limit = stream.max_stream_data_local
+            if 2 * delivered <= limit == stream.max_stream_data_local_sent:
+                return  # as nearly always: it has more than enough, and knows it
             credit = self.credits.get(stream.stream_id)
             if credit is None or receiver.is_finished:
                 return

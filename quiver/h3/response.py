@@ -28,6 +28,11 @@ __all__ = ["ResponseReader"]
 
 _DATA: Final = int(FrameType.DATA)
 _HEADERS: Final = int(FrameType.HEADERS)
+_LARGEST_GROWTH: Final = 128
+"""How often longer a section may be than its block, of static entries only (RFC 9204 appendix A).
+
+The longest of them counts 108 bytes, for an index of one byte or two."""
+
 _FORBIDDEN: Final = frozenset(
     {
         FrameType.CANCEL_PUSH,
@@ -157,12 +162,14 @@ class ResponseReader:
         if self._trailers is not None:  # RFC 9114 4.1
             raise FrameUnexpected("HEADERS frame is not allowed in this state")
         section = self._decode(self.stream_id, block)
-        self._check_size(section_size(section))
+        short = len(block) * _LARGEST_GROWTH <= self._limit
+        if not short:
+            self._check_size(section_size(section))
         try:
             if self._begun:
                 self._trailers = trailers_of(section)
             else:
-                happened.append(self._response(section, last))
+                happened.append(self._response(section, short, last))
         except Malformed as fault:
             raise _GivenUp(events.StreamMalformed(self.stream_id, str(fault))) from fault
 
@@ -170,8 +177,8 @@ class ResponseReader:
         if size > self._limit:
             raise _GivenUp(events.HeadersTooLarge(self.stream_id, size, self._limit))
 
-    def _response(self, section: Fields, last: bool) -> events.Event:
-        status, fields = response_of(section)
+    def _response(self, section: Fields, short: bool, last: bool) -> events.Event:
+        status, fields = response_of(section, short)
         if status < 200:
             if last:
                 raise Malformed("the response ended after an interim one")

@@ -164,7 +164,8 @@ class HTTP3Pool(GeventActor):
         return None
 
     def _accept(self, request: Request, now: float) -> None:
-        if request.origin is not None and request.origin != self.endpoint.origin:
+        ours, theirs = self.endpoint.origin, request.origin
+        if theirs is not ours and theirs is not None and theirs != ours:
             return self._decline(f"target: {request.origin} is not the origin of this pool")
         reply = self.defer() if self.asked else Reply()  # one that is told wants no answer
         if telemetry.listening:

@@ -292,8 +292,10 @@ class RoutingTable:
 
     def _dial(self, now: float, eager: bool, actions: list[RoutingAction]) -> None:
         """One connecting for each that waits and each that retires; when eager, one more."""
-        wanted = max(len(self._waiting), len(self._retiring)) - len(self._connecting)
         free = 0 if self._stopped else self._max_connections - self._live
+        if free <= 0:
+            return
+        wanted = max(len(self._waiting), len(self._retiring)) - len(self._connecting)
         for _ in range(min(max(wanted, int(eager)), free)):
             if self._backoff.holds(now):
                 if self._waiting or self._retiring:
@@ -303,8 +305,6 @@ class RoutingTable:
             opened = Lender(connection, self._max_streams)
             self._connections[connection] = self._connecting[connection] = opened
             actions.append(OpenConnection(connection))
-
-    # Small steps.
 
     def _state_of(self, connection: Lender) -> str:
         if connection.id in self._connecting:

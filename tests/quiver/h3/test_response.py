@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quiver.h3 import events
-from quiver.h3.headers import Fields
-from quiver.h3.response import ResponseReader
+from quiver.h3.headers import Fields, section_size
+from quiver.h3.response import _LARGEST_GROWTH, ResponseReader
 
 LIMIT = 500
 STREAM = 8
@@ -142,3 +142,17 @@ def test_each_content_frame_is_told_for_the_log() -> None:
     fed.feed(OK + frame(0, b"abc") + b"\x00\x05ab", False)
     fed.feed(b"cde", True)
     assert told == [(STREAM, 3), (STREAM, 5)]
+
+
+def test_no_section_grows_more_than_is_taken_for_granted() -> None:
+    """A section of `limit` bytes from the shortest block: static entries, one byte each."""
+    grown = []
+    for index in range(99):
+        prefix = bytes([0xC0 | index]) if index < 63 else bytes([0xFF, index - 63])
+        try:
+            fields = decode(0, b"\x00\x00" + prefix)
+        except pylsqpack.DecompressionFailed:
+            continue
+        grown.append(section_size(fields) / len(prefix))
+    assert len(grown) == 99
+    assert max(grown) < _LARGEST_GROWTH
