@@ -82,8 +82,19 @@ class RestartIntensityExceeded(Exception):  # noqa: N818 - OTP's name is a state
     """Children failed faster than they may be replaced."""
 
 
+class StartFailed(Exception):  # noqa: N818 - a state of things, as OTP names them
+    """The start of a child raised `error`, which is no failure of its supervisor's own."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"{error!r}")
+        self.error = error
+
+
 class Supervisor(GeventActor):
     """Ask it `StartChild`, `GetChild`, `StopChild` or `WhichChildren`.
+
+    What the start of a child raises is the answer to whoever asked for it. A failure of its own
+    ends the supervisor: whoever asks again gets a new one, not one that is broken for good.
 
     Args:
         children: what to start with, in this order.
@@ -92,6 +103,8 @@ class Supervisor(GeventActor):
         within: ... in any so many seconds.
         name: for the log.
     """
+
+    answers_with = (pykka.ActorDeadError,)  # when it is stopping
 
     def __init__(
         self,
@@ -130,7 +143,7 @@ class Supervisor(GeventActor):
             ):
                 self.set_aside()
             case StartChild(spec):
-                return self._refs.get(spec.id) or self._start(spec)
+                return self._refs.get(spec.id) or self._start_asked(spec)
             case GetChild(child):
                 return self._refs.get(child)
             case StopChild(child):
@@ -145,10 +158,20 @@ class Supervisor(GeventActor):
 
     # starting -------------------------------------------------------------------------------
 
-    def _start(self, spec: ChildSpec) -> GeventActorRef[Any]:
+    def _start_asked(self, spec: ChildSpec) -> GeventActorRef[Any] | None:
         if self._stopping:
             raise pykka.ActorDeadError(f"{self} is stopping: it starts no children")
-        ref = spec.start()
+        try:
+            return self._start(spec)
+        except StartFailed as failed:
+            self.defer().fail(failed.error)
+            return None
+
+    def _start(self, spec: ChildSpec) -> GeventActorRef[Any]:
+        try:
+            ref = spec.start()
+        except Exception as error:
+            raise StartFailed(error) from error
         self._specs[spec.id] = spec
         self._refs[spec.id] = ref
         self._ids[ref] = spec.id
@@ -206,8 +229,8 @@ class Supervisor(GeventActor):
             spec = self._again[0]
             try:
                 self._start(spec)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is counted
-                self._count(spec.id, error)
+            except StartFailed as failed:
+                self._count(spec.id, failed.error)
             else:
                 del self._again[0]
 

@@ -172,6 +172,21 @@ def fail(error: Exception) -> GeventActorRef[Any]:
     raise error
 
 
+def test_its_own_failure_is_no_answer_but_its_end(log: list[str]) -> None:
+    children: list[pykka.ActorRef[Any]] = []
+
+    class Careless(Supervisor):
+        def watch(self, ref: pykka.ActorRef[Any]) -> None:
+            children.append(ref)
+            raise RuntimeError("it forgot how to watch")
+
+    ref = Careless.start()
+    with pytest.raises(pykka.ActorDeadError):
+        ref.ask(StartChild(spec("a", log)), timeout=5)
+    eventually(partial(is_dead, ref))
+    eventually(lambda: not children[0].is_alive())
+
+
 def test_ordered_shutdown(log: list[str]) -> None:
     ref = Supervisor.start([spec(name, log) for name in "abcd"])
     assert len(family(ref)) == 4

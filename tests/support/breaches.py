@@ -58,11 +58,6 @@ def replies(octets: bytes, *, ended: bool = False) -> Attack:
     return lambda peer, stream_id: peer.write(stream_id, octets, ended)
 
 
-def controls(octets: bytes, *, ended: bool = False) -> Attack:
-    """Bytes on the control stream."""
-    return lambda peer, _: peer.write(CONTROL, octets, ended)
-
-
 def opens(octets: bytes, *, ended: bool = False, unidirectional: bool = True) -> Attack:
     """Bytes on a new stream."""
     return lambda peer, _: peer.open(octets, ended, unidirectional=unidirectional)
@@ -84,8 +79,13 @@ def signals(*datagrams: bytes) -> Attack:
 
 
 def writes(stream_id: int, octets: bytes, *, ended: bool = False) -> Attack:
-    """Bytes on one of our own streams."""
+    """Bytes on one of the server's own streams."""
     return lambda peer, _: peer.write(stream_id, octets, ended)
+
+
+def controls(octets: bytes) -> Attack:
+    """Bytes on the control stream."""
+    return writes(CONTROL, octets)
 
 
 def then_well(attack: Attack) -> Attack:
@@ -171,6 +171,15 @@ CLOSED = ErrorCode.H3_CLOSED_CRITICAL_STREAM
 BAD_ID = ErrorCode.H3_ID_ERROR
 NEW_STREAM = ErrorCode.H3_STREAM_CREATION_ERROR
 BAD_SETTINGS = ErrorCode.H3_SETTINGS_ERROR
+BAD_DATAGRAM = ErrorCode.H3_DATAGRAM_ERROR
+BAD_ENCODER = ErrorCode.QPACK_ENCODER_STREAM_ERROR
+BAD_DECODER = ErrorCode.QPACK_DECODER_STREAM_ERROR
+
+CRITICAL: Final = {
+    "control stream": CONTROL,
+    "QPACK encoder": ENCODER,
+    "QPACK decoder": DECODER,
+}
 REQUEST_STREAM_FAULTS: Final = [
     Case("DATA first", replies(data(b"x")), UNEXPECTED),
     Case(
@@ -228,12 +237,11 @@ CONTROL_STREAM_FAULTS: Final = [
     Case("GOAWAY of two ids", controls(frame(GOAWAY, b"\x04\x04")), CUT),
     Case("GOAWAY of a cut id", controls(frame(GOAWAY, b"\x80\x00")), CUT),
     Case("GOAWAY of a megabyte", controls(frame(GOAWAY, length=1 << 20)), CUT),
-    Case("control stream ended", controls(b"", ended=True), CLOSED),
-    Case("QPACK encoder ended", writes(ENCODER, b"", ended=True), CLOSED),
-    Case("QPACK decoder ended", writes(DECODER, b"", ended=True), CLOSED),
-    Case("control stream reset", resets(CONTROL), CLOSED),
-    Case("QPACK encoder reset", resets(ENCODER), CLOSED),
-    Case("QPACK decoder reset", resets(DECODER), CLOSED),
+    *[
+        Case(f"{name} ended", writes(its, b"", ended=True), CLOSED)
+        for name, its in CRITICAL.items()
+    ],
+    *[Case(f"{name} reset", resets(its), CLOSED) for name, its in CRITICAL.items()],
     Case("our control stream stopped", stops(2), CLOSED),
     Case("our QPACK encoder stopped", stops(6), CLOSED),
     Case("our QPACK decoder stopped", stops(10), CLOSED),
@@ -242,38 +250,14 @@ CONTROL_STREAM_FAULTS: Final = [
     Case("a second QPACK decoder", opens(b"\x03"), NEW_STREAM),
     Case("a stream of both ways", opens(b"x", unidirectional=False), NEW_STREAM),
     Case("a push", opens(b"\x01\x00"), BAD_ID),
-    Case(
-        "QPACK table beyond its capacity",
-        writes(ENCODER, b"\x3f\xe1\x1f"),
-        ErrorCode.QPACK_ENCODER_STREAM_ERROR,
-    ),
-    Case(
-        "QPACK entry without room",
-        writes(ENCODER, b"\x44abcd\x01x"),
-        ErrorCode.QPACK_ENCODER_STREAM_ERROR,
-    ),
-    Case(
-        "QPACK entry of a gigabyte",
-        writes(ENCODER, b"\x5f\xff\xff\xff\xff\x03"),
-        ErrorCode.QPACK_ENCODER_STREAM_ERROR,
-    ),
-    Case(
-        "QPACK section that was not sent",
-        writes(DECODER, b"\xfa"),
-        ErrorCode.QPACK_DECODER_STREAM_ERROR,
-    ),
-    Case(
-        "QPACK increment of 0",
-        writes(DECODER, b"\x00"),
-        ErrorCode.QPACK_DECODER_STREAM_ERROR,
-    ),
-    Case("a datagram of no bytes", signals(b""), ErrorCode.H3_DATAGRAM_ERROR),
-    Case("a datagram of half an id", signals(b"\x80"), ErrorCode.H3_DATAGRAM_ERROR),
-    Case(
-        "a datagram beyond all ids",
-        signals(encode_uint_var(HUGE)),
-        ErrorCode.H3_DATAGRAM_ERROR,
-    ),
+    Case("QPACK table beyond its capacity", writes(ENCODER, b"\x3f\xe1\x1f"), BAD_ENCODER),
+    Case("QPACK entry without room", writes(ENCODER, b"\x44abcd\x01x"), BAD_ENCODER),
+    Case("QPACK entry of a gigabyte", writes(ENCODER, b"\x5f\xff\xff\xff\xff\x03"), BAD_ENCODER),
+    Case("QPACK section that was not sent", writes(DECODER, b"\xfa"), BAD_DECODER),
+    Case("QPACK increment of 0", writes(DECODER, b"\x00"), BAD_DECODER),
+    Case("a datagram of no bytes", signals(b""), BAD_DATAGRAM),
+    Case("a datagram of half an id", signals(b"\x80"), BAD_DATAGRAM),
+    Case("a datagram beyond all ids", signals(encode_uint_var(HUGE)), BAD_DATAGRAM),
 ]
 GREETING_FAULTS: Final = [
     Case("no SETTINGS", greets(goaway(0)), ErrorCode.H3_MISSING_SETTINGS),

@@ -11,6 +11,7 @@ import pykka
 import pytest
 
 import quiver
+from quiver.actors.supervisor import Supervisor
 from quiver.errors import InvalidOptions, PoolStopped
 from quiver.origin import Origin as OriginName
 from quiver.testing import Origin
@@ -61,6 +62,22 @@ def test_a_pool_that_was_stopped_is_started_anew(client: quiver.Client, origin: 
     first.stop()
     assert client.get(origin.url + "/ok", timeout=5.0).status == 200
     assert client.pool(origin.url) != first
+
+
+def test_a_supervisor_that_fails_is_replaced_before_anybody_notices(
+    client: quiver.Client, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: list[Supervisor] = []
+
+    def watch(self: Supervisor, ref: pykka.ActorRef[Any]) -> None:
+        broken.append(self)
+        monkeypatch.undo()
+        raise RuntimeError("injected")
+
+    monkeypatch.setattr(Supervisor, "watch", watch)
+    assert client.get(origin.url + "/ok", timeout=5.0).status == 200
+    (root,) = broken
+    assert not root.actor_ref.is_alive()
 
 
 def test_roots_that_cannot_be_read_are_named(tmp_path: Path) -> None:
