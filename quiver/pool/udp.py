@@ -34,6 +34,11 @@ _SOL_UDP: Final = 17  # linux/udp.h
 _UDP_SEGMENT: Final = 103
 _MOST_SEGMENTS: Final = 64  # datagrams that a kernel cuts out of one call
 _MOST_BYTES: Final = 65_000  # of one call: they make one IP packet until they are cut
+_MTU_DISCOVER: Final = {  # linux/in.h and in6.h
+    socket.AF_INET: (socket.IPPROTO_IP, 10),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 23),
+}
+_PROBE: Final = 3  # never in fragments, whatever the kernel takes for the path's MTU
 _UNABLE: Final = (errno.EIO, errno.EINVAL, errno.EOPNOTSUPP)  # a network card that cannot, say
 
 # gevent's own socket class would switch greenlets inside recv and send.
@@ -74,6 +79,7 @@ class UdpSocket:
             self._socket.setblocking(False)
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 self._socket.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+            _forbid_fragments(self._socket, family)
             self._socket.connect(destination)
         except BaseException:
             self._socket.close()
@@ -157,6 +163,13 @@ def _joins(datagrams: Sequence[bytes], start: int, at: int) -> bool:
     size, count = len(datagrams[start]), at - start + 1
     fits = len(datagrams[at - 1]) == size and 0 < len(datagrams[at]) <= size
     return fits and count <= _MOST_SEGMENTS and count * size <= _MOST_BYTES
+
+
+def _forbid_fragments(udp: socket.socket, family: int) -> None:
+    """A probe of the path's size that came in fragments would tell a lie (RFC 9000 14)."""
+    if sys.platform == "linux":
+        level, option = _MTU_DISCOVER[socket.AddressFamily(family)]
+        udp.setsockopt(level, option, _PROBE)
 
 
 def _can_segment(udp: socket.socket) -> bool:

@@ -89,6 +89,17 @@ def test_many_datagrams_arrive_whole_and_in_order(
     assert udp._segmented is (sys.platform == "linux" and not refused)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's options")
+@pytest.mark.parametrize(
+    ("host", "level", "option"),
+    [("127.0.0.1", socket.IPPROTO_IP, 10), ("::1", socket.IPPROTO_IPV6, 23)],
+)
+def test_no_datagram_goes_in_fragments(host: str, level: int, option: int) -> None:
+    udp = UdpSocket(resolve(host, 9)[0], lambda: None)
+    assert udp._socket.getsockopt(level, option) == 3  # IP_PMTUDISC_PROBE
+    udp.close()
+
+
 @given(st.lists(st.integers(0, 1500), max_size=200))
 def test_runs_can_be_cut_apart_again(sizes: list[int]) -> None:
     datagrams = content(sizes)
