@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from aioquic.buffer import size_uint_var
-from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import QuicEvent, StreamDataReceived
 from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE
 from aioquic.quic.recovery import QuicPacketPacer
 
 from quiver.h3.credit import Credits
+from quiver.h3.pathsize import PathSize
 
 __all__ = ["Quic"]
 
@@ -35,7 +35,7 @@ class Pacer(QuicPacketPacer):
         self.bucket_max = max(self.bucket_max, min(_TICK, _BURST * self.packet_time))
 
 
-class Quic(QuicConnection):
+class Quic(PathSize):
     """A client's connection. Only streams with an account in `credits` get more credit."""
 
     def __init__(self, **options: Any) -> None:
@@ -82,10 +82,13 @@ class Quic(QuicConnection):
         return stream.sender._buffer_stop - stream.sender._buffer_start
 
     def datagram_room(self) -> int:
-        """The largest payload of a DATAGRAM frame now (RFC 9221 3); 0 when they are off."""
+        """The largest payload of a DATAGRAM frame (RFC 9221 3); 0 when they are off.
+
+        On whatever path: one that waits must fit also when the path's size falls.
+        """
         theirs = self._remote_max_datagram_frame_size or 0
         header = 1 + len(self._peer_cid.cid) + PACKET_NUMBER_SEND_SIZE
-        frame = min(theirs, self._max_datagram_size - header - _TAG)
+        frame = min(theirs, self._least_datagram_size - header - _TAG)
         most = max(0, frame - 2)  # one byte for the type, and one or more for the length
         return max(0, min(most, frame - 1 - size_uint_var(most)))
 

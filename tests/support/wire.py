@@ -130,7 +130,12 @@ class Server:
 
 
 class Wire:
-    """Session and server with the datagrams between them. `now` is the only clock there is."""
+    """Session and server with the datagrams between them. `now` is the only clock there is.
+
+    Attributes:
+        sizes: of the datagrams to the server, in bytes.
+        largest: bytes of a datagram that the path to the server takes; longer ones are lost.
+    """
 
     def __init__(self, session: Session, server: Server | None, fates: Iterable[Fate] = ()) -> None:
         self.session = session
@@ -138,6 +143,8 @@ class Wire:
         self.now = 0.0
         self.events: list[events.Event] = []
         self.steps = 0
+        self.sizes: list[int] = []
+        self.largest = 65_535
         self._fates: Iterator[Fate] = iter(fates)
         self._order = itertools.count()
         self._flying: list[tuple[float, int, bool, bytes]] = []  # True: to the server
@@ -204,6 +211,10 @@ class Wire:
             self.server.advance()
 
     def _launch(self, to_server: bool, datagram: bytes) -> None:
+        if to_server:
+            self.sizes.append(len(datagram))
+            if len(datagram) > self.largest:
+                return
         for extra in next(self._fates, ARRIVES).extra:
             flight = (self.now + DELAY + extra, next(self._order), to_server, datagram)
             heapq.heappush(self._flying, flight)

@@ -9,10 +9,17 @@ import pytest
 from aioquic._buffer import Buffer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import Limit, QuicConnection
-from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE, QuicDeliveryState
+from aioquic.quic.packet import QuicPacketType
+from aioquic.quic.packet_builder import (
+    PACKET_NUMBER_SEND_SIZE,
+    QuicDeliveryState,
+    QuicSentPacket,
+)
 from aioquic.quic.recovery import QuicPacketPacer
 from aioquic.quic.stream import QuicStream
+from aioquic.tls import Epoch
 
+from quiver.h3.pathsize import PathSize
 from quiver.h3.quic import Pacer, Quic
 
 OVERRIDDEN = {
@@ -137,3 +144,37 @@ def test_packets_are_spaced_by_a_pacer_with_a_bucket() -> None:
     assert pacer.packet_time is not None
     assert pacer.bucket_max > pacer.packet_time > 0
     assert type(Quic(configuration=QuicConfiguration())._loss._pacer) is Pacer
+
+
+def test_the_size_of_a_datagram_is_looked_up_for_each_flush() -> None:
+    parameters = ["self", "now"]
+    for owner in (QuicConnection, PathSize):
+        assert list(inspect.signature(owner.datagrams_to_send).parameters) == parameters
+    source = inspect.getsource(QuicConnection.datagrams_to_send)
+    assert "max_datagram_size=self._max_datagram_size," in source
+    assert list(inspect.signature(QuicConnection._flush_builder).parameters) == [
+        "self", "builder", "network_path", "peer_cid", "now",
+    ]  # fmt: skip
+    quic = made()
+    assert {"_handshake_confirmed", "_network_paths", "_spin_bit"} <= set(vars(quic))
+    assert {"_pto_count"} <= set(vars(quic._loss))
+    assert {"_max_datagram_size"} <= set(vars(quic._loss._pacer))
+
+
+def test_nothing_else_of_the_connection_is_overridden_for_the_size() -> None:
+    ours = {name for name in vars(PathSize) if hasattr(QuicConnection, name)}
+    assert {name for name in ours if not name.startswith("__")} == {"datagrams_to_send"}
+
+
+def test_a_packet_that_is_not_in_flight_is_no_matter_of_congestion() -> None:
+    quic = made()
+    told: list[QuicDeliveryState] = []
+    space = quic._spaces[Epoch.INITIAL]
+    packet = QuicSentPacket(Epoch.INITIAL, False, True, False, 7, QuicPacketType.INITIAL, 0.0, 1452)
+    packet.delivery_handlers.append((told.append, ()))
+    before = vars(quic._loss._cc).copy()
+    quic._loss.on_packet_sent(packet=packet, space=space)
+    assert space.ack_eliciting_in_flight == 1  # but it is missed
+    quic._loss._on_packets_lost(now=1.0, packets=[packet], space=space)
+    assert told == [QuicDeliveryState.LOST]
+    assert vars(quic._loss._cc) == before

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import gevent
 import gevent.event
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quiver.errors import NameResolutionFailed
-from quiver.pool.udp import MAX_BATCH, Address, UdpSocket, resolve
+from quiver.pool.udp import MAX_BATCH, Address, UdpSocket, resolve, runs
 
 LIMIT = 5.0  # seconds
 
@@ -55,6 +58,64 @@ def test_datagrams_go_both_ways_whole(
     assert list(udp.receive()) == [b"answer"]
 
 
+SIZES = [
+    [1200] * 200 + [300],  # more than fit in one call
+    [1200, 1200, 40, 1200, 1250, 1250, 0, 0, 7, 7],
+    [1] * 150,
+]
+
+
+def content(sizes: list[int]) -> list[bytes]:
+    """Datagrams of those sizes, which tell each other apart."""
+    return [(number.to_bytes(2) * size)[:size] for number, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("refused", [False, True])
+def test_many_datagrams_arrive_whole_and_in_order(
+    peer: socket.socket,
+    ours: tuple[UdpSocket, gevent.event.Event],
+    sizes: list[int],
+    refused: bool,
+) -> None:
+    """Also where the kernel refuses to cut them: it cannot without checksums, as some cards."""
+    udp, _ = ours
+    if refused:
+        udp._socket.setsockopt(socket.SOL_SOCKET, 11, 1)  # SO_NO_CHECK
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024 * 1024)
+    sent = content(sizes)
+    udp.send(sent)
+    assert [peer.recv(65_536) for _ in sent] == sent
+    assert udp._segmented is (sys.platform == "linux" and not refused)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's options")
+@pytest.mark.parametrize(
+    ("host", "level", "option"),
+    [("127.0.0.1", socket.IPPROTO_IP, 10), ("::1", socket.IPPROTO_IPV6, 23)],
+)
+def test_no_datagram_goes_in_fragments(host: str, level: int, option: int) -> None:
+    udp = UdpSocket(resolve(host, 9)[0], lambda: None)
+    assert udp._socket.getsockopt(level, option) == 3  # IP_PMTUDISC_PROBE
+    udp.close()
+
+
+@given(st.lists(st.integers(0, 1500), max_size=200))
+def test_runs_can_be_cut_apart_again(sizes: list[int]) -> None:
+    datagrams = content(sizes)
+    found = list(runs(datagrams))
+    assert [each for run in found for each in run] == datagrams
+    for run in found:
+        size = len(run[0])
+        assert all(len(each) == size for each in run[:-1])
+        assert len(run[-1]) <= size
+        assert len(run) == 1 or (size * len(run) <= 65_000 and len(run) <= 64 and run[-1])
+
+
+def test_datagrams_of_one_size_go_together() -> None:
+    assert [len(run) for run in runs([b"x" * 1200] * 100 + [b"last"])] == [54, 47]
+
+
 def test_a_batch_has_an_end(
     peer: socket.socket, ours: tuple[UdpSocket, gevent.event.Event]
 ) -> None:
@@ -86,7 +147,7 @@ def test_a_closed_port_refuses(peer: socket.socket) -> None:
     readable = gevent.event.Event()
     udp = UdpSocket(address_of(peer), readable.set)
     peer.close()
-    udp.send([b"anybody?"])
+    udp.send([b"anybody?"] * 2)
     assert readable.wait(LIMIT)
     with pytest.raises(ConnectionRefusedError):
         list(udp.receive())
