@@ -38,6 +38,9 @@ class StreamCredit:
         return _raised(limit, delivered - self.unread + self.window, self.window)
 
 
+_AS_IT_COMES: Final = StreamCredit(None)  # nothing is counted there: one account serves all
+
+
 class Credits:
     """The accounts of one connection, by stream. A stream that has none gets no more credit."""
 
@@ -48,9 +51,8 @@ class Credits:
 
     def open(self, stream_id: int, window: int | None) -> None:
         """A request was opened. `window` None: all that comes of it is consumed at once."""
-        credit = self._streams[stream_id] = StreamCredit(window)
-        if credit.held_back:
-            self._window += credit.window
+        self._streams[stream_id] = _AS_IT_COMES if window is None else StreamCredit(window)
+        self._window += window or 0
 
     def close(self, stream_id: int) -> None:
         """The stream has ended or was given up; what its reader still holds is his own."""

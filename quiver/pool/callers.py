@@ -93,17 +93,17 @@ class Callers:
 
     # coming ---------------------------------------------------------------------------------
 
-    def add(self, exchange: Exchange, reply: Reply[Any], stream_id: int, mode: Mode) -> Held:
-        """A request has its stream."""
-        request, ticket = exchange.request, exchange.ticket
+    def add(
+        self, exchange: Exchange, reply: Reply[Any], stream_id: int, mode: Mode, *, sent: bool
+    ) -> Held:
+        """A request has its stream; `sent`: to its end, as `whole_body` said."""
+        ticket = exchange.ticket
         held = self._held[ticket] = Held(exchange, reply, stream_id, mode)
-        if mode is Mode.CHANNEL:
-            held.outlet = self._outlet(ticket)
-        elif self._in_parts(request):
-            held.outlet = self._outlet(ticket)
-            held.upload = upload_of(request, held.outlet)
-        if held.outlet is not None:
+        if not sent:
             self.sending[ticket] = held
+            held.outlet = self._outlet(ticket)
+            if mode is not Mode.CHANNEL:
+                held.upload = upload_of(exchange.request, held.outlet)
         return held
 
     def whole_body(self, request: Request) -> tuple[bytes | None, bool]:

@@ -87,7 +87,7 @@ class Carrying(Dialling):
             mode=mode,
         )
         self._report.requests += 1
-        return self._callers.add(exchange, reply, stream_id, mode)
+        return self._callers.add(exchange, reply, stream_id, mode, sent=ended)
 
     def _limits(self, request: Request, deadline: float | None) -> Limits:
         config = self._config

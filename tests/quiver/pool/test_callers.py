@@ -40,7 +40,8 @@ class Here(Callers):
 
     def take(self, request: Request, reply: Reply[Any] | None = None, ticket: int = 7) -> Held:
         exchange = Exchange(ticket, request, None)
-        return self.add(exchange, reply or Reply(), 4 * ticket, mode_of(request))
+        _, sent = self.whole_body(request)
+        return self.add(exchange, reply or Reply(), 4 * ticket, mode_of(request), sent=sent)
 
 
 def holds_nothing(callers: Callers) -> bool:
