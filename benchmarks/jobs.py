@@ -100,6 +100,18 @@ def percentile(ordered: Sequence[float], part: float) -> float:
     return ordered[max(0, -int(-len(ordered) * part // 1) - 1)]
 
 
+def _where(job: Job) -> Figures:
+    from benchmarks.where import Sampler
+
+    adapter = _warmed(job)
+    adapter.run(job.load.briefly(_WARM_UP))
+    with Sampler() as sampler:
+        sample = adapter.run(job.load)
+    adapter.close()
+    cpu = sample.cpu / len(sample.latencies) * 1e6
+    return {"all": cpu, **{room: cpu * share for room, share in sampler.shares().items()}}
+
+
 def _transfer(job: Job) -> Figures:
     adapter = _warmed(job)
     sample = adapter.run(job.load)
@@ -164,6 +176,7 @@ def _routing(job: Job) -> Figures:
 
 _DONE_BY: dict[str, Callable[[Job], Figures]] = {
     "rate": _rate,
+    "where": _where,
     "down": _transfer,
     "up": _transfer,
     "first": _first,

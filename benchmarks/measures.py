@@ -11,6 +11,7 @@ from benchmarks.hops import HOPS
 from benchmarks.jobs import Job
 from benchmarks.load import Load, Settings
 from benchmarks.servers import MIB, Servers
+from benchmarks.where import ROOMS
 
 __all__ = ["MEASURES", "Figure", "Measure", "Scale", "find"]
 
@@ -148,6 +149,7 @@ RATES = (
     Figure("p99", "ms, p99"),
     Figure("p99.9", "ms, p99.9"),
 )
+_WHERE = (Figure("all", "CPU µs/request"), *(Figure(room, f"{room}, µs") for room in ROOMS))
 TRANSFERS = (Figure("throughput", "MB/s", more=True), Figure("cpu", "CPU ms/MB"))
 _CALLERS, _BODIES = (1, 5, 20, 50, 200), (MIB, 100 * MIB)
 _POOLS = ("quiver-threads", "quiver-greenlets", "quiver-actor")
@@ -158,6 +160,10 @@ _TABLE = tuple(Figure(name, f"CPU µs, {name}") for name in ("submit", "assign",
 
 MEASURES = (
     Measure("rate", "GET of 2 bytes", "callers", _CALLERS, (1, 20, 50), RATES, _names(), _rate),
+    Measure(
+        "where", "where the CPU of a request goes", "callers", (1, 50), (50,), _WHERE,
+        ("quiver-greenlets", FLOOR), _rate, base=FLOOR,
+    ),
     Measure("down", "download", "bytes", _BODIES, (MIB,), TRANSFERS, _names(), _down),
     Measure("up", "upload", "bytes", _BODIES, (MIB,), TRANSFERS, _names(), _up),
     Measure(
