@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from urllib.parse import urlsplit
+
+import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - else the handshake would
 
 from benchmarks.load import Load, Sample, Settings, Stopwatch, check
 from tests.support.bare import BareClient, BareResponse, Pairs
@@ -36,7 +39,9 @@ class Bare:
             self._client.close()
 
     def _connect(self, url: str) -> _Timed:
-        return _Timed(urlsplit(url).port or 443, self._cafile, timeout=120.0)
+        parts = urlsplit(url)
+        socket.getaddrinfo(parts.hostname, parts.port)  # part of a first request, as of others'
+        return _Timed(parts.port or 443, self._cafile, timeout=120.0)
 
     def _one_by_one(self, client: _Timed, load: Load, path: str) -> None:
         due = time.perf_counter() + load.seconds

@@ -44,12 +44,20 @@ class _Asking(ABC):
 class ThreadCallers(_Asking):
     """Each caller is an OS thread; the next load finds the same threads.
 
-    So what a client keeps for each thread, a connection say, is there after the warm-up.
+    So what a client keeps for each thread, a connection say, is there after the warm-up. One
+    caller alone is the program's own thread.
     """
 
     _executor: ThreadPoolExecutor | None = None
 
     def run(self, load: Load) -> Sample:
+        if load.callers > 1:
+            return self._together(load)
+        with Stopwatch() as watch:
+            latencies = self._call(0, load, time.perf_counter() + load.seconds)
+        return watch.sample(latencies)
+
+    def _together(self, load: Load) -> Sample:
         executor = self._executor = self._executor or ThreadPoolExecutor(_MOST)
         together = threading.Barrier(load.callers)  # so that each has a thread of its own
 

@@ -8,15 +8,15 @@ clock runs.
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 
 import attrs
 
 from benchmarks.clients import find
-from benchmarks.load import Adapter, Load, Sample, Settings
+from benchmarks.load import Adapter, Load, Sample, Settings, Stopwatch
 
 __all__ = ["Figures", "Job", "run"]
 
@@ -121,14 +121,16 @@ def _transfer(job: Job) -> Figures:
 
 
 def _first(job: Job) -> Figures:
+    """From nothing but imports: what makes the client, threads, lookup, handshake, request."""
     find(job.client).make()  # imports
-    began = time.perf_counter()
-    adapter = _opened(job)
-    adapter.run(job.load)
-    cold = time.perf_counter() - began
+    gc.collect()  # what they left, else it is collected amid some clients' first request
+    with Stopwatch() as watch:
+        adapter = _opened(job)
+        adapter.run(job.load)
+    cold = watch.sample([])
     warm = percentile(sorted(adapter.run(job.load).latencies[0] for _ in range(50)), 0.5)
     adapter.close()
-    return {"cold": cold * 1e3, "warm": warm * 1e3}
+    return {"cold": cold.seconds * 1e3, "cpu": cold.cpu * 1e3, "warm": warm * 1e3}
 
 
 def _memory(job: Job) -> Figures:

@@ -168,7 +168,8 @@ MEASURES = (
     Measure("up", "upload", "bytes", _BODIES, (MIB,), TRANSFERS, _names(), _up),
     Measure(
         "first", "time to the first byte of 2", "connections", (1,), (1,),
-        (Figure("cold", "ms, cold"), Figure("warm", "ms, warm")), _names(), _first,
+        (Figure("cold", "ms, cold"), Figure("cpu", "CPU ms, cold"), Figure("warm", "ms, warm")),
+        _names(), _first,
     ),
     Measure(
         "memory", "memory per idle connection", "clients", (50,), (5,),

@@ -8,6 +8,7 @@ import ssl
 from typing import Any, Final, TextIO, cast
 
 import certifi
+import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - else the first handshake would
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.tls import load_pem_x509_certificates
 from OpenSSL import crypto

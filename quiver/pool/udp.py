@@ -10,6 +10,7 @@ generic segmentation offload, UDP_SEGMENT), which is cheaper than one call for e
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import sys
@@ -17,7 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import gevent
+import gevent.resolver.thread  # else the first request would import these two, and what they need
 import gevent.socket
+import gevent.threadpool
 from gevent.monkey import get_original
 
 from quiver.actors.doorbell import get_ident
@@ -51,11 +54,22 @@ def resolve(host: str, port: int) -> list[Address]:
     Raises:
         NameResolutionFailed: there are none.
     """
+    if literal := _spelled_out(host, port):
+        return literal
     try:
         found = gevent.socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
         raise NameResolutionFailed(f"host {host!r} cannot be resolved: {error}") from error
     return [(family, address) for family, _, _, _, address in found]
+
+
+def _spelled_out(host: str, port: int) -> list[Address]:
+    """What an address in digits stands for, which takes no thread to look up; of a name nothing."""
+    for family, flow_and_scope in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
+        with contextlib.suppress(OSError, ValueError):
+            socket.inet_pton(family, host)
+            return [(family, (host, port, *flow_and_scope))]
+    return []
 
 
 class UdpSocket:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from quiver.errors import NameResolutionFailed
 from quiver.pool.udp import MAX_BATCH, Address, UdpSocket, resolve, runs
+from tests.support.names import Names
 
 LIMIT = 5.0  # seconds
 
@@ -178,8 +179,16 @@ def test_nothing_is_heard_after_close(peer: socket.socket) -> None:
 def test_addresses_of_a_name() -> None:
     found = resolve("127.0.0.1", 4433)
     assert found == [(socket.AF_INET, ("127.0.0.1", 4433))]
-    assert resolve("::1", 4433)[0][0] == socket.AF_INET6
+    assert resolve("::1", 4433) == [(socket.AF_INET6, ("::1", 4433, 0, 0))]
     assert (socket.AF_INET, ("127.0.0.1", 1)) in resolve("localhost", 1)
+
+
+def test_only_names_are_looked_up(names: Names) -> None:
+    names["somewhere.test"] = "127.0.0.9"
+    assert resolve("somewhere.test", 1)[0] == (socket.AF_INET, ("127.0.0.9", 1))
+    resolve("127.0.0.1", 1)
+    resolve("::1", 1)
+    assert names.asked == ["somewhere.test"]
 
 
 @pytest.mark.parametrize("host", ["absent.invalid", "a" * 300, "a..b"])
