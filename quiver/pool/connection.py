@@ -214,7 +214,8 @@ class Connection(Carrying):
 
     def _arrange_ping(self) -> None:
         """Often enough for `keep_alive`, and for neither side to time out with requests open."""
-        wanted = (self._config.keep_alive, self._session.idle_timeout / 3)
+        share = 1 / 3 if self._exchanges else 2 / 3  # one that is lost leaves time for another
+        wanted = (self._config.keep_alive, self._session.idle_timeout * share)
         self.timers.start("ping", min(each for each in wanted if each))
 
     def _ping_in_time(self) -> None:

@@ -11,6 +11,7 @@ import pykka
 import pytest
 
 import quiver
+from quiver.h3.session import Session
 from quiver.models import GetConnections
 from quiver.testing import Authority, Origin, pattern
 from tests.support.waiting import until
@@ -160,6 +161,28 @@ def test_keep_alive_holds_a_connection_that_the_server_would_drop(authority: Aut
             assert origin.connections_open() == 1
             assert client.get(origin.url + "/ok").status == 200
         assert origin.connections_accepted() == 1
+
+
+def test_an_idle_connection_sends_no_more_pings_than_it_was_told(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not every third of the server's limit, as with requests open: an idle pool should sleep."""
+    sent: list[float] = []
+
+    def ping(session: Session, uid: int) -> None:
+        sent.append(time.monotonic())
+        send(session, uid)
+
+    send = Session.ping
+    monkeypatch.setattr(Session, "ping", ping)
+    with (
+        Origin(authority=authority, idle_timeout=1.5) as origin,
+        client_of(origin, keep_alive=0.8, idle_timeout=5.0, max_connections=1) as client,
+    ):
+        assert client.get(origin.url + "/ok").status == 200
+        until(lambda: len(sent) == 3)
+        assert origin.connections_open() == 1
+    assert min(sent[1] - sent[0], sent[2] - sent[1]) > 0.75
 
 
 def test_goaway_lets_finish_what_it_took_and_the_rest_goes_elsewhere(origin: Origin) -> None:
