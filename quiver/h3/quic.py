@@ -43,6 +43,10 @@ class Quic(PathSize):
         self.credits = Credits()
         self._loss._pacer = Pacer(max_datagram_size=self._max_datagram_size)
 
+    def forget_handshake(self) -> None:
+        """Free what the client's part of it was written into: three times 16 KiB."""
+        self._crypto_buffers = {}
+
     def receive_all(self, datagrams: Iterable[bytes], address: Any, now: float) -> bool:
         """Take datagrams; whether one of them was a stateless reset, and the rest was left."""
         for datagram in datagrams:

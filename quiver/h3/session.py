@@ -289,6 +289,7 @@ class Session:
         quic = self._quic
         if refused_by_purpose(quic):
             return
+        quic.forget_handshake()
         self._h3 = Connection(quic, max_header_size=self._max_header_size)
         self._max_streams = quic._remote_max_streams_bidi
         self._events.append(events.Ready(self._max_streams, event.session_resumed))

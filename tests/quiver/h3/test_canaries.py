@@ -166,3 +166,14 @@ def test_what_a_qlog_is_made_of() -> None:
         "self",
         "headers",
     ]
+
+
+def test_the_client_writes_no_crypto_after_its_handshake() -> None:
+    """So its buffers may go: what is left to take are tickets, which are answered with nothing."""
+    quic = made()
+    quic.connect(("127.0.0.1", 1), now=0.0)
+    assert len(quic._crypto_buffers) == 3
+    after = inspect.getsource(Context._handle_reassembled_message)
+    after = after.partition("State.CLIENT_POST_HANDSHAKE")[2].partition("State.SERVER")[0]
+    assert "output_buf" not in after
+    assert "NEW_SESSION_TICKET" in after
