@@ -34,6 +34,16 @@ class Bare:
                 self._many(client, load, urlsplit(url).path)
         return watch.sample(list(client.latencies))
 
+    def begin(self, url: str, load: Load) -> float:
+        """Seconds until the first byte of a body, which is then read to its end."""
+        client = self._client = self._client or self._connect(url)
+        began = time.perf_counter()
+        stream_id = client.ask(urlsplit(url).path)
+        first = client.wait_begun(stream_id) - began
+        _judge(load, client.wait(stream_id))
+        client.forget()
+        return first
+
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
@@ -81,6 +91,12 @@ class _Timed(BareClient):
     def forget(self) -> None:
         """Drop the responses that have been judged."""
         self._responses.clear()
+
+    def wait_begun(self, stream_id: int) -> float:
+        """When there was the first byte of the body."""
+        response = self._responses[stream_id]
+        self._until(lambda: bool(response.body))
+        return time.perf_counter()
 
     def _open(self, path: str, method: str, headers: Pairs, body: bytes | None) -> int:
         began = time.perf_counter()

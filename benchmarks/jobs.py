@@ -12,6 +12,7 @@ import gc
 import json
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 
@@ -22,6 +23,7 @@ __all__ = ["Figures", "Job", "run"]
 
 Figures = dict[str, float]
 _WARM_UP = 0.3  # seconds
+_BEGINNINGS, MIB = 20, 1024 * 1024
 _UNSET, _NOTHING = Settings(""), Load(())
 
 
@@ -133,6 +135,14 @@ def _first(job: Job) -> Figures:
     return {"cold": cold.seconds * 1e3, "cpu": cold.cpu * 1e3, "warm": warm * 1e3}
 
 
+def _begin(job: Job) -> Figures:
+    adapter: Any = _warmed(job)
+    (url,) = job.load.urls
+    times = [adapter.begin(url, job.load) for _ in range(_BEGINNINGS if job.at <= MIB else 1)]
+    adapter.close()
+    return {"first": percentile(sorted(times), 0.5) * 1e3}
+
+
 def _memory(job: Job) -> Figures:
     from benchmarks.memory import resident
 
@@ -182,6 +192,7 @@ _DONE_BY: dict[str, Callable[[Job], Figures]] = {
     "down": _transfer,
     "up": _transfer,
     "first": _first,
+    "begin": _begin,
     "memory": _memory,
     "streams": _streams,
     "connections": _rate,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol, Self
 
 import attrs
 
-__all__ = ["Adapter", "Load", "Sample", "Settings", "Stopwatch", "check"]
+__all__ = ["Adapter", "Load", "Sample", "Settings", "Stopwatch", "check", "drain"]
 
 
 @attrs.frozen
@@ -103,3 +103,13 @@ def check(load: Load, version: object, wanted: object, status: int, size: int) -
         raise AssertionError(f"answered over HTTP version {version!r}, not {wanted!r}")
     if status != 200 or size != load.expected:
         raise AssertionError(f"status {status}, {size} bytes; not 200, {load.expected} bytes")
+
+
+def drain(pieces: Iterable[bytes], began: float) -> tuple[float, int]:
+    """Seconds from `began` to the first byte of a body, and the size of it all."""
+    first, size = 0.0, 0
+    for piece in pieces:
+        if piece and not size:
+            first = time.perf_counter() - began
+        size += len(piece)
+    return first, size

@@ -107,6 +107,12 @@ def _first(measure: Measure, servers: Servers, scale: Scale, client: str, at: in
     return Job(measure.name, client, at, Settings(servers.cafile), Load(servers.urls("/small")))
 
 
+def _begin(measure: Measure, servers: Servers, scale: Scale, client: str, at: int) -> Job:
+    load = Load(servers.urls("/large" if at == MIB else "/huge"), expected=at)
+    warm = Load(servers.urls("/small"))
+    return Job(measure.name, client, at, Settings(servers.cafile), load, warm)
+
+
 def _memory(measure: Measure, servers: Servers, scale: Scale, client: str, at: int) -> Job:
     warm = Load(servers.urls("/small"))
     return Job(measure.name, client, at, Settings(servers.cafile), warm=warm)
@@ -155,6 +161,9 @@ _CALLERS, _BODIES = (1, 5, 20, 50, 200), (MIB, 100 * MIB)
 _POOLS = ("quiver-threads", "quiver-greenlets", "quiver-actor")
 _SPREAD = _names(lambda client: client.name not in ("quiver-client", FLOOR, "niquests-multiplexed"))
 _SHARING = _names(lambda client: client.multiplexed)
+_STREAMING = _names(
+    lambda client: client.kind in ("threads", "greenlets", "loop") and client.name != QUIVER
+)
 _HOP = (Figure("ask", "µs, ask"), Figure("tell", "µs, tell"), Figure("forward", "µs, forward"))
 _TABLE = tuple(Figure(name, f"CPU µs, {name}") for name in ("submit", "assign", "cancel", "sweep"))
 
@@ -170,6 +179,10 @@ MEASURES = (
         "first", "time to the first byte of 2", "connections", (1,), (1,),
         (Figure("cold", "ms, cold"), Figure("cpu", "CPU ms, cold"), Figure("warm", "ms, warm")),
         _names(), _first,
+    ),
+    Measure(
+        "begin", "time to the first byte of a large body", "bytes", _BODIES, (MIB,),
+        (Figure("first", "ms, first byte"),), _STREAMING, _begin, base="quiver-client",
     ),
     Measure(
         "memory", "memory per idle connection", "clients", (50,), (5,),

@@ -8,7 +8,7 @@ from typing import Any
 
 import quiver
 from benchmarks.callers import GreenletCallers, ThreadCallers
-from benchmarks.load import Load, Sample, Settings, Stopwatch, check
+from benchmarks.load import Load, Sample, Settings, Stopwatch, check, drain
 from quiver.actors.actor import GeventActor, GeventActorRef
 
 __all__ = ["QuiverActor", "QuiverClient", "QuiverGreenlets", "QuiverThreads"]
@@ -35,6 +35,14 @@ class _Client:
         method = "POST" if load.upload else "GET"
         response = self._client.request(method, url, body=load.body)
         check(load, 3, 3, response.status, len(response.body))  # Quiver speaks nothing else
+
+    def begin(self, url: str, load: Load) -> float:
+        """Seconds until the first byte of a body, which is then read to its end."""
+        began = time.perf_counter()
+        with self._client.stream("GET", url) as response:
+            first, size = drain(response, began)
+        check(load, 3, 3, response.status, size)
+        return first
 
     def close(self) -> None:
         self._client.close()

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from benchmarks.callers import TaskCallers, ThreadCallers, complete
-from benchmarks.load import Load, Sample, Settings, Stopwatch, check
+from benchmarks.load import Load, Sample, Settings, Stopwatch, check, drain
 
 __all__ = [
     "CurlTasks",
@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 _LIMIT = 60.0
+_PIECE = 65_536  # bytes; by default niquests gives one
 
 
 def _method(load: Load) -> str:
@@ -63,6 +64,14 @@ class NiquestsThreads(ThreadCallers):
 
     def ask(self, url: str, load: Load) -> None:
         _check_niquests(load, self._session.request(_method(load), url, data=load.body))
+
+    def begin(self, url: str, load: Load) -> float:
+        """Seconds until the first byte of a body, which is then read to its end."""
+        began = time.perf_counter()
+        with self._session.get(url, stream=True) as response:
+            first, size = drain(response.iter_content(_PIECE), began)
+        check(load, response.http_version, 30, response.status_code, size)
+        return first
 
     def close(self) -> None:
         self._session.close()
@@ -147,6 +156,14 @@ class CurlThreads(ThreadCallers):
     def ask(self, url: str, load: Load) -> None:
         _check_curl(load, self._session.request(_method(load), url, data=load.body))
 
+    def begin(self, url: str, load: Load) -> float:
+        """Seconds until the first byte of a body, which is then read to its end."""
+        began = time.perf_counter()
+        with self._session.stream("GET", url) as response:
+            first, size = drain(response.iter_content(), began)
+        check(load, int(response.http_version), 30, response.status_code, size)
+        return first
+
     def close(self) -> None:
         self._session.close()
 
@@ -204,6 +221,14 @@ class _HttpxThreads(ThreadCallers):
     def ask(self, url: str, load: Load) -> None:
         response = self._client.request(_method(load), url, content=load.body)
         _check_httpx(load, response, self.version)
+
+    def begin(self, url: str, load: Load) -> float:
+        """Seconds until the first byte of a body, which is then read to its end."""
+        began = time.perf_counter()
+        with self._client.stream("GET", url) as response:
+            first, size = drain(response.iter_bytes(), began)
+        check(load, response.http_version, self.version, response.status_code, size)
+        return first
 
     def close(self) -> None:
         self._client.close()
