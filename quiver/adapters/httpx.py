@@ -12,7 +12,10 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
-import httpx
+from quiver.adapters.extras import extra
+
+with extra("httpx"):
+    import httpx
 
 from quiver import errors
 from quiver.actors.actor import GeventActorRef
