@@ -7,12 +7,15 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import urlencode
+
+import brotli  # type: ignore[import-untyped]
 
 from quiver.testing import Authority
 from tests.support.backend import backend
 from tests.support.servers import Caddy
 
-__all__ = ["Place", "compared_caddy", "fields_of", "outcome", "silent_port"]
+__all__ = ["Place", "compared_caddy", "encoded", "fields_of", "outcome", "silent_port"]
 
 _MORE: Final = """
   handle /back/gzip {{
@@ -109,6 +112,8 @@ def outcome(call: Callable[[], Any]) -> Any:
         return f"raises {type(error).__module__}.{type(error).__qualname__}"
 
 
-def deflated(text: bytes) -> str:
-    """As a query's value: latin-1."""
-    return zlib.compress(text).decode("latin-1")
+def encoded(kind: str, content: bytes) -> str:
+    """Where a backend serves text in this content-encoding, br or deflate."""
+    compressed = zlib.compress(content) if kind == "deflate" else brotli.compress(content)
+    named = {"name": "content-encoding", "value": kind, "body": compressed.decode("latin-1")}
+    return f"/back/named?{urlencode(named)}"

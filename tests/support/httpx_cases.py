@@ -9,7 +9,8 @@ from typing import Any, Final
 import attrs
 import httpx
 
-from tests.support.compared import Place, fields_of
+from tests.support.backend import TEXT
+from tests.support.compared import Place, encoded, fields_of
 
 __all__ = ["CALLS", "STREAMS", "Call", "read_async", "read_sync", "told"]
 
@@ -137,6 +138,7 @@ CALLS: Final[dict[str, Call]] = {
     # what comes back
     "gzip": call("GET", "/back/gzip"),
     "zstd": call("GET", "/back/zstd", headers={"Accept-Encoding": "zstd"}),
+    **{kind: call("GET", encoded(kind, TEXT)) for kind in ("deflate", "br")},
     "identity": call("GET", "/back/gzip", headers={"Accept-Encoding": "identity"}),
     "bad gzip": call("GET", "/back/named?name=content-encoding&value=gzip&body=nonsense"),
     "latin-1": call("GET", "/back/named?name=content-type&value=text/html&body=%C3%BC"),
