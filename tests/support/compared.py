@@ -31,6 +31,9 @@ _MORE: Final = """
   handle /back/* {{
     reverse_proxy {proxy}
   }}
+  handle /deaf {{
+    reverse_proxy 127.0.0.1:{deaf}
+  }}
 """
 # Unbuffered, Caddy now and then cuts a response short: it looks for more of a small request body
 # when that is closed already.
@@ -62,10 +65,11 @@ class Place:
 
 @contextmanager
 def compared_caddy(authority: Authority) -> Iterator[Place]:
-    """Caddy before a `backend`."""
+    """Caddy before a `backend`, and before one that never reads."""
     with (
         backend() as port,
-        Caddy(authority, more=_MORE.format(proxy=_BLOCK.format(port=port))) as caddy,
+        _deaf_port() as deaf,
+        Caddy(authority, more=_MORE.format(proxy=_BLOCK.format(port=port), deaf=deaf)) as caddy,
         Authority("somebody else") as other,
         silent_port() as silent,
         _closed_port() as closed,
@@ -79,6 +83,16 @@ def _closed_port() -> Iterator[int]:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
+
+
+@contextmanager
+def _deaf_port() -> Iterator[int]:
+    """Takes connections, and a little of what is sent there, but nobody reads it."""
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(100)
+        yield deaf.getsockname()[1]
 
 
 @contextmanager

@@ -145,6 +145,9 @@ CALLS: Final[dict[str, Call]] = {
     "drops": call("GET", "/back/drip/5/0.02"),
     # what goes wrong
     "a read timeout": call("GET", "/back/delay/1", timeout=httpx.Timeout(5, read=0.2)),
+    "a write timeout": sent(
+        *[b"w" * 500_000] * 100, to="/deaf", timeout=httpx.Timeout(5, write=0.3)
+    ),
     "a timeout in the body": call("GET", "/back/half/1", timeout=httpx.Timeout(5, read=0.3)),
     "a body that is short": call("GET", "/back/short"),
     "nobody listens": call("GET", "/", "closed"),
