@@ -11,8 +11,8 @@ import os
 
 from locust import between, task
 
-import quiver
 from quiver.adapters.locust import HTTP3User
+from quiver.adapters.requests import HTTP3Adapter
 
 CAFILE = os.environ.get("CAFILE")
 
@@ -38,7 +38,9 @@ class Service(HTTP3User):
     """All users share the connections, as the threads of one program do."""
 
     wait_time = between(0.01, 0.05)
-    http3_client = quiver.Client(pools={"default": {"cafile": CAFILE, "max_connections": 2}})
+    http3_adapter = HTTP3Adapter(
+        fallback=False, pools={"default": {"cafile": CAFILE, "max_connections": 2}}
+    )
 
     @task
     def ask(self) -> None:

@@ -54,6 +54,7 @@ class RequestOptions(ChannelOptions, total=False):
     """Options of one request, as `quiver.Request` has them."""
 
     body: Body
+    send_timeout: float | None
     trailers: Trailers
 
 
@@ -90,9 +91,9 @@ class Client:
             method: "GET", "POST", or any other token.
             url: "https://host[:port]/path?query".
             options: headers, body, trailers, on_informational, timeout, receive_timeout,
-                checkout_timeout and connect_timeout, as `quiver.Request` has them. Times are
-                seconds, None takes the pool's. A body that is a file or an iterable is read in
-                this thread, while it is sent.
+                send_timeout, checkout_timeout and connect_timeout, as `quiver.Request` has
+                them. Times are seconds, None takes the pool's. A body that is a file or an
+                iterable is read in this thread, while it is sent.
 
         Raises:
             QuiverError: see `quiver.errors`; its `kind` tells whether to try again.

@@ -5,6 +5,7 @@
     │   ├── CheckoutTimeout        no stream slot became free in time             (TimeoutError)
     │   ├── ConnectTimeout         the handshake did not finish in time           (TimeoutError)
     │   ├── ReceiveTimeout         an open exchange was silent for too long       (TimeoutError)
+    │   ├── SendTimeout            the server took nothing of the body            (TimeoutError)
     │   ├── RequestTimeout         the request's whole time was used up           (TimeoutError)
     │   ├── StreamIdleTimeout      nobody read the streamed body for too long     (TimeoutError)
     │   ├── QueueFull              as many callers wait already as are let wait
@@ -139,6 +140,10 @@ class ConnectTimeout(TransientError, TimeoutError):
 
 class ReceiveTimeout(TransientError, TimeoutError):
     """`receive_timeout` passed on an open exchange without a sign of the server."""
+
+
+class SendTimeout(TransientError, TimeoutError):
+    """`send_timeout` passed without the server taking anything of a body that waited for it."""
 
 
 class RequestTimeout(TransientError, TimeoutError):

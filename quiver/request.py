@@ -139,6 +139,8 @@ class Request:
             waits for the answer, or else in one of its own.
         timeout: seconds for the whole request; None takes the pool's.
         receive_timeout: seconds of silence on the open exchange; None takes the pool's.
+        send_timeout: seconds in which the server may take nothing of a body that waits for it;
+            None counts that as silence.
         checkout_timeout: seconds to wait for a stream slot; None takes the pool's.
         connect_timeout: seconds to wait while the pool has no connection that takes requests;
             None waits as long as the pool dials. The dial itself goes on for the others.
@@ -161,6 +163,7 @@ class Request:
     )
     timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
     receive_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
+    send_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
     checkout_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
     connect_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
     origin: Origin | None = attrs.field(default=None, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import textwrap
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import quiver
 from quiver import telemetry, testing
 from quiver.testing import Origin
-from tests.support.scripts import ROOT, run_script
+from tests.support.scripts import ROOT, run_program, run_script
 
 PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GUIDES: Final = [page for page in PAGES if page.parent.name == "guides"]
@@ -80,6 +81,17 @@ def test_the_program_runs(name: str, origin: Origin, monkeypatch: pytest.MonkeyP
     code = "\n".join(code for language, code in blocks(ROOT / name) if language == "python")
     printed = run_script(code.replace("localhost:4443", f"localhost:{origin.port}"), timeout=50.0)
     assert printed.splitlines() == PROGRAMS[name]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="the extra docs has mkdocs")
+def test_the_site_is_built_without_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
+    run_program("-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path))
+    pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in PAGES[1:]}
+    built = {page.removesuffix("index").rstrip("/") for page in pages}
+    assert [name for name in built if not (tmp_path / name / "index.html").is_file()] == []
 
 
 def reference(name: str) -> str:

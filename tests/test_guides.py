@@ -63,6 +63,7 @@ def test_the_examples_run(
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
 def test_options_that_are_named_exist(guide: Path) -> None:
-    known = {option.name for option in options()} | {"content-length", "max_datagram_size"}
+    known = {option.name for option in options()}
+    known |= {"content-length", "max_datagram_size", "send_timeout"}
     named = re.findall(r"`((?:receive|send|stream|max)_\w+)`", guide.read_text(encoding="utf-8"))
     assert set(named) <= known

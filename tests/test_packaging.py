@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# What each part that is not needed by all has to bring along.
+EXTRAS = {
+    "requests": {"requests", "urllib3"},
+    "httpx": {"httpx"},
+    "locust": {"locust"},
+    "cli": {"click", "rich"},
+    "plot": {"matplotlib"},
+    "otel": {"opentelemetry-api"},
+    "prometheus": {"prometheus-client"},
+    "testing": {"pytest"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +85,10 @@ def test_metadata(wheel: Path) -> None:
     assert "[pytest11]\nquiver = quiver.testing.plugin\n" in entries
     assert said["Name"] == "quiver-http3"
     assert said["Requires-Python"] == ">=3.11"
-    assert {"cli", "plot", "testing"} <= set(said.get_all("Provides-Extra", []))
+    assert EXTRAS.keys() <= set(said.get_all("Provides-Extra", []))
+    for extra, needed in EXTRAS.items():
+        marked = [each for each in said.get_all("Requires-Dist", []) if f'"{extra}"' in each]
+        assert needed <= {re.split(r"[^\w-]", each)[0] for each in marked}, extra
 
 
 def test_the_console_script_is_installed() -> None:

@@ -12,7 +12,10 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
-import httpx
+from quiver.adapters.extras import extra
+
+with extra("httpx"):
+    import httpx
 
 from quiver import errors
 from quiver.actors.actor import GeventActorRef
@@ -31,6 +34,7 @@ ERRORS: Final[tuple[tuple[type[errors.QuiverError], type[httpx.TransportError]],
     (errors.CheckoutTimeout, httpx.PoolTimeout),
     (errors.QueueFull, httpx.PoolTimeout),
     (errors.ReceiveTimeout, httpx.ReadTimeout),
+    (errors.SendTimeout, httpx.WriteTimeout),
     (errors.RequestTimeout, httpx.ReadTimeout),
     (errors.ConnectionRefused, httpx.ConnectError),
     (errors.NameResolutionFailed, httpx.ConnectError),
@@ -44,6 +48,8 @@ ERRORS: Final[tuple[tuple[type[errors.QuiverError], type[httpx.TransportError]],
     (errors.QuiverError, httpx.RemoteProtocolError),
 )
 """The first that an error is one of names what httpx calls it."""
+
+NO_LIMIT: Final = 1e9  # seconds: None here is as the pool has it, and there it means no limit
 
 Verify = ssl.SSLContext | str | bool
 
@@ -89,6 +95,7 @@ class _Way:
             trailers=request.extensions.get("trailers", ()),
             connect_timeout=connect,
             receive_timeout=limits.get("read"),
+            send_timeout=limits.get("write") or NO_LIMIT,
             checkout_timeout=limits.get("pool"),
         )
 

@@ -30,10 +30,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import attrs
-from opentelemetry import metrics, propagate, trace
-from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
-from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
+
+from quiver.adapters.extras import extra
+
+with extra("otel"):
+    from opentelemetry import metrics, propagate, trace
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+    from opentelemetry.propagators.textmap import TextMapPropagator
+    from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
 
 from quiver import telemetry
 from quiver.adapters import conventions

@@ -23,9 +23,12 @@ from collections import Counter as Counts
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Self
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from quiver.adapters.extras import extra
+
+with extra("prometheus"):
+    from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+    from prometheus_client.core import GaugeMetricFamily, Metric
+    from prometheus_client.registry import Collector
 
 from quiver import telemetry
 from quiver.adapters.census import Counted, census

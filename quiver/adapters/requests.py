@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
-import requests
-from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.cookies import extract_cookies_to_jar
-from requests.structures import CaseInsensitiveDict
-from requests.utils import get_encoding_from_headers, select_proxy
-from urllib3 import Timeout
+from quiver.adapters.extras import extra
+
+with extra("requests"):
+    import requests
+    from requests.adapters import BaseAdapter, HTTPAdapter
+    from requests.cookies import extract_cookies_to_jar
+    from requests.structures import CaseInsensitiveDict
+    from requests.utils import get_encoding_from_headers, select_proxy
+    from urllib3 import Timeout
 
 from quiver import errors
 from quiver.adapters.clients import Clients, Pools, Trust

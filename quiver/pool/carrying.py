@@ -96,6 +96,7 @@ class Carrying(Dialling):
             request.timeout or config.timeout,
             request.receive_timeout or config.receive_timeout,
             config.stream_idle_timeout,
+            request.send_timeout,
         )
 
     # channels: they need to know what the server can do -------------------------------------
@@ -170,6 +171,8 @@ class Carrying(Dialling):
         for ticket, held in list(self._callers.sending.items()):
             if send_stream(self._session, held, self._config.send_buffer):
                 self._exchanges.is_sent(ticket, now)
+            elif held.post is None:
+                self._exchanges.is_stuck(ticket)
             if held.sent:  # not `drained`, which another thread may have made it just now
                 del self._callers.sending[ticket]
 
@@ -189,6 +192,7 @@ class Carrying(Dialling):
         held = None if ticket is None else self._callers.sending.pop(ticket, None)
         if held is not None and held.outlet is not None:
             held.outlet.close()
+            self._exchanges.is_sent(held.exchange.ticket, time.monotonic())
 
     # what the tables ask for ----------------------------------------------------------------
 

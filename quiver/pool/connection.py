@@ -25,6 +25,7 @@ from quiver.errors import (
     QuiverError,
     ReceiveTimeout,
     RequestTimeout,
+    SendTimeout,
 )
 from quiver.h3 import events
 from quiver.pool import intake, messages
@@ -195,7 +196,7 @@ class Connection(Carrying):
         self._do(late)
         timed_out = any(
             isinstance(action, Answer)
-            and isinstance(action.outcome, RequestTimeout | ReceiveTimeout)
+            and isinstance(action.outcome, RequestTimeout | ReceiveTimeout | SendTimeout)
             for action in late
         )
         if timed_out and now - self._heard > SILENCE:

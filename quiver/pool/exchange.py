@@ -30,12 +30,14 @@ class Limits:
         timeout: the seconds that `deadline` came from, for the error's message.
         receive_timeout: silence of the server to bear with.
         idle_timeout: how long content may lie unread.
+        send_timeout: how long the request's body may wait to be taken; None is as silence.
     """
 
     deadline: float | None = None
     timeout: float | None = None
     receive_timeout: float | None = None
     idle_timeout: float | None = None
+    send_timeout: float | None = None
 
 
 @attrs.define(eq=False)
@@ -56,6 +58,7 @@ class Exchange:
     chunks: list[bytes] = attrs.field(factory=list)  # of a buffered body
     unread: int = 0  # bytes that wait for the reader
     read: float = 0.0  # when the reader last took some, or had nothing to take
+    stuck: bool = False  # its body waits for the server to take some
     entry: float = math.inf  # when its entry in the heap comes due
 
     def respond(self, status: int, headers: Pairs, now: float) -> None:
@@ -94,10 +97,17 @@ class Exchange:
         """Whether it waits for its reader, not for the server."""
         return self.unread > 0
 
+    @property
+    def untaken(self) -> bool:
+        """Whether its body waits for the server, which has a time limit of its own for that."""
+        return self.stuck and self.limits.send_timeout is not None
+
     def _patience(self) -> float:
         limits = self.limits
         if self.unheeded:
             return math.inf if limits.idle_timeout is None else self.read + limits.idle_timeout
+        if self.untaken:
+            return self.heard + (limits.send_timeout or 0.0)
         silence_is_golden = self.mode is Mode.CHANNEL and self.status
         if limits.receive_timeout is None or silence_is_golden:
             return math.inf

@@ -30,6 +30,7 @@ from quiver.errors import (
     ReceiveTimeout,
     RequestTimeout,
     ResponseTooLarge,
+    SendTimeout,
     StreamIdleTimeout,
     StreamReset,
 )
@@ -124,7 +125,15 @@ class Exchanges:
         """The request's body goes on, or it is for our side to go on with it."""
         exchange = self._of(ticket)
         if exchange is not None:
-            exchange.heard = now
+            exchange.heard, exchange.stuck = now, False
+            self._arm(exchange)
+
+    def is_stuck(self, ticket: int) -> None:
+        """The request's body waits for the server to take more of it."""
+        exchange = self._of(ticket)
+        if exchange is not None and not exchange.stuck:
+            exchange.stuck = True
+            self._arm(exchange)
 
     def break_off(self, ticket: int, error: BaseException) -> Actions:
         """The request cannot be sent to its end: its body failed."""
@@ -334,5 +343,8 @@ class Exchanges:
         if exchange.unheeded:
             said = f"nobody read it for stream_idle_timeout={limits.idle_timeout} seconds"
             return StreamIdleTimeout(said, origin=self._origin)
+        if exchange.untaken:
+            said = f"the server took nothing of the body for send_timeout={limits.send_timeout}"
+            return SendTimeout(f"{said} seconds", origin=self._origin)
         said = f"the server was silent for receive_timeout={limits.receive_timeout} seconds"
         return ReceiveTimeout(said, origin=self._origin)

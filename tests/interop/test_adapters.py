@@ -19,7 +19,8 @@ from quiver.adapters.httpx import AsyncHTTP3Transport, HTTP3Transport
 from quiver.adapters.requests import HTTP3Adapter
 from quiver.testing import Authority
 from tests.support import httpx_cases, requests_cases
-from tests.support.compared import Place, compared_caddy, outcome
+from tests.support.backend import TEXT
+from tests.support.compared import Place, compared_caddy, encoded, outcome
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,16 @@ def test_which_protocol_answered(place: Place, adapter: HTTP3Adapter) -> None:
     assert session_of(place, adapter).get(place.url + "/small").raw.version == 30
 
 
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "deflate", "br"])
+def test_contents_are_decoded(kind: str, place: Place, adapter: HTTP3Adapter) -> None:
+    path = f"/back/{kind}" if kind in ("gzip", "zstd") else encoded(kind, TEXT)
+    url, accepted = place.url + path, {"Accept-Encoding": kind}
+    with session_of(place, adapter).get(url, headers=accepted, stream=True) as response:
+        assert response.headers["content-encoding"] == kind
+        assert response.raw.read(100, decode_content=True) == TEXT[:100]
+        assert b"".join(response.iter_content(500)) == TEXT[100:]
+
+
 def test_there_are_enough() -> None:
     assert len(requests_cases.CASES) >= 60
     assert len(httpx_cases.CALLS) + len(httpx_cases.STREAMS) >= 60
@@ -83,6 +94,12 @@ def stock(place: Place) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture
+def stock_2(place: Place) -> Iterator[httpx.Client]:
+    with httpx.Client(verify=context_of(place), trust_env=False, http2=True) as client:
+        yield client
+
+
 @pytest.fixture(scope="module")
 def transport(place: Place) -> HTTP3Transport:
     return HTTP3Transport(verify=context_of(place), fallback=False, pools=POOLS)
@@ -94,17 +111,28 @@ def ours(transport: HTTP3Transport) -> Iterator[httpx.Client]:
         yield client
 
 
+# Over HTTP/2 an error of h2's own gets through httpx, or the server answers what is sent to it; and
+# who waits for flow control waits as for a response.
+OF_H2 = {"a body that is short", "short", "a bad header", "a bad method", "a write timeout"}
+
+
 @pytest.mark.parametrize("name", httpx_cases.CALLS)
-def test_httpx(name: str, place: Place, stock: httpx.Client, ours: httpx.Client) -> None:
+def test_httpx(
+    name: str, place: Place, stock: httpx.Client, stock_2: httpx.Client, ours: httpx.Client
+) -> None:
     call = httpx_cases.CALLS[name]
-    expected = outcome(lambda: call.by(stock, place))
-    assert outcome(lambda: call.by(ours, place)) == expected
+    got = outcome(lambda: call.by(ours, place))
+    assert got == outcome(lambda: call.by(stock, place))
+    assert name in OF_H2 or got == outcome(lambda: call.by(stock_2, place))
 
 
 @pytest.mark.parametrize("name", httpx_cases.STREAMS)
-def test_httpx_streams(name: str, place: Place, stock: httpx.Client, ours: httpx.Client) -> None:
-    expected = outcome(lambda: httpx_cases.read_sync(stock, place.url, name))
-    assert outcome(lambda: httpx_cases.read_sync(ours, place.url, name)) == expected
+def test_httpx_streams(
+    name: str, place: Place, stock: httpx.Client, stock_2: httpx.Client, ours: httpx.Client
+) -> None:
+    got = outcome(lambda: httpx_cases.read_sync(ours, place.url, name))
+    assert got == outcome(lambda: httpx_cases.read_sync(stock, place.url, name))
+    assert name in OF_H2 or got == outcome(lambda: httpx_cases.read_sync(stock_2, place.url, name))
 
 
 def transports(place: Place) -> tuple[httpx.AsyncBaseTransport, httpx.AsyncBaseTransport]:
@@ -138,9 +166,10 @@ def test_httpx_streams_in_asyncio(name: str, place: Place) -> None:
 
 
 def test_which_protocol_answered_httpx(
-    place: Place, stock: httpx.Client, ours: httpx.Client
+    place: Place, stock: httpx.Client, stock_2: httpx.Client, ours: httpx.Client
 ) -> None:
     assert stock.get(place.url + "/small").http_version == "HTTP/1.1"
+    assert stock_2.get(place.url + "/small").http_version == "HTTP/2"
     assert ours.get(place.url + "/small").http_version == "HTTP/3"
 
 

@@ -17,7 +17,7 @@ import requests
 from quiver.adapters.httpx import AsyncHTTP3Transport, HTTP3Transport
 from quiver.adapters.policy import Policy
 from quiver.adapters.requests import HTTP3Adapter
-from quiver.testing import Authority, Origin
+from quiver.testing import Authority, LocalOrigin, Origin
 from tests.support.backend import backend
 from tests.support.blackhole import mute
 from tests.support.servers import Caddy
@@ -150,7 +150,7 @@ def test_a_hint(opened: Open, caddy: Caddy) -> None:
 
 
 def test_an_alternative_elsewhere(opened: Open, over_tcp: int, origin: Origin) -> None:
-    """The origin on TCP names another host and port, which answers for it until it is cleared."""
+    """The origin on TCP names another host and port, which answers for it."""
     url = f"https://localhost:{over_tcp}"
     field = f'h3="127.0.0.1:{origin.port}"'
     with opened(Policy("alt-svc", fallback_after=10.0)) as ask:
@@ -160,6 +160,19 @@ def test_an_alternative_elsewhere(opened: Open, over_tcp: int, origin: Origin) -
         assert protocol == "HTTP/3"
         assert f"localhost:{over_tcp}".encode() in body
         assert f"127.0.0.1:{origin.port}".encode() in body, "no alt-used"
+
+
+def test_an_alternative_that_is_cleared(opened: Open, over_tcp: int, authority: Authority) -> None:
+    """It says so itself, over HTTP/3, for the origin that it answers for."""
+    url, policy = (
+        f"https://localhost:{over_tcp}/back/status/200",
+        Policy("alt-svc", fallback_after=9),
+    )
+    with LocalOrigin(authority=authority) as other, opened(policy) as ask:
+        other.route("/back/status/200")(lambda asked: (200, {"alt-svc": "clear"}, b"gone"))
+        ask(f'https://localhost:{over_tcp}/back/announce?field=h3="127.0.0.1:{other.port}"')
+        assert ask(url) == ("HTTP/3", b"gone")
+        assert ask(url) == ("HTTP/1.1", b"200")
 
 
 def test_both_ways_fail(opened: Open) -> None:

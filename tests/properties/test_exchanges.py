@@ -138,6 +138,7 @@ class AnyOrder(RuleBasedStateMachine):
         mode=st.sampled_from(Mode),
         deadline=limit,
         receive=limit,
+        send=limit,
         idle=limit,
     )
     def open(
@@ -146,11 +147,12 @@ class AnyOrder(RuleBasedStateMachine):
         mode: Mode,
         deadline: float | None,
         receive: float | None,
+        send: float | None,
         idle: float | None,
     ) -> None:
         number = len(self.told)
         at = None if deadline is None else self.now + deadline
-        limits = Limits(at, deadline, receive, idle)
+        limits = Limits(at, deadline, receive, idle, send)
         self.told[number] = Told(4 * number, mode, limits)
         self.streams[4 * number] = number
         self.table.open(4 * number, number, method=method, now=self.now, limits=limits, mode=mode)
@@ -231,6 +233,10 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(which=some)
     def is_sent(self, which: int) -> None:
         self.table.is_sent(self.pick(which)[1], self.now)
+
+    @rule(which=some)
+    def is_stuck(self, which: int) -> None:
+        self.table.is_stuck(self.pick(which)[1])
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 5.0]))
     def time_passes(self, seconds: float) -> None:

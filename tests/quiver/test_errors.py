@@ -16,6 +16,7 @@ BUILTINS: dict[str, type[Exception]] = {
     "CheckoutTimeout": TimeoutError,
     "ConnectTimeout": TimeoutError,
     "ReceiveTimeout": TimeoutError,
+    "SendTimeout": TimeoutError,
     "RequestTimeout": TimeoutError,
     "ConnectionRefused": ConnectionRefusedError,
     "NameResolutionFailed": ConnectionError,

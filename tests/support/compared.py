@@ -7,12 +7,15 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import urlencode
+
+import brotli  # type: ignore[import-untyped]
 
 from quiver.testing import Authority
 from tests.support.backend import backend
 from tests.support.servers import Caddy
 
-__all__ = ["Place", "compared_caddy", "fields_of", "outcome", "silent_port"]
+__all__ = ["Place", "compared_caddy", "encoded", "fields_of", "outcome", "silent_port"]
 
 _MORE: Final = """
   handle /back/gzip {{
@@ -27,6 +30,9 @@ _MORE: Final = """
   }}
   handle /back/* {{
     reverse_proxy {proxy}
+  }}
+  handle /deaf {{
+    reverse_proxy 127.0.0.1:{deaf}
   }}
 """
 # Unbuffered, Caddy now and then cuts a response short: it looks for more of a small request body
@@ -59,10 +65,11 @@ class Place:
 
 @contextmanager
 def compared_caddy(authority: Authority) -> Iterator[Place]:
-    """Caddy before a `backend`."""
+    """Caddy before a `backend`, and before one that never reads."""
     with (
         backend() as port,
-        Caddy(authority, more=_MORE.format(proxy=_BLOCK.format(port=port))) as caddy,
+        _deaf_port() as deaf,
+        Caddy(authority, more=_MORE.format(proxy=_BLOCK.format(port=port), deaf=deaf)) as caddy,
         Authority("somebody else") as other,
         silent_port() as silent,
         _closed_port() as closed,
@@ -76,6 +83,16 @@ def _closed_port() -> Iterator[int]:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
+
+
+@contextmanager
+def _deaf_port() -> Iterator[int]:
+    """Takes connections, and a little of what is sent there, but nobody reads it."""
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(100)
+        yield deaf.getsockname()[1]
 
 
 @contextmanager
@@ -109,6 +126,8 @@ def outcome(call: Callable[[], Any]) -> Any:
         return f"raises {type(error).__module__}.{type(error).__qualname__}"
 
 
-def deflated(text: bytes) -> str:
-    """As a query's value: latin-1."""
-    return zlib.compress(text).decode("latin-1")
+def encoded(kind: str, content: bytes) -> str:
+    """Where a backend serves text in this content-encoding, br or deflate."""
+    compressed = zlib.compress(content) if kind == "deflate" else brotli.compress(content)
+    named = {"name": "content-encoding", "value": kind, "body": compressed.decode("latin-1")}
+    return f"/back/named?{urlencode(named)}"

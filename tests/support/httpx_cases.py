@@ -9,7 +9,8 @@ from typing import Any, Final
 import attrs
 import httpx
 
-from tests.support.compared import Place, fields_of
+from tests.support.backend import TEXT
+from tests.support.compared import Place, encoded, fields_of
 
 __all__ = ["CALLS", "STREAMS", "Call", "read_async", "read_sync", "told"]
 
@@ -137,12 +138,16 @@ CALLS: Final[dict[str, Call]] = {
     # what comes back
     "gzip": call("GET", "/back/gzip"),
     "zstd": call("GET", "/back/zstd", headers={"Accept-Encoding": "zstd"}),
+    **{kind: call("GET", encoded(kind, TEXT)) for kind in ("deflate", "br")},
     "identity": call("GET", "/back/gzip", headers={"Accept-Encoding": "identity"}),
     "bad gzip": call("GET", "/back/named?name=content-encoding&value=gzip&body=nonsense"),
     "latin-1": call("GET", "/back/named?name=content-type&value=text/html&body=%C3%BC"),
     "drops": call("GET", "/back/drip/5/0.02"),
     # what goes wrong
     "a read timeout": call("GET", "/back/delay/1", timeout=httpx.Timeout(5, read=0.2)),
+    "a write timeout": sent(
+        *[b"w" * 500_000] * 100, to="/deaf", timeout=httpx.Timeout(5, write=0.3)
+    ),
     "a timeout in the body": call("GET", "/back/half/1", timeout=httpx.Timeout(5, read=0.3)),
     "a body that is short": call("GET", "/back/short"),
     "nobody listens": call("GET", "/", "closed"),

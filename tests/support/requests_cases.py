@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import requests
 
-from tests.support.compared import Place, fields_of
+from tests.support.backend import TEXT
+from tests.support.compared import Place, encoded, fields_of
 
 __all__ = ["CASES"]
 
@@ -225,6 +226,7 @@ CASES: Final[dict[str, Case]] = {
     # what comes back
     "gzip": plain("GET", "/back/gzip"),
     "zstd": plain("GET", "/back/zstd", headers={"Accept-Encoding": "zstd"}),
+    **{kind: plain("GET", encoded(kind, TEXT)) for kind in ("deflate", "br")},
     "identity": plain("GET", "/back/gzip", headers={"Accept-Encoding": "identity"}),
     "bad gzip": plain("GET", "/back/named?name=content-encoding&value=gzip&body=nonsense"),
     "latin-1": plain("GET", "/back/named?name=content-type&value=text/html&body=%C3%BC"),

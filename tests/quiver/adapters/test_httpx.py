@@ -11,10 +11,16 @@ import httpx
 import pytest
 
 from quiver.adapters.httpx import AsyncHTTP3Transport, HTTP3Transport
-from quiver.testing import Origin, pattern
+from quiver.testing import Authority, Origin, pattern
 from tests.support.waiting import until
 
 NARROW = {"default": {"max_connections": 1, "max_streams_per_connection": 1}}
+
+
+@pytest.fixture(scope="module")
+def origin(authority: Authority) -> Iterator[Origin]:
+    with Origin(authority=authority) as started:
+        yield started
 
 
 @pytest.fixture

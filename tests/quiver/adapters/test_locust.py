@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from quiver.testing import Origin
+from quiver.testing import Authority, Origin
 from tests.support.locusts import Locusts, ended, free_port
 from tests.support.scripts import ROOT, run_script
 from tests.support.waiting import until
@@ -42,6 +42,13 @@ class Visitor(HTTP3User):
         print("reset:", lost.status_code, type(lost.error).__name__, flush=True)
         late = get("/hang", name="late", timeout=0.2)
         print("late:", type(late.error).__name__, flush=True)
+        closed = get("https://127.0.0.1:1/", name="closed", timeout=(2, None))
+        print("closed:", type(closed.error).__name__, flush=True)
+        strange = get("/ok", name="strange", verify=os.environ["STRANGER"])
+        print("strange:", type(strange.error).__name__, flush=True)
+        with get("/bytes/70000", name="streamed", stream=True, catch_response=True) as response:
+            size = sum(map(len, response.iter_content(1_000)))
+            print("streamed:", size, response.raw.version, flush=True)
         get("/duplicates", name="cookies")
         sent = dict(get("/headers", name="headers", headers={"x-mine": "1"}).json())
         print("sent:", sent.get("x-mine"), sent.get("connection"), sent.get("cookie"), flush=True)
@@ -84,7 +91,7 @@ STOPPED = """
     print(len(list(census())), environment.stats.total.num_failures == 0)
 """
 
-# The guide shows the shared client in a class without a task.
+# The guide shows the shared adapter in a class without a task.
 ASKING = """
     wait_time = between(0.01, 0.05)
 
@@ -97,6 +104,12 @@ ASKING = """
 @pytest.fixture
 def locusts(origin: Origin, tmp_path: Path) -> Iterator[Locusts]:
     with Locusts(origin, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def stranger() -> Iterator[Authority]:
+    with Authority("somebody else") as made:
         yield made
 
 
@@ -137,12 +150,16 @@ def test_forked_workers(locusts: Locusts, origin: Origin) -> None:
     check_rows(locusts, origin)
 
 
-def test_what_a_user_may_do(origin: Origin, tmp_path: Path) -> None:
+def test_what_a_user_may_do(
+    origin: Origin, tmp_path: Path, stranger: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRANGER", stranger.cafile)
     failures = {
         **dict.fromkeys(("/items/7?page=1", "missing", "cookies", "headers"), 0),
         **dict.fromkeys(("form", "renamed", "rest"), 0),
-        **dict.fromkeys(("wrong", "refused", "reset", "late"), 1),
-        "Aggregated": 4,
+        **dict.fromkeys(("wrong", "refused", "reset", "late", "closed", "strange"), 1),
+        "streamed": 0,
+        "Aggregated": 6,
     }
     file = tmp_path / "single.py"
     file.write_text(SINGLE, encoding="utf-8")
@@ -152,7 +169,10 @@ def test_what_a_user_may_do(origin: Origin, tmp_path: Path) -> None:
     for line in (
         "plain: 200 {'id': 7} 30",
         "reset: 0 ConnectionError",
-        "late: Timeout",
+        "late: ReadTimeout",
+        "closed: ConnectionError",
+        "strange: SSLError",
+        "streamed: 70000 30",
         "sent: 1 None a; b; c",
         "form: a=b+c",
         "rest: {'id': 9}",
@@ -160,7 +180,7 @@ def test_what_a_user_may_do(origin: Origin, tmp_path: Path) -> None:
         assert line in said
     assert {name: int(row["Failure Count"]) for name, row in rows.items()} == failures
     assert float(rows["late"]["Average Response Time"]) >= 200
-    assert origin.connections_accepted() == 1
+    assert origin.connections_accepted() == 1 + 1  # and one that the stranger's roots refused
 
 
 def test_users_that_stop_close_their_connections(origin: Origin) -> None:
@@ -168,6 +188,12 @@ def test_users_that_stop_close_their_connections(origin: Origin) -> None:
     assert said.split() == ["3", "0", "True"]
     until(lambda: origin.connections_open() == 0)
     assert set(origin.closes()) == {0x100}  # H3_NO_ERROR: in order, not by silence
+
+
+def test_imported_before_locust_is() -> None:
+    """As by a program that is run without the command `locust`."""
+    said = run_script("import quiver.adapters.locust, ssl; print(ssl.SSLContext.__module__)")
+    assert said.strip() == "gevent.ssl"
 
 
 def test_the_guides_locustfile(origin: Origin, tmp_path: Path) -> None:

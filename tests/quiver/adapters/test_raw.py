@@ -12,7 +12,13 @@ import urllib3
 from requests.cookies import extract_cookies_to_jar
 
 from quiver.adapters.requests import HTTP3Adapter
-from quiver.testing import Origin, pattern
+from quiver.testing import Authority, Origin, pattern
+
+
+@pytest.fixture(scope="module")
+def origin(authority: Authority) -> Iterator[Origin]:
+    with Origin(authority=authority) as started:
+        yield started
 
 
 @pytest.fixture

@@ -310,5 +310,6 @@ def test_events_of_what_is_over_are_races(mode: Mode) -> None:
     ]
     exchanges.is_read(TICKET, 0, 1.0)
     exchanges.is_sent(TICKET, 1.0)
+    exchanges.is_stuck(TICKET)
     assert late == [()] * 9
     assert (len(exchanges), exchanges.next_deadline()) == (0, None)

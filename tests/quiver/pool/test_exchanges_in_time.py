@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quiver.errors import ReceiveTimeout, RequestTimeout, StreamIdleTimeout
+from quiver.errors import ReceiveTimeout, RequestTimeout, SendTimeout, StreamIdleTimeout
 from quiver.pool.actions import Release
 from quiver.pool.exchange import Mode
 from tests.support.exchanges import TICKET, Table, every_mode, failure, table
@@ -36,6 +36,24 @@ def test_the_request_that_goes_on_is_a_sign_of_life() -> None:
     assert exchanges.sweep(5.0) == ()
     assert exchanges.next_deadline() == 9.0
     failure(exchanges.sweep(9.0), ReceiveTimeout, "silent", 0x10C)
+
+
+def test_a_body_that_nobody_takes() -> None:
+    exchanges = table(receive_timeout=5.0, send_timeout=2.0)
+    exchanges.is_stuck(TICKET)
+    assert exchanges.next_deadline() == 2.0
+    exchanges.is_sent(TICKET, 1.0)
+    assert exchanges.sweep(5.9) == (), "it is the server's silence again"
+    exchanges.is_stuck(TICKET)
+    failure(exchanges.sweep(5.9), SendTimeout, "send_timeout=2.0", 0x10C)
+
+
+def test_a_body_that_may_wait_for_longer_than_a_response() -> None:
+    exchanges = table(receive_timeout=5.0, send_timeout=60.0)
+    exchanges.is_stuck(TICKET)
+    assert exchanges.sweep(5.0) == ()
+    exchanges.is_sent(TICKET, 10.0)
+    failure(exchanges.sweep(15.0), ReceiveTimeout, "receive_timeout=5.0", 0x10C)
 
 
 @pytest.mark.parametrize("mode", [Mode.STREAMED, Mode.CHANNEL])
