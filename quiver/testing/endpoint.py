@@ -69,8 +69,12 @@ class Endpoint:
 
     @property
     def peers(self) -> list[Peer]:
-        """The connections that are open."""
-        return [peer for peer in self._peers if not peer.gone]
+        """The connections that are open.
+
+        One that is closed waits for late packets for three probe timeouts (RFC 9000 10.2), which
+        is long after a pause of this program: it is open no more.
+        """
+        return [peer for peer in self._peers if peer.quic._close_event is None]
 
     def bind(self) -> int:
         """Bind every address to one port and return it. Raises OSError when it is taken."""

@@ -62,9 +62,11 @@ def gunicorn(app: str, worker: str, folder: Path) -> Iterator[Gunicorn]:
             stdout=log,
             stderr=log,
         )
+    made = Gunicorn(server.pid, place, logfile)
     try:
-        eventually(lambda: place.exists() or server.poll() is not None, 20.0)
-        yield Gunicorn(server.pid, place, logfile)
+        # The file is there sooner: when the socket is bound, and still refuses.
+        eventually(lambda: "Listening at" in made.log() or server.poll() is not None, 20.0)
+        yield made
     finally:
         server.terminate()
         try:

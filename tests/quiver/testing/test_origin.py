@@ -12,6 +12,8 @@ import pytest
 
 from quiver.testing import Authority, Origin, OriginFailed
 from tests.support.bare import BareClient, Closed
+from tests.support.eventually import eventually
+from tests.support.streams import StreamClient
 
 
 def connect(origin: Origin) -> BareClient:
@@ -139,6 +141,19 @@ def test_suspend_and_resume(origin: Origin) -> None:
             origin.requests_served()
         origin.resume()
         assert client.wait(stream_id).body == b"ok"
+
+
+def test_what_was_closed_meanwhile_is_not_open(origin: Origin) -> None:
+    with StreamClient(origin.port, origin.cafile) as client:
+        client.ask("/stall")
+        response = client.response(client.ask("/bytes/100000000"))
+        client.until(lambda: bool(response.body))
+        origin.suspend()  # its packets on the way are acknowledged, as it will think, much later
+        with pytest.raises(TimeoutError):
+            client.until(lambda: response.ended, 0.7)
+    origin.resume()
+    assert origin.requests_served() == 2
+    eventually(lambda: origin.streams_open() == 0 and origin.connections_open() == 0, 1.0)
 
 
 def test_stop_of_a_suspended_one(origin: Origin) -> None:
