@@ -178,3 +178,15 @@ def test_a_packet_that_is_not_in_flight_is_no_matter_of_congestion() -> None:
     quic._loss._on_packets_lost(now=1.0, packets=[packet], space=space)
     assert told == [QuicDeliveryState.LOST]
     assert vars(quic._loss._cc) == before
+
+
+def test_a_limit_that_has_to_be_told_is_told_though_nothing_came() -> None:
+    """As when the frame that told it was lost: then aioquic sets what was sent to 0."""
+    quic, builder = Quic(configuration=QuicConfiguration()), Builder()
+    quic.credits.open(0, 100)
+    stream = QuicStream(0, max_stream_data_local=100)
+    quic._write_stream_limits(builder, None, stream)
+    assert builder.frames == []
+    quic._on_max_stream_data_delivery(QuicDeliveryState.LOST, stream)
+    quic._write_stream_limits(builder, None, stream)
+    assert (stream.max_stream_data_local_sent, builder.frames) == (100, [0x11])
