@@ -209,6 +209,18 @@ def test_the_timeout_holds_however_often_a_byte_comes(
     assert 1.0 <= time.monotonic() - began < 3.0
 
 
+@pytest.mark.slow
+def test_a_byte_every_ten_seconds(client: quiver.Client, hostile: HostileOrigin) -> None:
+    """The default limit of silence bears it; what ends it is the request's own `timeout`."""
+    hostile.attack = drop_by_drop(b"x" * 10, 10.0, RESPONSE + data(b"x" * 10)[:2])
+    began = time.monotonic()
+    with pytest.raises(quiver.RequestTimeout, match=r"timeout=25\.0"):
+        client.get(hostile.url + "/attack", timeout=25.0)
+    assert 25.0 <= time.monotonic() - began < 26.0
+    hostile.wait(lambda: told(hostile) == {ErrorCode.H3_REQUEST_CANCELLED})
+    assert client.get(hostile.url + "/ok", timeout=TIMEOUT).body == b"ok"
+
+
 def test_bytes_that_complete_nothing_are_silence(
     client: quiver.Client, hostile: HostileOrigin
 ) -> None:
