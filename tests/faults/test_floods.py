@@ -144,6 +144,24 @@ def test_a_flood_beside_the_requests_passes(
     assert hostile.clients[0].closed is None
 
 
+@pytest.mark.parametrize(
+    "attack",
+    [PASSING_FLOODS["datagrams"], SILENT_FLOODS["empty DATA frames"], ENDLESS_INTERIM],
+    ids=["datagrams", "empty DATA frames", "interim responses"],
+)
+def test_another_origin_is_served_meanwhile(
+    client: quiver.Client, hostile: HostileOrigin, authority: Authority, attack: Attack
+) -> None:
+    hostile.attack = attack
+    with HostileOrigin(authority) as neighbour:
+        assert client.get(neighbour.url + "/ok", timeout=TIMEOUT).body == b"ok"
+        flooded = asked(client, hostile, "/attack", BESIDE)
+        for _ in range(20):
+            assert client.get(neighbour.url + "/ok", timeout=TIMEOUT).body == b"ok"
+        assert len(neighbour.clients) == 1
+        flooded.cancel()
+
+
 def test_goaways_without_end_let_the_last_request_finish(
     client: quiver.Client, hostile: HostileOrigin
 ) -> None:
