@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, NamedTuple, Self
 
 from quiver.actors.reply import Reply
 from quiver.config import PoolConfig
+from quiver.errors import RequestCancelled
 from quiver.pool.messages import Exchange
 from quiver.pool.patience import Patience
 from quiver.request import Request
 
-__all__ = ["Ask"]
+__all__ = ["Ask", "Asked"]
+
+
+class Asked(Reply[Any]):
+    """The reply of a request that was asked for `since` then: its time limits begin there.
+
+    With thousands of callers at once, a request may lie in the pool's inbox for a while.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_request_cancelled)
+        self.since = time.monotonic()
+
+
+def _request_cancelled() -> RequestCancelled:
+    return RequestCancelled("the caller gave up")
 
 
 class Ask(NamedTuple):
@@ -35,10 +52,10 @@ class Ask(NamedTuple):
         reply: Reply[Any],
         config: PoolConfig,
         deadline: float | None,
-        now: float,
+        since: float,
     ) -> Self:
-        """One that begins to wait now."""
-        return cls(request, reply, deadline, Patience.of(request, config, deadline, now), now)
+        """One that waits for the first time."""
+        return cls(request, reply, deadline, Patience.of(request, config, deadline, since), since)
 
     @classmethod
     def again(cls, exchange: Exchange, reply: Reply[Any], config: PoolConfig, now: float) -> Self:

@@ -264,8 +264,9 @@ class Connection(Carrying):
 
     def _withdraw(self, reason: str) -> None:
         """Drain by our own decision: the coordinator must hear of it."""
-        self._tell(self._coordinator, messages.Draining(self._number))
-        self._drain(reason)
+        if self.state is not State.DRAINING:
+            self._tell(self._coordinator, messages.Draining(self._number))
+            self._drain(reason)
 
     def _drain(self, reason: str) -> None:
         if self.state is not State.DRAINING:

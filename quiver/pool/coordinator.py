@@ -30,7 +30,6 @@ from quiver.errors import (
     PoolStopped,
     QueueFull,
     QuiverError,
-    RequestCancelled,
 )
 from quiver.models import GetConnections, GetStats
 from quiver.origin import Origin
@@ -45,7 +44,7 @@ from quiver.pool.actions import (
     Retire,
     RoutingAction,
 )
-from quiver.pool.ask import Ask
+from quiver.pool.ask import Ask, Asked
 from quiver.pool.connection import Connection
 from quiver.pool.endpoint import Endpoint
 from quiver.pool.ref import PoolRef
@@ -168,6 +167,7 @@ class HTTP3Pool(GeventActor):
         if theirs is not ours and theirs is not None and theirs != ours:
             return self._decline(f"target: {request.origin} is not the origin of this pool")
         reply = self.defer() if self.asked else Reply()  # one that is told wants no answer
+        since = reply.since if isinstance(reply, Asked) else now  # what is forwarded has none
         if telemetry.listening:
             observe_request(self.endpoint.name, request, reply)
         timeout = request.timeout or self._config.timeout
@@ -177,8 +177,8 @@ class HTTP3Pool(GeventActor):
                 said = "require_datagrams=True, but the pool has datagrams=False"
                 reply.fail(DatagramsDisabled(said, origin=self.endpoint.name))
                 return None
-        deadline = None if timeout is None else now + timeout
-        return self._submit(Ask.new(request, reply, self._config, deadline, now), now)
+        deadline = None if timeout is None else since + timeout
+        return self._submit(Ask.new(request, reply, self._config, deadline, since), now)
 
     def _submit(self, ask: Ask, now: float, *, front: bool = False) -> None:
         if ask.reply.done:  # given up on its way here
@@ -308,7 +308,7 @@ class HTTP3Pool(GeventActor):
 
     @classmethod
     def new_reply(cls) -> Reply[Any]:
-        return Reply(_request_cancelled)
+        return Asked()
 
     @classmethod
     def dead_error(cls, ref: Any, message: Any) -> Exception:  # noqa: ARG003
@@ -322,7 +322,3 @@ class HTTP3Pool(GeventActor):
     def overflow_error(cls, ref: Any, message: Any) -> Exception:  # noqa: ARG003
         limit = ref.actor_inbox.limit
         return QueueFull(f"{limit} asks lie in the pool's inbox already", origin=ref.origin)
-
-
-def _request_cancelled() -> RequestCancelled:
-    return RequestCancelled("the caller gave up")

@@ -65,7 +65,7 @@ class Exchange:
         """Take the final response's head. ValueError: its content-length is none."""
         self.heard = now
         self.status, self.headers = status, headers
-        if status in _BODILESS:
+        if status in _BODILESS and self.mode is not Mode.CHANNEL:  # RFC 9110 9.3.6: any 2xx opens
             self.bodiless = True
         if not self.bodiless and self.mode is not Mode.CHANNEL:
             self.expected = _content_length(headers)

@@ -194,12 +194,14 @@ class Exchanges:
         return self._complete(exchange) if ended else ()
 
     def body(self, stream_id: int, content: bytes, ended: bool, now: float) -> Actions:
-        """A piece of content. What comes where none may be (HEAD, 204, 304) is passed over."""
+        """A piece of content. Where none may be (HEAD, 204, 304), the response is malformed."""
         exchange = self._open.get(stream_id)
         if exchange is None:
             return ()
         actions: Actions = ()
-        if content and not exchange.bodiless:
+        if content and exchange.bodiless:  # RFC 9110 6.4.1
+            return self._violation(exchange, "content came where none may be")
+        if content:
             exchange.receive(len(content), now)
             if exchange.too_long:
                 return self._wrong_length(exchange)

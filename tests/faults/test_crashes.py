@@ -27,7 +27,8 @@ from tests.support.actors import eventually
 from tests.support.crashing import Fuse, Point, actor_classes, points, role_of
 from tests.support.holding import Held, settles_within
 from tests.support.names import Names
-from tests.support.turmoil import LIMIT, TURMOILS, Account, Stage, Turmoil
+from tests.support.stage import LIMIT, Account, Stage
+from tests.support.turmoil import TURMOILS, Turmoil
 
 # The survey stands in the first test's time.
 pytestmark = pytest.mark.timeout(180)

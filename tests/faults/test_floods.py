@@ -144,6 +144,24 @@ def test_a_flood_beside_the_requests_passes(
     assert hostile.clients[0].closed is None
 
 
+@pytest.mark.parametrize(
+    "attack",
+    [PASSING_FLOODS["datagrams"], SILENT_FLOODS["empty DATA frames"], ENDLESS_INTERIM],
+    ids=["datagrams", "empty DATA frames", "interim responses"],
+)
+def test_another_origin_is_served_meanwhile(
+    client: quiver.Client, hostile: HostileOrigin, authority: Authority, attack: Attack
+) -> None:
+    hostile.attack = attack
+    with HostileOrigin(authority) as neighbour:
+        assert client.get(neighbour.url + "/ok", timeout=TIMEOUT).body == b"ok"
+        flooded = asked(client, hostile, "/attack", BESIDE)
+        for _ in range(20):
+            assert client.get(neighbour.url + "/ok", timeout=TIMEOUT).body == b"ok"
+        assert len(neighbour.clients) == 1
+        flooded.cancel()
+
+
 def test_goaways_without_end_let_the_last_request_finish(
     client: quiver.Client, hostile: HostileOrigin
 ) -> None:
@@ -207,6 +225,18 @@ def test_the_timeout_holds_however_often_a_byte_comes(
     code = ErrorCode.H3_REQUEST_CANCELLED
     assert_refused(client, hostile, quiver.RequestTimeout, code, receive_timeout=0.5, timeout=1.0)
     assert 1.0 <= time.monotonic() - began < 3.0
+
+
+@pytest.mark.slow
+def test_a_byte_every_ten_seconds(client: quiver.Client, hostile: HostileOrigin) -> None:
+    """The default limit of silence bears it; what ends it is the request's own `timeout`."""
+    hostile.attack = drop_by_drop(b"x" * 10, 10.0, RESPONSE + data(b"x" * 10)[:2])
+    began = time.monotonic()
+    with pytest.raises(quiver.RequestTimeout, match=r"timeout=25\.0"):
+        client.get(hostile.url + "/attack", timeout=25.0)
+    assert 25.0 <= time.monotonic() - began < 26.0
+    hostile.wait(lambda: told(hostile) == {ErrorCode.H3_REQUEST_CANCELLED})
+    assert client.get(hostile.url + "/ok", timeout=TIMEOUT).body == b"ok"
 
 
 def test_bytes_that_complete_nothing_are_silence(

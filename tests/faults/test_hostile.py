@@ -20,10 +20,12 @@ from tests.support.breaches import (
     then_well,
 )
 from tests.support.hostile import HostileOrigin, greet
+from tests.support.memory import MIB, bounded
 
 TIMEOUT: Final = 5.0
 HEADER_LIMIT: Final = 4096
 BODY_LIMIT: Final = 100_000
+MOST: Final = 8 * MIB  # both sides together
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +80,12 @@ def assert_well(client: quiver.Client, origin: HostileOrigin) -> None:
 
 @contextlib.contextmanager
 def unharmed(client: quiver.Client, neighbour: HostileOrigin) -> Iterator[None]:
-    """What another origin has in flight meanwhile is answered, on the connection it had."""
+    """What another origin has in flight is answered, on the connection it had; no memory goes."""
     assert_well(client, neighbour)
     connections = len(neighbour.clients)
     pending = asked(client, neighbour)
-    yield
+    with bounded(MOST, collect=False):
+        yield
     neighbour.release()
     assert pending.get(timeout=TIMEOUT).body == b"ok"
     assert len(neighbour.clients) == connections

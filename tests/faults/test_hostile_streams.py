@@ -11,9 +11,11 @@ import quiver
 from quiver.h3.codes import ErrorCode
 from quiver.testing import Authority
 from tests.support.floods import (
+    CHUNK,
     ENDLESS_CONTENT,
     ENDLESS_FRAME,
     ENDLESS_INTERIM,
+    endless,
     flood,
     one_long_frame,
 )
@@ -71,6 +73,24 @@ def test_a_stream_that_breaks_tells_its_reader(
         pytest.raises(quiver.ProtocolViolation),
         client.stream("GET", hostile.url + "/attack", timeout=TIMEOUT) as got,
     ):
+        got.read()
+    hostile.wait(lambda: told(hostile) == {ErrorCode.H3_MESSAGE_ERROR})
+    assert_well(client, hostile)
+
+
+@pytest.mark.parametrize(
+    ("method", "head"),
+    [("HEAD", RESPONSE), ("GET", headers([(b":status", b"204")]))],
+    ids=["HEAD", "204"],
+)
+@pytest.mark.parametrize("ask", ["stream", "request"])
+def test_content_where_none_may_be_does_not_go_on_for_ever(
+    client: quiver.Client, hostile: HostileOrigin, method: str, head: bytes, ask: str
+) -> None:
+    """It is malformed (RFC 9110 6.4.1), and neither waited for nor taken without end."""
+    hostile.attack = endless(data(b"x" * CHUNK), head)
+    with bounded(MOST), pytest.raises(quiver.ProtocolViolation, match="content came where none"):
+        got = getattr(client, ask)(method, hostile.url + "/attack", timeout=TIMEOUT)
         got.read()
     hostile.wait(lambda: told(hostile) == {ErrorCode.H3_MESSAGE_ERROR})
     assert_well(client, hostile)

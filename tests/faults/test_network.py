@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import attrs
 import pytest
@@ -18,6 +19,7 @@ import quiver
 from quiver.h3.pathsize import LARGER
 from quiver.testing import Authority, Origin
 from tests.support.load import Asking, Load, asking, recovers
+from tests.support.names import Names
 from tests.support.relay import Relay
 from tests.support.servers import Caddy
 from tests.support.weather import BOTH, CLEAR, Conditions, Direction
@@ -60,7 +62,7 @@ WEATHER = {
     "everything at once": both(
         loss=0.02, reorder=0.05, duplicate=0.05, corrupt=0.02, truncate=0.02, delay=0.005
     ),
-    "delay of 200 ms with jitter": attrs.evolve(both(delay=0.1, jitter=0.05), answers=40),
+    "delay of 200 ms with jitter": attrs.evolve(both(delay=0.2, jitter=0.05), answers=40),
     "throttled to 50 kB/s": attrs.evolve(both(rate=50_000.0), answers=60),
     "loss of 30%": attrs.evolve(both(loss=0.3), answers=30, errors=SILENCE),
 }
@@ -278,6 +280,34 @@ def test_another_server_at_the_address(
         account(load, origin, other, errors=SILENCE)
         recovers(client, relay.url + "/ok")
         assert other.connections_accepted() > 0
+
+
+@pytest.mark.parametrize("end", [Origin.stop, Origin.suspend])
+def test_server_that_moves_to_another_address(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, end: Callable[[Origin], object]
+) -> None:
+    """What was out is told so, or times out; whoever is dialled next has the name's new address."""
+    names = Names(monkeypatch)
+    host = "moved.example.test"
+    certfile, keyfile = authority.issue([host])
+    options: dict[str, Any] = {"authority": authority, "certfile": certfile, "keyfile": keyfile}
+    names[host] = "127.0.0.2"
+    with Origin(listen=("127.0.0.2",), **options) as old:
+        url = f"https://{host}:{old.port}"
+        with (
+            Origin(listen=("127.0.0.3",), port=old.port, **options) as new,
+            client_of(authority.cafile) as client,
+        ):
+            with Load(client, asking(url, timeout=1.0)) as load:
+                load.wait_answered(50)
+                names[host] = "127.0.0.3"
+                end(old)
+                load.wait_answered(100)
+            assert load.failed, "nobody was out"
+            account(load, errors=SILENCE)
+            assert new.connections_accepted() > 0
+            assert new.seen_ids().keys() <= {str(outcome.id) for outcome in load.outcomes}
+            assert set(new.seen_ids().values()) == {1}
 
 
 def test_port_refuses_in_mid_connection(

@@ -6,8 +6,6 @@ Every ask is booked in an `Account` with its one outcome. A `Turmoil` is a funct
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -17,171 +15,25 @@ from typing import Any, Final
 import attrs
 import pykka
 
-import quiver
 from quiver.actors.actor import GeventActor, GeventActorRef
 from quiver.actors.supervisor import ChildSpec, GetChild, StartChild, StopChild, WhichChildren
-from quiver.models import GetConnections, GetStats
 from quiver.pool.connection import SPENT
-from quiver.testing import Origin
-from tests.support.load import Outcome
-from tests.support.names import Names
+from tests.support.asks import (
+    MIXED,
+    cancelled,
+    counted,
+    late,
+    misunderstood,
+    plain,
+    slow,
+    streamed,
+    unwanted,
+)
+from tests.support.stage import LIMIT, Stage
 
-__all__ = ["LIMIT", "TURMOILS", "Account", "Stage", "Turmoil"]
+__all__ = ["TURMOILS", "Turmoil"]
 
-LIMIT: Final = 3.0  # seconds that an ask may take at the most
 NAME: Final = "turmoil.test"  # resolved here; the certificate is for it too
-
-
-class Account:
-    """Asks made in threads, and how each ended."""
-
-    _ids = itertools.count()  # of all accounts: one server may see several
-
-    def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
-        self.asked = 0
-        self._threads: list[threading.Thread] = []
-
-    def ask(self, job: Callable[[int], object]) -> None:
-        """Run `job(id)` in a thread of its own."""
-        identifier = next(self._ids)
-        self.asked += 1
-        thread = threading.Thread(target=self._run, args=(identifier, job))
-        self._threads.append(thread)
-        thread.start()
-
-    def wait(self) -> None:
-        """Wait until every ask so far has an outcome."""
-        for thread in self._threads:
-            thread.join(LIMIT + 5.0)
-            assert not thread.is_alive(), "a caller never got an answer"
-        self._threads.clear()
-
-    def _run(self, identifier: int, job: Callable[[int], object]) -> None:
-        started = time.monotonic()
-        failure: BaseException | None = None
-        try:
-            job(identifier)
-        except BaseException as error:  # noqa: BLE001 - whoever looks at the account judges it
-            failure = error
-        seconds = time.monotonic() - started
-        status = None if failure else 200
-        self.outcomes.append(Outcome(identifier, seconds, status, failure))
-
-
-@attrs.frozen
-class Stage:
-    """Where a turmoil happens."""
-
-    origin: Origin
-    client: quiver.Client
-    account: Account
-    names: Names
-
-    @property
-    def url(self) -> str:
-        return self.origin.url
-
-    def ask(self, *jobs: Callable[[Stage, int], object]) -> None:
-        for job in jobs:
-            self.account.ask(partial(job, self))
-
-    def pool(self) -> GeventActorRef[Any] | None:
-        """The pool as it is now; none is started."""
-        return self.client._manager._registry.find(quiver.Origin.parse(self.url))
-
-
-# One ask each -----------------------------------------------------------------------------------
-
-
-def plain(stage: Stage, number: int) -> None:
-    stage.client.get(f"{stage.url}/delay/0.02?id={number}", timeout=LIMIT)
-
-
-def slow(stage: Stage, number: int) -> None:
-    stage.client.get(f"{stage.url}/delay/0.5?id={number}", timeout=LIMIT)
-
-
-def told(stage: Stage, number: int) -> None:
-    got: list[int] = []
-    url = f"{stage.url}/informational/2?id={number}"
-    stage.client.get(url, timeout=LIMIT, on_informational=lambda status, _: got.append(status))
-
-
-def uploaded(stage: Stage, number: int) -> None:
-    pieces = (bytes([part]) * 50_000 for part in range(8))
-    answer = stage.client.post(f"{stage.url}/digest?id={number}", body=pieces, timeout=LIMIT)
-    assert answer.json()["size"] == 400_000
-
-
-def unwanted(stage: Stage, number: int) -> None:
-    pieces = (b"x" * 10_000 for _ in range(100))
-    url = f"{stage.url}/early/403?after=1&id={number}"
-    assert stage.client.post(url, body=pieces, timeout=LIMIT).status == 403
-
-
-def streamed(stage: Stage, number: int) -> None:
-    with stage.client.stream("GET", f"{stage.url}/bytes/300000?id={number}", timeout=LIMIT) as it:
-        assert len(it.read()) == 300_000
-
-
-def left(stage: Stage, number: int) -> None:
-    with stage.client.stream("GET", f"{stage.url}/stall?id={number}", timeout=LIMIT) as it:
-        assert it.read(4) == b"half"
-
-
-def channel(stage: Stage, number: int) -> None:
-    url = f"{stage.url}/session?id={number}"
-    with stage.client.open_channel(url, protocol="echo", timeout=LIMIT) as it:
-        it.send(b"datagram")
-        it.write(b"stream")
-        for event in it:
-            match event:
-                case quiver.Closed(error=error):
-                    raise error or AssertionError("closed too early")
-                case quiver.StreamData():
-                    return
-
-
-def refused(stage: Stage, number: int) -> None:
-    stage.client.get(f"{stage.url}/reject?id={number}", timeout=LIMIT)
-
-
-def reset(stage: Stage, number: int) -> None:
-    stage.client.get(f"{stage.url}/reset/0x102?id={number}", timeout=LIMIT)
-
-
-def cancelled(stage: Stage, number: int) -> None:
-    request = quiver.Request("GET", f"{stage.url}/delay/1?id={number}", timeout=LIMIT)
-    reply = stage.client.pool(stage.url).ask(request, block=False)
-    due = time.monotonic() + 0.3  # what is to be cancelled may be what was made to fail
-    while not stage.origin.seen(number) and time.monotonic() < due:
-        threading.Event().wait(0.005)
-    reply.cancel()
-    reply.get(timeout=0)
-
-
-def late(stage: Stage, number: int) -> None:
-    stage.client.get(f"{stage.url}/delay/1?id={number}", timeout=0.15)
-
-
-def counted(stage: Stage, number: int) -> None:
-    pool = stage.client.pool(stage.url)
-    pool.ask(GetStats(), timeout=LIMIT)
-    pool.ask(GetConnections(), timeout=LIMIT)
-
-
-def misunderstood(stage: Stage, number: int) -> None:
-    pool = stage.client.pool(stage.url)
-    with contextlib.suppress(pykka.ActorDeadError):
-        pool.tell(number)
-    pool.ask(number, timeout=LIMIT)
-
-
-MIXED: Final = (plain, told, uploaded, streamed, left, channel, refused, reset, plain, plain)
-
-
-# Turmoils ---------------------------------------------------------------------------------------
 
 
 def mixed(stage: Stage) -> None:

@@ -13,6 +13,7 @@ import pytest
 import quiver
 from quiver.h3.session import Session
 from quiver.models import GetConnections
+from quiver.pool.routing import RoutingTable
 from quiver.testing import Authority, Origin, pattern
 from tests.support.waiting import until
 
@@ -195,6 +196,27 @@ def test_goaway_lets_finish_what_it_took_and_the_rest_goes_elsewhere(origin: Ori
     assert set(origin.seen_ids().values()) == {1}
     assert len(origin.seen_ids()) == 23
     assert origin.connections_accepted() == 2
+    pool.stop()
+
+
+def test_a_server_may_say_goaway_again(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The coordinator hears of the first one only."""
+    heard: list[int] = []
+    draining = RoutingTable.draining
+
+    def hear(table: RoutingTable, connection: int, now: float) -> Any:
+        heard.append(connection)
+        return draining(table, connection, now)
+
+    monkeypatch.setattr(RoutingTable, "draining", hear)
+    pool = pool_of(origin, max_connections=1)
+    slow = ask(pool, "/delay/0.5?id=slow")
+    until(lambda: origin.seen("slow"))
+    for limit in (400, 200, 100):
+        origin.goaway(limit)
+    assert slow.get(timeout=5.0).status == 200
+    until(lambda: pool.ask(GetConnections()) == [])
+    assert heard == [1]
     pool.stop()
 
 

@@ -16,6 +16,7 @@ import pytest
 
 import quiver
 from quiver.actors.actor import GeventActorRef
+from quiver.actors.hub import Hub
 from quiver.errors import (
     CheckoutTimeout,
     ConnectionRefused,
@@ -163,6 +164,17 @@ def test_the_requests_own_timeout_holds_in_the_queue(single: PoolRef, origin: Or
 
 
 # the future ---------------------------------------------------------------------------------
+
+
+def test_time_in_the_inbox_counts(single: PoolRef, origin: Origin) -> None:
+    """A request's limits begin when it is asked for, also when the loop is busy just then."""
+    held = occupy(single, origin)
+    Hub.current().doorbell.ring(lambda: time.sleep(0.4))
+    started = time.monotonic()
+    with pytest.raises(CheckoutTimeout):
+        single.ask(quiver.Request("GET", "/ok", checkout_timeout=0.6))
+    assert 0.6 - 0.001 <= time.monotonic() - started < 0.9
+    held.cancel()
 
 
 def test_get_with_a_timeout_leaves_the_ask_open(single: PoolRef) -> None:

@@ -162,18 +162,37 @@ def test_a_channel_has_no_length() -> None:
 
 @pytest.mark.parametrize("mode", [Mode.BUFFERED, Mode.STREAMED])
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
-def test_where_there_is_no_content_what_comes_is_passed_over(
+def test_where_no_content_may_be_the_length_means_nothing(
     mode: Mode, method: str, status: int
 ) -> None:
     exchanges = table(mode, method=method)
     headers = [("content-length", "1000")]  # also beyond max_body_size
     begun = exchanges.headers(0, status, headers, False, 1.0)
-    assert exchanges.body(0, b"x" * 500, False, 1.0) == ()
-    done = (*begun, *exchanges.body(0, b"x", True, 1.0))
+    done = (*begun, *exchanges.body(0, b"", True, 1.0))
     if mode is Mode.BUFFERED:
         assert done == (Answer(TICKET, Response(status, headers)), Release(TICKET))
     else:
         assert done == (Begin(TICKET, status, headers), End(TICKET, []), Release(TICKET))
+
+
+@pytest.mark.parametrize("mode", [Mode.BUFFERED, Mode.STREAMED])
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+@pytest.mark.parametrize("ended", [False, True])
+def test_content_where_none_may_be_is_malformed(
+    mode: Mode, method: str, status: int, ended: bool
+) -> None:
+    exchanges = table(mode, method=method)
+    exchanges.headers(0, status, [], False, 1.0)
+    done = exchanges.body(0, b"x", ended, 1.0)
+    failure(done, ProtocolViolation, "content came where none may be", 0x10E)
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_a_channel_has_content_after_any_status(status: int) -> None:
+    """A 2xx of any kind opens a tunnel (RFC 9110 9.3.6)."""
+    exchanges = table(Mode.CHANNEL)
+    exchanges.headers(0, status, [], False, 1.0)
+    assert exchanges.body(0, b"123", False, 1.0) == (Deliver(TICKET, b"123"),)
 
 
 def test_what_is_buffered_is_bounded() -> None:
