@@ -8,6 +8,7 @@ BENCH_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BENCH := .venv-bench
 
 .DEFAULT_GOAL := check
 .PHONY: demo test lint types check bench clean
@@ -27,12 +28,11 @@ types: $(INSTALLED)
 
 check: lint types test
 
-bench: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+bench: $(BENCH)/.installed
+	$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
 
 clean:
-	rm -rf $(VENV) .tox build dist site *.egg-info .coverage .coverage.* htmlcov
+	rm -rf $(VENV) $(BENCH) .tox build dist site *.egg-info .coverage .coverage.* htmlcov
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find actors quiver tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
@@ -48,4 +48,10 @@ $(INSTALLED): setup.cfg pyproject.toml
 	    "install python3-venv (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# The peers have an environment of their own: niquests brings another urllib3 under the same name.
+$(BENCH)/.installed: $(INSTALLED) setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@

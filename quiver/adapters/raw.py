@@ -20,6 +20,7 @@ class Content:
     """The body as a file. What ends it early is raised as what urllib3 maps to its own."""
 
     def __init__(self, streamed: StreamedResponse) -> None:
+        self.version_string = "HTTP/3"  # urllib3-future, which niquests brings, takes none above
         self._streamed = streamed
         self.closed = False
 
@@ -76,7 +77,6 @@ class Raw(HTTPResponse):
             headers=HTTPHeaderDict(streamed.headers),
             status=streamed.status,
             version=30,
-            version_string="HTTP/3",
             reason=http.client.responses.get(streamed.status, ""),
             preload_content=False,
             decode_content=False,
