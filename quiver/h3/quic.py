@@ -105,12 +105,9 @@ class Quic(PathSize):
 
     def _write_stream_limits(self, builder: Any, space: Any, stream: Any) -> None:
         receiver, delivered = stream.receiver, stream.receiver._buffer_start
-        if not delivered and stream.max_stream_data_local == stream.max_stream_data_local_sent:
-            return  # nothing has come; asked of each stream for each packet, it must be cheap
+        if 2 * delivered <= stream.max_stream_data_local == stream.max_stream_data_local_sent:
+            return  # credit enough; asked of each stream for each packet, it must be cheap
         if not stream.stream_id & 3:
-            limit = stream.max_stream_data_local
-            if 2 * delivered <= limit == stream.max_stream_data_local_sent:
-                return  # as nearly always: it has more than enough, and knows it
             credit = self.credits.get(stream.stream_id)
             if credit is None or receiver.is_finished:
                 return
