@@ -57,6 +57,7 @@ class Carrying(Dialling):
         )
         self._callers = Callers(endpoint, partial(self._tell, self.actor_ref))
         self._settings: events.Settings | None = None  # the server's, once they have come
+        self._begun = 0.0  # when the last exchange was
         self._unsettled: dict[int, tuple[Exchange, Reply[Any]]] = {}  # channels that wait for them
 
     @property
@@ -86,6 +87,7 @@ class Carrying(Dialling):
             limits=self._limits(request, exchange.deadline),
             mode=mode,
         )
+        self._begun = now
         self._report.requests += 1
         return self._callers.add(exchange, reply, stream_id, mode, sent=ended)
 

@@ -40,7 +40,7 @@ H3_REQUEST_CANCELLED = 0x10C
 PING = 1  # a PING's name; which of several was answered never matters
 SPENT = 1.0  # seconds that a server is given to allow more streams, when all have ended
 FAREWELL = 1.0  # seconds to leave before the idle timeout: what is sent right at it may be lost
-SILENCE = 1.0  # seconds without a packet that make a connection suspect when a request times out
+SILENCE = 1.0  # seconds without a packet: time to knock, and suspect when a request times out
 
 
 class Connection(Carrying):
@@ -52,6 +52,7 @@ class Connection(Carrying):
     def __init__(self, number: int, endpoint: Endpoint, coordinator: pykka.ActorRef[Any]) -> None:
         super().__init__(number, endpoint, coordinator)
         self._heard = 0.0  # when the last datagram came
+        self._knocks = 0  # since the last event of a stream
 
     # its life ------------------------------------------------------------------------------
 
@@ -112,6 +113,8 @@ class Connection(Carrying):
                 self._sweep(time.monotonic())
             case "ping":
                 self._ping_in_time()
+            case "silence":
+                self._knock()
             case "idle" if not self._busy:
                 self._withdraw("it was idle")
             case "age" if not self._report.requests:  # nobody has needed it: nor a successor
@@ -152,6 +155,7 @@ class Connection(Carrying):
         for event in self._session.events():
             meaning = intake.MEANINGS.get(type(event))
             if meaning is not None:
+                self._knocks = 0
                 actions += meaning(self._exchanges, event, now)
             else:
                 self._do(actions)
@@ -224,6 +228,18 @@ class Connection(Carrying):
             self._session.ping(PING)
         self._arrange_ping()
 
+    def _next_knock(self) -> float:
+        return max(self._heard, self._begun) + SILENCE * (1 << self._knocks)
+
+    def _knock(self) -> None:
+        """Say something while callers wait in silence, each time after twice as long.
+
+        When a NAT on the way has changed our port, it tells the server where we are now; and one
+        that was not sure of that may send again (RFC 9000 8, 9.3).
+        """
+        self._knocks += 1
+        self._session.ping(PING)
+
     def after_batch(self) -> None:
         """One flush of datagrams, timers set anew, readers woken."""
         if self._socket is not None:
@@ -232,6 +248,7 @@ class Connection(Carrying):
             self._flush()
             self.timers.at("quic", self._session.timer())
             self.timers.at("sweep", self._exchanges.next_deadline())
+            self.timers.at("silence", self._next_knock() if self._exchanges else None)
         self._callers.stir()
 
     # its end --------------------------------------------------------------------------------

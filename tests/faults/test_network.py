@@ -17,11 +17,13 @@ import pytest
 
 import quiver
 from quiver.h3.pathsize import LARGER
+from quiver.h3.session import Session
 from quiver.testing import Authority, Origin
 from tests.support.load import Asking, Load, asking, recovers
 from tests.support.names import Names
 from tests.support.relay import Relay
 from tests.support.servers import Caddy
+from tests.support.waiting import until
 from tests.support.weather import BOTH, CLEAR, Conditions, Direction
 
 UP, DOWN = Direction.UP, Direction.DOWN
@@ -248,6 +250,26 @@ def test_nat_rebinding_is_not_noticed(
         load.wait_answered(30)
     account(load, origin)
     assert origin.connections_accepted() <= 2
+
+
+def test_nat_rebinding_while_all_wait(
+    client: quiver.Client, origin: Origin, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server cannot know where we are now, until we say something after a second of silence."""
+    knocks: list[int] = []
+
+    def ping(session: Session, uid: int) -> None:
+        knocks.append(uid)
+        send(session, uid)
+
+    send = Session.ping
+    monkeypatch.setattr(Session, "ping", ping)
+    asked = quiver.Request("GET", "/delay/2.5?id=1", timeout=TIMEOUT)
+    reply = client.pool(relay.url).ask(asked, block=False)
+    until(lambda: "1" in origin.seen_ids())
+    relay.rebind()
+    assert reply.get(timeout=TIMEOUT).status == 200
+    assert len(knocks) == 1, "the next one is due after twice as long"
 
 
 def test_nat_rebinding_that_the_server_does_not_follow(authority: Authority) -> None:
