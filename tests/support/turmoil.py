@@ -58,22 +58,22 @@ def replaced(stage: Stage) -> None:
     stage.account.wait()
 
 
-def stopped(stage: Stage) -> None:
-    """Pools that are stopped with requests open, some of them longer than they may be."""
-    for job in (plain, slow):
-        stage.ask(*[job] * 6)
-        threading.Event().wait(0.1)
-        pool = stage.pool()
-        if pool is not None:
-            pool.stop(block=False)
-        stage.account.wait()
-
-
 def _open(stage: Stage) -> None:
     """Return when a request is out on a connection, or cannot be: something was made to fail."""
     due = time.monotonic() + 1.0
     while not stage.client.stats(stage.url).active and time.monotonic() < due:
         threading.Event().wait(0.005)
+
+
+def stopped(stage: Stage) -> None:
+    """Pools that are stopped with requests open, some of them longer than they may be."""
+    for job in (plain, slow):
+        stage.ask(*[job] * 6)
+        _open(stage)
+        pool = stage.pool()
+        if pool is not None:
+            pool.stop(timeout=LIMIT)  # to its end: the next shall not be asked of this one
+        stage.account.wait()
 
 
 def killed(stage: Stage) -> None:
