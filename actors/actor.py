@@ -241,9 +241,9 @@ class GeventActor(pykka.Actor):
 
     def _take(self, count: int) -> None:
         for _ in range(count):
-            self._deliver(self.actor_inbox.get())
             if self._leaving:
                 return
+            self._deliver(self.actor_inbox.get())
 
     def _deliver(self, envelope: Envelope[Any]) -> None:
         message = envelope.message

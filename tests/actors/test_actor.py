@@ -154,6 +154,22 @@ def test_batches(doer: GeventActorRef[Doer]) -> None:
     assert actor.batches == [1, 1 + BATCH, 1 + 2 * BATCH, 1 + 2 * BATCH + 11]
 
 
+def test_one_that_leaves_takes_nothing_more_while_it_lingers() -> None:
+    ref = Lingerer.start()
+    actor = ref.ask(lambda actor: actor)
+    late: list[Any] = []
+
+    def leave(actor: Doer) -> None:
+        gevent.spawn(lambda: late.append(ref.ask("late", block=False)))
+        actor.leave()
+
+    ref.tell(leave)
+    eventually(lambda: bool(late))
+    with pytest.raises(pykka.ActorDeadError):
+        late[0].get(timeout=5.0)
+    assert actor.seen[-1] is leave
+
+
 def test_one_that_lingers_takes_what_its_answers_bring_in_the_same_batch() -> None:
     ref = Lingerer.start()
     actor = ref.ask(lambda actor: actor)
