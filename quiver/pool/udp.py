@@ -29,7 +29,7 @@ from quiver.errors import NameResolutionFailed
 Address = tuple[int, tuple[Any, ...]]  # family, and what connect() takes
 
 MAX_DATAGRAM = 4096  # bytes; a path MTU beyond this is not offered by anybody
-MAX_BATCH = 256  # datagrams taken from the socket in one go
+FIRST_BATCH, MAX_BATCH = 32, 256  # datagrams taken from the socket in one go
 BUFFER = 4 * 1024 * 1024  # bytes asked of the kernel, which may give less
 READ = 1  # libev's event mask
 
@@ -99,23 +99,29 @@ class UdpSocket:
             self._socket.close()
             raise
         self._segmented = _can_segment(self._socket)
+        self._batch = FIRST_BATCH
         self.address, self.local = destination[:2], self._socket.getsockname()[:2]
         self._thread = get_ident()
         self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), READ)
         self._watcher.start(on_readable)
 
     def receive(self) -> Iterator[bytes]:
-        """The datagrams that are there now, at most MAX_BATCH.
+        """The datagrams that are there now, but no endless row of them.
+
+        At most FIRST_BATCH, so that who waits for the beginning of a long answer has it soon; while
+        there are more than that, twice as many each time, up to MAX_BATCH.
 
         Raises:
             ConnectionRefusedError: nobody listens on the port.
         """
-        receive = self._socket.recv
+        receive, most = self._socket.recv, self._batch
+        self._batch = FIRST_BATCH
         try:
-            for _ in range(MAX_BATCH):
+            for _ in range(most):
                 yield receive(MAX_DATAGRAM)
         except (BlockingIOError, InterruptedError):
             return
+        self._batch = min(2 * most, MAX_BATCH)
 
     def send(self, datagrams: Sequence[bytes]) -> None:
         """Send each datagram.

@@ -123,12 +123,18 @@ def test_a_batch_has_an_end(
     udp, readable = ours
     udp.send([b"hello"])
     _, address = peer.recvfrom(100)
-    for number in range(MAX_BATCH + 10):
-        peer.sendto(number.to_bytes(2), address)
+    sent = [number.to_bytes(2) for number in range(32 + 64 + 128 + 2 * MAX_BATCH + 10)]
+    for each in sent:
+        peer.sendto(each, address)
     assert readable.wait(LIMIT)
-    first = list(udp.receive())
-    assert first == [number.to_bytes(2) for number in range(MAX_BATCH)]
-    assert len(list(udp.receive())) == 10
+    batches = [list(udp.receive()) for _ in range(6)]
+    assert [each for batch in batches for each in batch] == sent
+    assert [len(batch) for batch in batches] == [32, 64, 128, 256, 256, 10]
+    peer.sendto(b"later", address)
+    assert list(udp.receive()) == [b"later"]
+    for each in sent[:40]:
+        peer.sendto(each, address)
+    assert len(list(udp.receive())) == 32, "a new row begins with a small batch"
 
 
 def test_strangers_are_not_heard(
