@@ -66,7 +66,7 @@ class Leaking(RoutingTable):
 def test_the_property_can_fail(broken: type[RoutingTable]) -> None:
     machine = type("Broken", (Routing,), {"make": broken})
     quick = settings(
-        max_examples=200, derandomize=True, database=None, deadline=None, phases=[Phase.generate]
+        max_examples=1000, derandomize=True, database=None, deadline=None, phases=[Phase.generate]
     )
     with pytest.raises(AssertionError):
         run_state_machine_as_test(machine, settings=quick)

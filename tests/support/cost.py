@@ -118,8 +118,9 @@ class _Pace:
         self._thread.join()
 
     def _read(self) -> None:
-        while not self._over.wait(1 / 16):
+        while not self._over.is_set():  # first: a block may be over in less than that pause
             self.taken += len(self._response.read(MIB // 16))
+            self._over.wait(1 / 16)
 
 
 def _block(client: quiver.Client, url: str, count: int) -> float:
