@@ -339,6 +339,19 @@ def test_not_read_ahead_of_a_server_that_stops(
     assert [each["size"] for each in done] == [400 * PIECE]
 
 
+def test_server_that_takes_nothing_for_send_timeout(client: quiver.Client, origin: Origin) -> None:
+    body = Counted(400)
+    assert client.get(origin.url + "/ok").status == 200
+    origin.suspend()
+    try:
+        with pytest.raises(quiver.SendTimeout, match=r"send_timeout=0\.3"):
+            client.post(origin.url + "/digest", body=body, send_timeout=0.3, timeout=20.0)
+    finally:
+        origin.resume()
+    assert body.taken < 400
+    until(lambda: body.closed)
+
+
 def settled_count(body: Counted) -> int:
     """What was taken once no more is for half a second."""
     while True:
