@@ -21,7 +21,7 @@ from quiver.pool.actions import (
 )
 from quiver.pool.routing import Actions, RoutingTable, State
 
-__all__ = ["Routing"]
+__all__ = ["Roomy", "Routing"]
 
 CHOICE = st.integers(0, 1_000)
 
@@ -49,6 +49,9 @@ class Routing(RuleBasedStateMachine):
         requests=st.sampled_from([None, None, 1, 2, 4]),
     )
     def begin(self, connections: int, cap: int, max_waiting: int, requests: int | None) -> None:
+        self._begin(connections, cap, max_waiting, requests)
+
+    def _begin(self, connections: int, cap: int, max_waiting: int, requests: int | None) -> None:
         self.max_connections, self.cap, self.max_waiting = connections, cap, max_waiting
         self.requests = requests or 10**9
         self.table = self.make(
@@ -309,3 +312,11 @@ class Routing(RuleBasedStateMachine):
             inside.update(each.leases)
         for ticket in range(1, self.tickets + 1):
             assert self.outcomes[ticket] + (ticket in inside) == 1, f"ticket {ticket}"
+
+
+class Roomy(Routing):
+    """The same with room: three connections of many streams, so that there is a choice."""
+
+    @initialize()
+    def begin(self) -> None:
+        self._begin(3, 50, 6, None)
