@@ -27,7 +27,12 @@ def draw(results: Results, folder: Path, say: Callable[[str], None]) -> None:
     for measure in MEASURES:
         for figure in measure.figures:
             if results.points(measure.name):
-                _draw(measure, figure, results, folder / f"{measure.name}-{figure.name}.png")
+                _draw(
+                    measure,
+                    figure,
+                    results,
+                    folder / f"{measure.name}-{figure.name.replace('/', '')}.png",
+                )
 
 
 def _draw(measure: Measure, figure: Figure, results: Results, path: Path) -> None:
