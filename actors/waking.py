@@ -40,6 +40,8 @@ def wake(wakes: Wakes) -> None:
 
 def take_back(wakes: Wakes, call: Callable[[], object]) -> bool:
     """Remove `call`, if it has not been made yet; False if it has."""
+    if not wakes:  # as nearly always after a wake-up: an exception costs more than this look
+        return False
     try:
         wakes.remove(call)
     except ValueError:
@@ -108,8 +110,7 @@ def _wait_in_thread(wakes: Wakes, met: Callable[[], bool], seconds: float) -> No
         if not met():
             gate.acquire(True, -1 if seconds == math.inf else seconds)
     finally:
-        if wakes:  # else it was made
-            take_back(wakes, call)
+        take_back(wakes, call)
 
 
 def _wait_in_greenlet(hub: Any, wakes: Wakes, met: Callable[[], bool], seconds: float) -> None:
@@ -127,8 +128,7 @@ def _wait_in_greenlet(hub: Any, wakes: Wakes, met: Callable[[], bool], seconds: 
             waiter.get()
     finally:
         bell.let_go()
-        if wakes:  # else it was made
-            take_back(wakes, call)
+        take_back(wakes, call)
         if timer is not None:
             timer.stop()
             timer.close()
