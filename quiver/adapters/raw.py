@@ -20,7 +20,6 @@ class Content:
     """The body as a file. What ends it early is raised as what urllib3 maps to its own."""
 
     def __init__(self, streamed: StreamedResponse) -> None:
-        self.version_string = "HTTP/3"  # urllib3-future, which niquests brings, takes none above
         self._streamed = streamed
         self.closed = False
 
@@ -84,6 +83,7 @@ class Raw(HTTPResponse):
             request_method=method,
             request_url=url,
         )
+        self.version_string = "HTTP/3"  # urllib3-future, which niquests brings, takes none above
         self._streamed = streamed
 
     @property

@@ -79,7 +79,8 @@ def test_what_ends_it_early(
 def test_a_session_goes_on_after_its_close(session: requests.Session, origin: Origin) -> None:
     assert session.get(origin.url + "/ok").content == b"ok"
     session.close()
-    assert session.get(origin.url + "/ok").raw.version == 30
+    raw = session.get(origin.url + "/ok").raw
+    assert (raw.version, raw.version_string) == (30, "HTTP/3")
 
 
 def test_no_proxy_and_no_http_without_a_fallback(session: requests.Session) -> None:
