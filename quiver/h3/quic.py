@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ class Quic(PathSize):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.credits = Credits()
+        self._early: deque[tuple[int, bytes]] = deque()  # datagrams ahead of their stream
         self._loss._pacer = Pacer(max_datagram_size=self._max_datagram_size)
 
     def forget_handshake(self) -> None:
@@ -96,12 +98,32 @@ class Quic(PathSize):
         most = max(0, frame - 2)  # one byte for the type, and one or more for the length
         return max(0, min(most, frame - 1 - size_uint_var(most)))
 
-    def offer_datagram(self, payload: bytes) -> bool:
-        """Queue a DATAGRAM frame; False when too many wait, and this one is dropped."""
-        if len(self._datagrams_pending) >= _MOST_DATAGRAMS:
+    def offer_datagram(self, stream_id: int, payload: bytes) -> bool:
+        """Queue a DATAGRAM frame; False when too many wait, and this one is dropped.
+
+        It goes after the stream's first bytes: a server drops one whose stream it does not know
+        yet (RFC 9297 2.1), and within a packet aioquic writes datagrams before streams.
+        """
+        if len(self._datagrams_pending) + len(self._early) >= _MOST_DATAGRAMS:
             return False
-        self.send_datagram_frame(payload)
+        if self._begun(stream_id):
+            self.send_datagram_frame(payload)
+        else:
+            self._early.append((stream_id, payload))
         return True
+
+    def _begun(self, stream_id: int) -> bool:
+        stream = self._streams.get(stream_id)
+        return stream is None or stream.sender.highest_offset > 0
+
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, Any]]:
+        ready = super().datagrams_to_send(now)
+        if self._early:
+            early, self._early = self._early, deque()
+            for stream_id, payload in early:
+                self.offer_datagram(stream_id, payload)
+            ready += super().datagrams_to_send(now)
+        return ready
 
     def _write_stream_limits(self, builder: Any, space: Any, stream: Any) -> None:
         receiver, delivered = stream.receiver, stream.receiver._buffer_start

@@ -225,7 +225,7 @@ class Session:
         """Send one HTTP datagram, which may be lost. False when it was dropped here already."""
         if self._h3 is None or self._closed or len(payload) > self.max_datagram_size(stream_id):
             return False
-        return self._quic.offer_datagram(encode_uint_var(stream_id // 4) + payload)
+        return self._quic.offer_datagram(stream_id, encode_uint_var(stream_id // 4) + payload)
 
     def ping(self, uid: int) -> None:
         """Send a PING; PingAcknowledged(uid) comes when the server has answered."""

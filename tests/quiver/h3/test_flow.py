@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aioquic.h3.connection import H3Connection
-from aioquic.h3.events import DatagramReceived, DataReceived
+from aioquic.h3.events import DatagramReceived, DataReceived, HeadersReceived
 from aioquic.quic.events import StreamReset
 
 from quiver.config import PoolConfig
@@ -269,7 +269,7 @@ def test_one_byte_more_would_not_arrive(connect: Connect, theirs: int) -> None:
     stream_id = wire.session.open_request(GET, None, ended=False)
     wire.settle()
     limit = wire.session.max_datagram_size(stream_id)
-    assert wire.session._quic.offer_datagram(b"\x00" + b"x" * (limit + 1))
+    assert wire.session._quic.offer_datagram(stream_id, b"\x00" + b"x" * (limit + 1))
     wire.settle()
     assert received(wire) == []
 
@@ -292,6 +292,36 @@ def test_datagrams_that_wait_are_bounded(connect: Connect) -> None:
     wire.settle(10.0)
     assert len(received(wire)) == 256
     assert wire.session.send_datagram(stream_id, b"x")
+
+
+def test_a_datagram_goes_after_its_streams_header_section(connect: Connect) -> None:
+    """A server drops one whose stream it does not know yet (RFC 9297 2.1)."""
+    wire = connect(max_datagram_frame_size=1000)
+    first = wire.session.open_request(GET, None, ended=False)
+    wire.settle()
+    second = wire.session.open_request(GET, None, ended=False)
+    for number, stream_id in enumerate([second, first, second]):
+        assert wire.session.send_datagram(stream_id, b"%d" % number)
+    wire.settle()
+    happened = [
+        e.stream_id if isinstance(e, HeadersReceived) else e.data
+        for e in server_of(wire).requests
+        if isinstance(e, HeadersReceived | DatagramReceived)
+    ]
+    assert happened == [first, b"1", second, b"0", b"2"]
+
+
+def test_datagrams_of_a_stream_that_never_begins_take_no_room(connect: Connect) -> None:
+    wire = connect(max_datagram_frame_size=1000)
+    given_up = wire.session.open_request(GET, None, ended=False)
+    while wire.session.send_datagram(given_up, b"early"):
+        pass
+    wire.session.cancel(given_up, 0x10C)
+    wire.settle()
+    stream_id = wire.session.open_request(GET, None, ended=False)
+    assert wire.session.send_datagram(stream_id, b"x")
+    wire.settle()
+    assert received(wire)[-1:] == [b"x"]
 
 
 # settings -----------------------------------------------------------------------------------
