@@ -27,6 +27,7 @@ from quiver.actors.ref import GeventActorRef
 from quiver.actors.reply import Reply
 from quiver.actors.signals import ForkedAway, TimerFired
 from quiver.actors.timers import Timers
+from quiver.actors.waking import give_way
 
 __all__ = ["GeventActor", "GeventActorRef"]
 
@@ -233,6 +234,7 @@ class GeventActor(pykka.Actor):
                 inbox.wait()
             self._take(min(len(inbox), BATCH))
             for _ in range(self.lingers):
+                give_way()
                 gevent.sleep(0)
                 self._take(min(len(inbox), BATCH))
             self.after_batch()

@@ -12,10 +12,11 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from gevent._hub_local import get_hub_if_exists
 from gevent._waiter import Waiter
+from gevent.monkey import get_original
 from greenlet import getcurrent
 
 from quiver.actors.doorbell import Doorbell, allocate_lock
@@ -23,6 +24,26 @@ from quiver.actors.doorbell import Doorbell, allocate_lock
 logger = logging.getLogger("quiver.actors")
 
 Wakes = list[Callable[[], object]]
+
+_sleep: Callable[[float], None] = get_original("time", "sleep")
+
+
+class _Woken:
+    """Whether a thread was woken since the last `give_way`."""
+
+    thread: ClassVar[bool] = False
+
+
+def give_way() -> None:
+    """Let the threads that were woken run now, if there are any.
+
+    A loop that goes on drops the interpreter's lock at each turn, but for a moment so short that a
+    thread, once the kernel has started it, finds the lock taken again and sleeps on. Even a sleep
+    of no time is long enough.
+    """
+    if _Woken.thread:
+        _Woken.thread = False
+        _sleep(0)
 
 
 def wake(wakes: Wakes) -> None:
@@ -104,7 +125,11 @@ def _call_in(loop: Any, call: Callable[[], object]) -> None:
 def _wait_in_thread(wakes: Wakes, met: Callable[[], bool], seconds: float) -> None:
     gate = allocate_lock()
     gate.acquire()
-    call = gate.release
+
+    def call() -> None:
+        _Woken.thread = True
+        gate.release()
+
     wakes.append(call)
     try:
         if not met():

@@ -1,15 +1,25 @@
-"""What waiting relies on in gevent."""
+"""Waiting and being woken, and what they rely on in gevent."""
 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import gevent
+import pytest
 from gevent._hub_local import get_hub_if_exists
 from gevent._waiter import Waiter
 
-from quiver.actors.waking import wait, wake
+from quiver.actors import waking
+from quiver.actors.waking import give_way, wait, wake
+
+
+class Joinable(Protocol):
+    """A thread or a greenlet."""
+
+    def join(self, timeout: float) -> object:
+        """Wait for its end."""
 
 
 def test_canary_a_thread_has_no_hub_until_it_uses_one() -> None:
@@ -130,3 +140,55 @@ def test_no_wake_up_is_lost_between_looking_and_waiting() -> None:
     for thread in threads:
         thread.join(20)
     assert turn == [rounds]
+
+
+@pytest.fixture
+def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long `give_way` slept, each time."""
+    give_way()  # what other tests have left
+    seen: list[float] = []
+    real = waking._sleep
+
+    def sleep(seconds: float) -> None:
+        seen.append(seconds)
+        real(seconds)
+
+    monkeypatch.setattr(waking, "_sleep", sleep)
+    return seen
+
+
+def woken(waiting: Callable[[Callable[[], bool]], Joinable]) -> None:
+    """Have somebody wait, started by `waiting`, and wake them."""
+    met, left = threading.Event(), threading.Event()
+    wakes: list[Any] = []
+
+    def look() -> bool:
+        if wakes:
+            left.set()
+        return met.is_set()
+
+    who = waiting(lambda: wait(wakes, look, 5.0))
+    while not left.is_set():
+        gevent.sleep(0.001)
+    met.set()
+    wake(wakes)
+    who.join(5)
+
+
+def test_a_thread_that_was_woken_is_given_way_to_once(sleeps: list[float]) -> None:
+    def started(job: Callable[[], bool]) -> threading.Thread:
+        thread = threading.Thread(target=job)
+        thread.start()
+        return thread
+
+    woken(started)
+    assert sleeps == []
+    give_way()
+    give_way()
+    assert sleeps == [0]
+
+
+def test_a_greenlet_that_was_woken_needs_no_way(sleeps: list[float]) -> None:
+    woken(gevent.spawn)
+    give_way()
+    assert sleeps == []
