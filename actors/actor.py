@@ -232,20 +232,19 @@ class GeventActor(pykka.Actor):
         while not self._leaving:
             if inbox.empty():
                 inbox.wait()
-            self._take(min(len(inbox), BATCH))
+            self._take()
             for _ in range(self.lingers):
                 give_way()
                 gevent.sleep(0)
-                self._take(min(len(inbox), BATCH))
+                self._take()
             self.after_batch()
             if not inbox.empty():
                 gevent.sleep(0)
 
-    def _take(self, count: int) -> None:
-        for _ in range(count):
-            if self._leaving:
-                return
-            self._deliver(self.actor_inbox.get())
+    def _take(self) -> None:
+        for _ in range(min(len(self.actor_inbox), BATCH)):
+            if not self._leaving:
+                self._deliver(self.actor_inbox.get())
 
     def _deliver(self, envelope: Envelope[Any]) -> None:
         message = envelope.message
