@@ -1,6 +1,6 @@
 """Ask through bad weather for minutes, and account for every ask.
 
-    python -m tests.soak [--asks 1000000] [--seconds 600] [--callers 160] [--csv soak.csv]
+    python -m tests.soak [--asks 4000000] [--seconds 600] [--callers 160] [--csv soak.csv]
 
 The status is 1 when an ask was lost, answered twice, carried out twice or late, or when something
 has grown or was left behind.
@@ -50,7 +50,7 @@ def main() -> int:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("--asks", type=int, default=1_000_000, help="at the most")
+    parser.add_argument("--asks", type=int, default=4_000_000, help="at the most")
     parser.add_argument("--seconds", type=float, default=600.0, help="at the most")
     parser.add_argument("--callers", type=int, default=160, help="half threads, half greenlets")
     parser.add_argument("--seed", type=int, default=None, help="QUIVER_SEED, or any")
