@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -42,7 +41,7 @@ class Quic(PathSize):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.credits = Credits()
-        self._early: deque[tuple[int, bytes]] = deque()  # datagrams ahead of their stream
+        self._early: list[tuple[int, bytes]] = []  # datagrams ahead of their stream
         self._loss._pacer = Pacer(max_datagram_size=self._max_datagram_size)
 
     def forget_handshake(self) -> None:
@@ -119,7 +118,7 @@ class Quic(PathSize):
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Any]]:
         ready = super().datagrams_to_send(now)
         if self._early:
-            early, self._early = self._early, deque()
+            early, self._early = self._early, []
             for stream_id, payload in early:
                 self.offer_datagram(stream_id, payload)
             ready += super().datagrams_to_send(now)
