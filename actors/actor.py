@@ -20,6 +20,7 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from quiver.actors import monitor
+from quiver.actors.baton import baton
 from quiver.actors.doorbell import allocate_lock
 from quiver.actors.hub import Hub, HubStopped
 from quiver.actors.mailbox import Mailbox
@@ -27,7 +28,6 @@ from quiver.actors.ref import GeventActorRef
 from quiver.actors.reply import Reply
 from quiver.actors.signals import ForkedAway, TimerFired
 from quiver.actors.timers import Timers
-from quiver.actors.waking import give_way
 
 __all__ = ["GeventActor", "GeventActorRef"]
 
@@ -230,14 +230,14 @@ class GeventActor(pykka.Actor):
     def _serve(self) -> None:
         inbox = self.actor_inbox
         while not self._leaving:
-            if inbox.empty():
-                inbox.wait()
+            inbox.wait()
             self._take()
             for _ in range(self.lingers):
-                give_way()
+                baton.wait()
                 gevent.sleep(0)
                 self._take()
             self.after_batch()
+            baton.wait()
             if not inbox.empty():
                 gevent.sleep(0)
 

@@ -12,38 +12,20 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, Final
 
 from gevent._hub_local import get_hub_if_exists
 from gevent._waiter import Waiter
-from gevent.monkey import get_original
 from greenlet import getcurrent
 
+from quiver.actors.baton import baton
 from quiver.actors.doorbell import Doorbell, allocate_lock
 
 logger = logging.getLogger("quiver.actors")
 
 Wakes = list[Callable[[], object]]
 
-_sleep: Callable[[float], None] = get_original("time", "sleep")
-
-
-class _Woken:
-    """Whether a thread was woken since the last `give_way`."""
-
-    thread: ClassVar[bool] = False
-
-
-def give_way() -> None:
-    """Let the threads that were woken run now, if there are any.
-
-    A loop that goes on drops the interpreter's lock at each turn, but for a moment so short that a
-    thread, once the kernel has started it, finds the lock taken again and sleeps on. Even a sleep
-    of no time is long enough.
-    """
-    if _Woken.thread:
-        _Woken.thread = False
-        _sleep(0)
+_TURN: Final = 1.0  # seconds at most for the turn of a thread that was called as its time was up
 
 
 def wake(wakes: Wakes) -> None:
@@ -125,17 +107,15 @@ def _call_in(loop: Any, call: Callable[[], object]) -> None:
 def _wait_in_thread(wakes: Wakes, met: Callable[[], bool], seconds: float) -> None:
     gate = allocate_lock()
     gate.acquire()
-
-    def call() -> None:
-        _Woken.thread = True
-        gate.release()
-
+    call = partial(baton.call, gate)
+    called = False
     wakes.append(call)
     try:
         if not met():
-            gate.acquire(True, -1 if seconds == math.inf else seconds)
+            called = gate.acquire(True, -1 if seconds == math.inf else seconds)
     finally:
-        take_back(wakes, call)
+        if called or (not take_back(wakes, call) and gate.acquire(True, _TURN)):
+            baton.pass_on()
 
 
 def _wait_in_greenlet(hub: Any, wakes: Wakes, met: Callable[[], bool], seconds: float) -> None:

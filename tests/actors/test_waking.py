@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import gevent
-import pytest
 from gevent._hub_local import get_hub_if_exists
 from gevent._waiter import Waiter
 
-from quiver.actors import waking
-from quiver.actors.waking import give_way, wait, wake
-
-
-class Joinable(Protocol):
-    """A thread or a greenlet."""
-
-    def join(self, timeout: float) -> object:
-        """Wait for its end."""
+from quiver.actors.baton import baton
+from quiver.actors.waking import wait, wake
+from tests.support.waiting import until
 
 
 def test_canary_a_thread_has_no_hub_until_it_uses_one() -> None:
@@ -142,53 +136,50 @@ def test_no_wake_up_is_lost_between_looking_and_waiting() -> None:
     assert turn == [rounds]
 
 
-@pytest.fixture
-def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long `give_way` slept, each time."""
-    give_way()  # what other tests have left
-    seen: list[float] = []
-    real = waking._sleep
-
-    def sleep(seconds: float) -> None:
-        seen.append(seconds)
-        real(seconds)
-
-    monkeypatch.setattr(waking, "_sleep", sleep)
-    return seen
-
-
-def woken(waiting: Callable[[Callable[[], bool]], Joinable]) -> None:
-    """Have somebody wait, started by `waiting`, and wake them."""
-    met, left = threading.Event(), threading.Event()
+def test_a_thread_called_as_its_time_is_up_passes_the_baton_on() -> None:
     wakes: list[Any] = []
+    with ThreadPoolExecutor(1) as executor:
+        outcome = executor.submit(wait, wakes, lambda: False, 0.05)
+        until(lambda: bool(wakes))
+        call = wakes.pop()
+        gevent.sleep(0.1)  # its time is up; it knows that it is about to be called
+        assert not outcome.done()
+        call()
+        assert outcome.result(5) is False
+    assert not baton.held
 
-    def look() -> bool:
-        if wakes:
-            left.set()
-        return met.is_set()
 
-    who = waiting(lambda: wait(wakes, look, 5.0))
-    while not left.is_set():
-        gevent.sleep(0.001)
-    met.set()
+def test_a_greenlet_is_woken_without_the_baton() -> None:
+    met: list[bool] = []
+    wakes: list[Any] = []
+    waiting = gevent.spawn(wait, wakes, lambda: bool(met), 5.0)
+    while not wakes:
+        gevent.sleep(0)
+    met.append(True)
     wake(wakes)
-    who.join(5)
+    assert not baton.held
+    assert waiting.get(timeout=5) is True
 
 
-def test_a_thread_that_was_woken_is_given_way_to_once(sleeps: list[float]) -> None:
-    def started(job: Callable[[], bool]) -> threading.Thread:
-        thread = threading.Thread(target=job)
-        thread.start()
-        return thread
+def test_many_threads_are_woken_again_and_again() -> None:
+    """Each round a hub's thread wakes all of them; none may be left behind."""
+    rounds, count, done = 50, 30, [0] * 30
+    lists: list[list[Any]] = [[] for _ in range(count)]
 
-    woken(started)
-    assert sleeps == []
-    give_way()
-    give_way()
-    assert sleeps == [0]
+    def reached(mine: int, due: int) -> bool:
+        return done[mine] >= due
 
+    def take_part(mine: int) -> bool:
+        return all(
+            wait(lists[mine], partial(reached, mine, due), 10.0) for due in range(1, rounds + 1)
+        )
 
-def test_a_greenlet_that_was_woken_needs_no_way(sleeps: list[float]) -> None:
-    woken(gevent.spawn)
-    give_way()
-    assert sleeps == []
+    with ThreadPoolExecutor(count) as executor:
+        outcomes = [executor.submit(take_part, mine) for mine in range(count)]
+        for _ in range(rounds):
+            for mine in range(count):
+                done[mine] += 1
+                wake(lists[mine])
+            baton.wait()
+        assert all(outcome.result(20) for outcome in outcomes)
+    assert not baton.held
