@@ -5,10 +5,9 @@ from __future__ import annotations
 import codecs
 import sys
 from collections.abc import AsyncIterator, Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from quiver.inlet import Inlet, WhenOver
+from quiver.inlet import Inlet, Reader
 from quiver.models import charset_of, first_header
 
 __all__ = ["StreamedResponse"]
@@ -16,7 +15,7 @@ __all__ = ["StreamedResponse"]
 PIECE: Final = 65_536  # bytes that iteration yields at the most in one piece
 
 
-class StreamedResponse:
+class StreamedResponse(Reader[bytes]):
     """A response's head, and its body as it comes. To be read by one thread or greenlet at a time.
 
     Close it, or read it to its end: until then it holds one stream of its connection. Leaving a
@@ -31,9 +30,9 @@ class StreamedResponse:
     """
 
     def __init__(self, status: int, headers: list[tuple[str, str]], inlet: Inlet[bytes]) -> None:
+        super().__init__(inlet)
         self.status = status
         self.headers = headers
-        self._inlet = inlet
         self._rest = b""
         self._cut = False  # closed before it was read to its end
 
@@ -165,29 +164,7 @@ class StreamedResponse:
         """Give up what has not been read; the server is told. Does nothing after the end."""
         self._cut = not self.ended
         self._rest = b""
-        self._inlet.close()
-
-    def when_over(self, call: WhenOver) -> None:
-        """Call `call(error)` once, when the body has been read, has failed or was given up.
-
-        That is in the thread that reads or closes it, or in the loop's when nobody holds it any
-        more. `error` is the QuiverError that ended it early, None after its end or `close()`.
-        """
-        self._inlet.when_over(call)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self._inlet.abandon()
+        super().close()
 
 
 class _Decoder:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Any, Final, Generic, Literal, Self, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import attrs
 
@@ -17,7 +16,7 @@ from quiver.errors import (
     StreamClosed,
     StreamReset,
 )
-from quiver.inlet import Inlet, WhenOver
+from quiver.inlet import Inlet, Reader
 from quiver.models import Response
 from quiver.upload import Outlet
 
@@ -101,10 +100,11 @@ class _Arrived:
 
 _ARRIVED: Final = _Arrived()
 
-Inbound = Inlet[Response | StreamData | Trailers | _Arrived]
+Inward = Response | StreamData | Trailers | _Arrived
+Inbound = Inlet[Inward]
 
 
-class Channel:
+class Channel(Reader[Inward]):
     """An open stream. Its events are read by one thread or greenlet; anyone may send and write.
 
     It holds one stream of its connection until it is over or closed. Leaving a `with` closes it,
@@ -115,7 +115,7 @@ class Channel:
     """
 
     def __init__(self, inlet: Inbound, post: ChannelPost) -> None:
-        self._inlet = inlet
+        super().__init__(inlet)
         self._post = post
         self._over = False
 
@@ -191,34 +191,6 @@ class Channel:
                 return item
             if self._post.arrived:
                 return Datagram(self._post.arrived.popleft())
-
-    # its end --------------------------------------------------------------------------------
-
-    def close(self) -> None:
-        """Give it up; the server is told by a reset. Does nothing when it is over."""
-        self._inlet.close()
-
-    def when_over(self, call: WhenOver) -> None:
-        """Call `call(error)` once, when the channel is over, as its reader knows, or closed.
-
-        That is in the thread that reads or closes it, or in the loop's when nobody holds it any
-        more. `error` is the QuiverError that ended it early, None after its end or `close()`.
-        """
-        self._inlet.when_over(call)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self._inlet.abandon()
 
 
 class ChannelPost:

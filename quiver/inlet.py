@@ -13,7 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, TypeVar
+from types import TracebackType
+from typing import Generic, Self, TypeVar
 
 import gevent
 
@@ -22,7 +23,7 @@ from quiver.actors.hub import Hub, HubStopped
 from quiver.actors.waking import Wakes, wait, wait_in_task, wake
 from quiver.errors import QuiverError, StreamClosed
 
-__all__ = ["Inlet", "WhenOver"]
+__all__ = ["Inlet", "Reader", "WhenOver"]
 
 T = TypeVar("T")
 
@@ -209,3 +210,39 @@ class Inlet(Generic[T]):
             raise self._error
         if self.closed:
             raise StreamClosed("it was closed before its end", origin=self.origin)
+
+
+class Reader(Generic[T]):
+    """What a caller holds of an inlet: a body, a channel.
+
+    Leaving a `with` closes it, and so does the garbage collector when nobody holds it any more.
+    """
+
+    def __init__(self, inlet: Inlet[T]) -> None:
+        self._inlet = inlet
+
+    def close(self) -> None:
+        """Give it up; the server is told. Does nothing when it is over."""
+        self._inlet.close()
+
+    def when_over(self, call: WhenOver) -> None:
+        """Call `call(error)` once, when it is over, as its reader knows, or closed.
+
+        That is in the thread that reads or closes it, or in the loop's when nobody holds it any
+        more. `error` is the QuiverError that ended it early, None after its end or `close()`.
+        """
+        self._inlet.when_over(call)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self._inlet.abandon()
