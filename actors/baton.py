@@ -26,7 +26,7 @@ from quiver.actors.doorbell import allocate_lock
 
 __all__ = ["Baton", "baton"]
 
-_PATIENCE: Final = 0.002  # seconds that a loop waits for the last of a row
+_PATIENCE: Final = 0.005  # seconds that a loop waits for the last of a row, as for the lock
 _STALE: Final = 0.02  # seconds without a step after which the baton is taken for lost
 
 _sleep: Callable[[float], None] = get_original("time", "sleep")
