@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any
 
 from quiver.actors.reply import Reply
-from quiver.body import StreamedResponse
-from quiver.channel import Channel
+from quiver.inlet import Reader
 from quiver.request import Request
 from quiver.telemetry import Observation, Observer
 
@@ -51,7 +50,7 @@ def _conclude(observation: Observation, reply: Reply[Any]) -> None:
 
 def _answered(observation: Observation, answer: Any) -> None:
     _safely(observation.answered, answer)
-    if isinstance(answer, StreamedResponse | Channel):
+    if isinstance(answer, Reader):
         answer.when_over(partial(_safely, observation.ended))
     else:
         _safely(observation.ended, None)
