@@ -69,9 +69,18 @@ def test_it_waits_until_the_last_has_been_woken(
     monkeypatch.setattr(module, "_PATIENCE", 5.0)
     row = gates(20)
     order: list[int] = []
+    waiting = threading.Event()
+    wait_for_last = baton._wait_for_last
+
+    def seen_waiting() -> None:
+        waiting.set()
+        wait_for_last()
+
+    monkeypatch.setattr(baton, "_wait_for_last", seen_waiting)
 
     def walk(mine: int) -> None:
         row[mine].acquire()
+        waiting.wait(5)  # else all might have walked before anybody waits for them
         order.append(mine)
         baton.pass_on()
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import gevent
+import pytest
 from gevent._hub_local import get_hub_if_exists
 from gevent._waiter import Waiter
 
+from quiver.actors import waking
 from quiver.actors.baton import baton
-from quiver.actors.waking import wait, wake
+from quiver.actors.waking import Wakes, wait, wake
 from tests.support.waiting import until
 
 
@@ -136,13 +139,22 @@ def test_no_wake_up_is_lost_between_looking_and_waiting() -> None:
     assert turn == [rounds]
 
 
-def test_a_thread_called_as_its_time_is_up_passes_the_baton_on() -> None:
+def test_a_thread_called_as_its_time_is_up_passes_the_baton_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     wakes: list[Any] = []
+    time_is_up, real = threading.Event(), waking.take_back
+
+    def take_back(wakes: Wakes, call: Callable[[], object]) -> bool:
+        time_is_up.set()
+        return real(wakes, call)
+
+    monkeypatch.setattr(waking, "take_back", take_back)
     with ThreadPoolExecutor(1) as executor:
         outcome = executor.submit(wait, wakes, lambda: False, 0.05)
         until(lambda: bool(wakes))
         call = wakes.pop()
-        gevent.sleep(0.1)  # its time is up; it knows that it is about to be called
+        assert time_is_up.wait(5)  # and it knows that it is about to be called
         assert not outcome.done()
         call()
         assert outcome.result(5) is False
