@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 import quiver
 from quiver.testing import Authority, Origin, pattern
 from tests.support.account import client_of, until
+from tests.support.garbage import collect_garbage
 from tests.support.load import run_callers
 
 Kind = Literal["download", "upload", "both", "channel"]
@@ -59,23 +59,13 @@ def client(origin: Origin) -> Iterator[quiver.Client]:
 def test_cut_anywhere(client: quiver.Client, origin: Origin, plan: list[Cut]) -> None:
     """All at once, each in a thread of its own."""
     run_callers("threads", len(plan), lambda number: carry_out(client, origin.url, plan[number]))
-    collect()
+    collect_garbage()
     until(lambda: client.stats(origin.url).active == 0, what=f"active == 0 after {plan}")
     until(lambda: origin.streams_open() == 0, what=f"streams_open() == 0 after {plan}")
     until(lambda: not errands(), what=f"errands end after {plan}")
     stats = client.stats(origin.url)
     assert (stats.queued, stats.active) == (0, 0)
     assert client.get(origin.url + "/ok", timeout=10.0).body == b"ok"
-
-
-def collect() -> None:
-    """Without hypothesis's own account of it: under coverage that was seen never to end."""
-    callbacks = gc.callbacks[:]
-    gc.callbacks.clear()
-    try:
-        gc.collect()
-    finally:
-        gc.callbacks.extend(callbacks)
 
 
 def errands() -> list[threading.Thread]:

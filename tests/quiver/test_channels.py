@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from quiver import Closed, Datagram, Response, StreamData, Trailers
 from quiver.actors.actor import GeventActor
 from quiver.testing import Authority, Origin
 from tests.support.account import CANCELLED, Account, client_of, until
+from tests.support.garbage import collect_garbage
 
 SESSION: dict[str, Any] = {"protocol": "webtransport"}
 
@@ -274,7 +274,7 @@ def test_given_up_to_the_collector(client: quiver.Client, origin: Origin, accoun
     collect(channel, Response, 1)
     assert client.stats(origin.url).active == 1
     del channel
-    gc.collect()
+    collect_garbage()
     assert account.settled() == {("reset", CANCELLED), ("stop_sending", CANCELLED)}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ import pytest
 import quiver
 from quiver.testing import Authority, Origin, pattern
 from tests.support.account import CANCELLED, Account, client_of, until
+from tests.support.garbage import collect_garbage
 
 BIG = "/bytes/50000000"
 STOPPED = {("stop_sending", CANCELLED)}
@@ -71,7 +71,7 @@ def leave_to_the_collector(client: quiver.Client, url: str) -> None:
     response = client.stream("GET", url)
     assert response.read(1000) == pattern(1000)
     del response
-    gc.collect()
+    collect_garbage()
 
 
 def is_done(future: Any) -> bool:
@@ -82,7 +82,7 @@ def leave_a_future_to_the_collector(client: quiver.Client, url: str) -> None:
     future = client.pool(url).ask(quiver.StreamRequest("GET", url), block=False)
     until(partial(is_done, future))
     del future
-    gc.collect()
+    collect_garbage()
 
 
 def leave_from_another_thread(client: quiver.Client, url: str) -> None:
@@ -193,6 +193,8 @@ def test_monkey_patched_program(origin: Origin) -> None:
     program = f"""
 from gevent import monkey; monkey.patch_all()
 import gevent, quiver
+from tests.support.garbage import collect_garbage
+from tests.support.garbage import collect_garbage
 pools = {{"default": {{"cafile": {origin.cafile!r}, "max_connections": 1}}}}
 def read(client):
     with client.stream("GET", "{origin.url}/stall-after/20") as response:

@@ -10,6 +10,8 @@ import time
 import attrs
 import gevent
 
+from tests.support.garbage import collect_garbage
+
 __all__ = ["Held", "settles_within"]
 
 
@@ -23,7 +25,7 @@ class Held:
 
     @classmethod
     def now(cls) -> Held:
-        gc.collect()
+        collect_garbage()
         living = sum(
             issubclass(type(thing), gevent.Greenlet) and not thing.dead
             for thing in gc.get_objects()
