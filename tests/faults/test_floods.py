@@ -26,11 +26,11 @@ from tests.support.hostile import CONTROL, Attack, HostileOrigin
 from tests.support.memory import MIB, bounded
 
 TIMEOUT: Final = 10.0
-BESIDE: Final = 30.0  # where a flood is to pass: traced for coverage, it takes ten seconds
+BESIDE: Final = 30.0  # where a flood is to pass: traced for coverage, it takes five seconds
 HEADER_LIMIT: Final = 4096
 BODY_LIMIT: Final = 100_000
 MOST: Final = 8 * MIB
-"""Both sides together; what was seen is below 1 MiB. A flood is up to some 20 MiB."""
+"""Both sides together; what was seen is below 1 MiB. A flood is up to some 10 MiB."""
 
 
 @pytest.fixture

@@ -100,13 +100,13 @@ SILENT_FLOODS: Final[dict[str, Attack]] = {
     "one frame of no meaning": endless(b"x" * CHUNK, one_long_frame(GREASE)),
 }
 PASSING_FLOODS: Final[dict[str, Attack]] = {
-    "datagrams": flood(_datagrams, 3_000),
-    "streams of no meaning": flood(_new_stream, 5_000),
+    "datagrams": flood(_datagrams, 1_500),
+    "streams of no meaning": flood(_new_stream, 2_500),
     "a stream of no meaning": flood(
-        lambda peer, _: peer.write(15, encode_uint_var(GREASE) + b"x" * CHUNK), 1_000
+        lambda peer, _: peer.write(15, encode_uint_var(GREASE) + b"x" * CHUNK), 500
     ),
     "control frames of no meaning": flood(
-        lambda peer, _: peer.write(CONTROL, frame(GREASE, b"x" * 100) * 100), 1_000
+        lambda peer, _: peer.write(CONTROL, frame(GREASE, b"x" * 100) * 100), 500
     ),
 }
 BOMBS: Final[dict[str, bytes]] = {
