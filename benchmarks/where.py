@@ -24,7 +24,7 @@ _GENERATED: Final = re.compile(r"<attrs generated \w+ ([\w.]+)\.\w+>")
 # The first that matches counts.
 _PLACES: Final = (
     ("sockets", r"quiver/pool/(udp|dialling)\.py|tests/support/bare\.py"),
-    ("QUIC", r"aioquic/(?!h3/)|quiver/h3/(quic|credit|pathsize)\.py"),
+    ("QUIC", r"aioquic/(?!h3/)|quiver/h3/(quic|credit|pathsize|inbound|outbound|packet)\.py"),
     ("HTTP/3", r"aioquic/h3/|quiver/h3/"),
     ("coordinator", r"quiver/pool/(coordinator|routing|waiting|lender|ask|patience|backoff)\.py"),
     ("connection", r"quiver/pool/(?!ref|manager|observing)"),

@@ -38,12 +38,12 @@ from aioquic.h3.connection import (
 from aioquic.h3.connection import (
     ErrorCode as TheirCode,
 )
-from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import QuicEvent, StreamDataReceived
 
 from quiver.h3 import events
 from quiver.h3.codes import ErrorCode
 from quiver.h3.headers import Fields
+from quiver.h3.quic import Quic
 from quiver.h3.response import ResponseReader
 
 __all__ = ["Connection"]
@@ -78,7 +78,9 @@ class Connection(H3Connection):
     `open` holds the requests whose response has not ended; bytes on other streams are dropped.
     """
 
-    def __init__(self, quic: QuicConnection, *, max_header_size: int) -> None:
+    _quic: Quic
+
+    def __init__(self, quic: Quic, *, max_header_size: int) -> None:
         self.open: dict[int, ResponseReader] = {}
         self._max_header_size = max_header_size
         super().__init__(quic)
@@ -104,23 +106,32 @@ class Connection(H3Connection):
             stream_id, self._decode, self._max_header_size, on_content
         )
 
+    def send_request(self, stream_id: int, fields: Fields, body: bytes | None) -> None:
+        """Send a request as a whole, and its stream's end."""
+        content = b"" if not body else self._content_frame(stream_id, body)
+        self._quic.send_request(stream_id, self._section_frame(stream_id, fields) + content)
+
     def send_section(self, stream_id: int, fields: Fields, ended: bool) -> None:
         """Send a header or trailer section; `ended` with the stream."""
+        self._quic.send_stream_data(stream_id, self._section_frame(stream_id, fields), ended)
+
+    def send_content(self, stream_id: int, content: bytes, ended: bool) -> None:
+        """Send a piece of content; `ended` with the stream."""
+        self._quic.send_stream_data(stream_id, self._content_frame(stream_id, content), ended)
+
+    def _section_frame(self, stream_id: int, fields: Fields) -> bytes:
         update, block = self._encoder.encode(stream_id, fields)
         if update:
             assert self._local_encoder_stream_id is not None
             self._quic.send_stream_data(self._local_encoder_stream_id, update)
         if self._quic_logger is not None:
             self._log_section("frame_created", stream_id, block, fields)
-        frame = b"\x01" + encode_uint_var(len(block)) + block
-        self._quic.send_stream_data(stream_id, frame, ended)
+        return b"\x01" + encode_uint_var(len(block)) + block
 
-    def send_content(self, stream_id: int, content: bytes, ended: bool) -> None:
-        """Send a piece of content; `ended` with the stream."""
+    def _content_frame(self, stream_id: int, content: bytes) -> bytes:
         if self._quic_logger is not None:
             self._log_content("frame_created", stream_id, len(content))
-        frame = b"\x00" + encode_uint_var(len(content)) + content
-        self._quic.send_stream_data(stream_id, frame, ended)
+        return b"\x00" + encode_uint_var(len(content)) + content
 
     def forget(self, stream_id: int) -> None:
         """Drop what is held of a response, and whatever still comes of it."""

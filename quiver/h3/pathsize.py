@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet import QuicFrameType, QuicPacketType
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from aioquic.tls import Epoch
+
+from quiver.h3.inbound import Inbound
 
 __all__ = ["LARGER", "PathSize"]
 
@@ -25,7 +26,7 @@ _INTERVAL: Final = 1.0  # seconds between probes
 _TRIES: Final = 2  # timeouts in a row that put the size in doubt
 
 
-class PathSize(QuicConnection):
+class PathSize(Inbound):
     """A client's connection that finds out how long its datagrams may be."""
 
     def __init__(self, **options: Any) -> None:

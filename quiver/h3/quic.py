@@ -12,11 +12,11 @@ from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE
 from aioquic.quic.recovery import QuicPacketPacer
 
 from quiver.h3.credit import Credits
+from quiver.h3.packet import TAG
 from quiver.h3.pathsize import PathSize
 
 __all__ = ["Quic"]
 
-_TAG: Final = 16  # bytes of an AEAD tag (RFC 9001 5.3)
 _SHORTEST_RESET: Final = 21  # bytes
 _MOST_DATAGRAMS: Final = 256  # that wait for the congestion window
 _TICK: Final = 0.001  # seconds: an event loop's timers are no finer
@@ -93,7 +93,7 @@ class Quic(PathSize):
         """
         theirs = self._remote_max_datagram_frame_size or 0
         header = 1 + len(self._peer_cid.cid) + PACKET_NUMBER_SEND_SIZE
-        frame = min(theirs, self._least_datagram_size - header - _TAG)
+        frame = min(theirs, self._least_datagram_size - header - TAG)
         most = max(0, frame - 2)  # one byte for the type, and one or more for the length
         return max(0, min(most, frame - 1 - size_uint_var(most)))
 
@@ -151,6 +151,20 @@ class Quic(PathSize):
             super()._write_connection_limits(builder, space)
         finally:
             limit.used = used
+
+    def _raises_max_data(self) -> bool:
+        limit = self._local_max_data
+        due = self.credits.limit(limit.used, limit.value) != limit.value
+        return due or limit.value != limit.sent
+
+    def _raises_credit(self, stream: Any) -> bool:
+        if stream.stream_id & 3:
+            return super()._raises_credit(stream)
+        credit, limit = self.credits.get(stream.stream_id), stream.max_stream_data_local
+        if credit is None or stream.receiver.is_finished:
+            return False
+        due = credit.limit(stream.receiver._buffer_start, limit)
+        return not due == limit == stream.max_stream_data_local_sent
 
     def _beyond_holes(self) -> int:
         """Bytes held because something before them is missing, for which there is no credit."""

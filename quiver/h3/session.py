@@ -35,8 +35,7 @@ from quiver.origin import Origin
 __all__ = ["Session"]
 
 _LONGEST_REASON: Final = 200
-"""Characters of a CONNECTION_CLOSE's reason. aioquic fails on what does not fit a packet, and
-quotes all names of a certificate that has the wrong ones."""
+"""Characters of a CONNECTION_CLOSE's reason: aioquic fails on what does not fit a packet."""
 
 _ROUNDING: Final = 1e-6
 """Seconds after the moment that aioquic names. At the moment itself, floats may round so that
@@ -161,11 +160,13 @@ class Session:
             raise ValueError(f"{self!r} has no room: {self.streams_opened} of {self.max_streams}")
         h3.expect(stream_id)
         self._quic.credits.open(stream_id, window)
-        h3.send_section(stream_id, fields, ended and not body)
-        if body:
-            h3.send_content(stream_id, body, ended)
-        if not ended:
+        if ended:
+            h3.send_request(stream_id, fields, body)
+        else:
             self._sending.add(stream_id)
+            h3.send_section(stream_id, fields, False)
+            if body:
+                h3.send_content(stream_id, body, False)
         return stream_id
 
     def send_body(self, stream_id: int, content: bytes, ended: bool) -> None:
@@ -244,11 +245,9 @@ class Session:
     def _advance(self) -> None:
         quic = self._quic
         for event in quic.happened():
-            kind = type(event)
-            if kind is quic_events.StreamDataReceived:
-                self._take_stream_data(event)
-            elif kind in _TAKEN:
-                _TAKEN[kind](self, event)
+            take = _TAKEN.get(type(event))
+            if take is not None:
+                take(self, event)
         if self._h3 is not None and quic._remote_max_streams_bidi > self._max_streams:
             self._max_streams = quic._remote_max_streams_bidi
             self._events.append(events.CapacityChanged(self._max_streams))
@@ -346,6 +345,7 @@ class Session:
 
 
 _TAKEN: Final[dict[type, Any]] = {
+    quic_events.StreamDataReceived: Session._take_stream_data,
     quic_events.HandshakeCompleted: Session._take_handshake,
     quic_events.StreamReset: Session._take_reset,
     quic_events.StopSendingReceived: Session._take_stop_sending,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import attrs
+import pylsqpack
 from aioquic._buffer import Buffer
 from aioquic.buffer import encode_uint_var
 from aioquic.h3.connection import H3Connection
@@ -43,6 +44,15 @@ ARRIVES: Final = Fate()
 LOST: Final = Fate(())
 
 
+class Tableless(H3Connection):
+    """Allows no dynamic table, as quic-go does: then requests are all that a client sends."""
+
+    def _init_connection(self) -> None:
+        self._max_table_capacity = self._blocked_streams = 0
+        self._decoder = pylsqpack.Decoder(0, 0)
+        super()._init_connection()
+
+
 class Server:
     """The far end: QUIC and HTTP/3 by aioquic. `answer(server, h3_event)` is the application."""
 
@@ -52,8 +62,10 @@ class Server:
         answer: Callable[[Server, Any], None] | None = None,
         *,
         max_streams: int = 128,
+        h3: type[H3Connection] = H3Connection,
         **options: Any,
     ) -> None:
+        self._make_h3 = h3
         self.configuration = QuicConfiguration(
             **{"is_client": False, "alpn_protocols": ["h3"], "idle_timeout": 60.0, **options}
         )
@@ -79,7 +91,7 @@ class Server:
             if isinstance(event, HandshakeCompleted):
                 datagrams = self.configuration.max_datagram_frame_size is not None
                 # aioquic offers H3_DATAGRAM with WebTransport only.
-                self.h3 = H3Connection(self.quic, enable_webtransport=datagrams)
+                self.h3 = self._make_h3(self.quic, enable_webtransport=datagrams)
             if self.h3 is not None:
                 self._take(self.h3.handle_event(event))
 

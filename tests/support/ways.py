@@ -1,0 +1,111 @@
+"""A session that goes the short way through QUIC beside one that goes aioquic's: are they alike?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cache
+from typing import Any, cast
+from unittest.mock import patch
+
+from aioquic.quic.events import ConnectionTerminated
+
+from quiver.config import PoolConfig
+from quiver.h3.inbound import Inbound
+from quiver.h3.outbound import Outbound
+from quiver.h3.packet import short_header
+from quiver.testing import Authority
+from tests.support.wire import Server, Tableless, Wire, connected
+
+Answer = Callable[[Server, Any], None]
+
+
+@contextmanager
+def aioquics() -> Iterator[None]:
+    """While it lasts nothing is found common, so that all goes aioquic's way."""
+    with (
+        patch.object(Outbound, "_is_common", lambda _: False),
+        patch.object(Inbound, "_is_plain_packet", lambda *_: False),
+    ):
+        yield
+
+
+@cache
+def issued(authority: Authority) -> tuple[str, str]:
+    """One certificate for all servers."""
+    return authority.issue()
+
+
+def ways(
+    authority: Authority, act: Callable[[Wire], None], answer: Answer, **options: Any
+) -> tuple[Wire, Wire]:
+    """Do the same on a wire of each kind: the short way, and aioquic's."""
+    made, certificate = [], issued(authority)
+    for way in (nullcontext(), aioquics()):
+        with way:
+            server = Server(certificate, answer, h3=Tableless, **options)
+            wire = connected(PoolConfig(cafile=authority.cafile), server)
+            wire.settle()  # HANDSHAKE_DONE
+            # Only the short way has an ACK that is not due yet go along with what is sent.
+            cast("Any", wire.session)._quic._ack_delay = -1e-6  # so each is due
+            del wire.sizes[:], wire.events[:]
+            act(wire)
+            made.append(wire)
+    short, long = made
+    return short, long
+
+
+def standing(wire: Wire) -> dict[str, Any]:
+    """How the connection stands, without what each has at random."""
+    quic: Any = wire.session._quic
+    space: Any = quic._spaces[_one_rtt(quic)]
+    loss = quic._loss
+    return {
+        "streams": {n: _stream(each) for n, each in quic._streams.items() if not each.is_finished},
+        "next": quic._local_next_stream_id_bidi,
+        "packets": (quic._packet_number, sorted(space.sent_packets), space.largest_acked_packet),
+        "received": (list(space.ack_queue), space.largest_received_packet, space.ack_at),
+        "times": (quic._close_at, space.largest_received_time, loss._rtt_smoothed),
+        "flow": (quic._remote_max_data_used, quic._local_max_data.used, quic._local_max_data.value),
+        "in flight": (loss.bytes_in_flight, space.ack_eliciting_in_flight, loss.congestion_window),
+        "spin": (quic._spin_bit, quic._spin_highest_pn, space.expected_packet_number),
+        "end": _end(quic._close_event),
+    }
+
+
+def _one_rtt(quic: Any) -> Any:
+    return max(quic._spaces, key=lambda epoch: epoch.value)
+
+
+def _stream(stream: Any) -> tuple[Any, ...]:
+    receiver, sender = stream.receiver, stream.sender
+    return (
+        receiver._buffer_start,
+        receiver.highest_offset,
+        receiver._final_size,
+        receiver.is_finished,
+        sender.is_finished,
+        sender.highest_offset,
+        sender._buffer_start,
+        sender._buffer_fin,
+        stream.max_stream_data_local,
+        stream.max_stream_data_local_sent,
+        stream.max_stream_data_remote,
+    )
+
+
+def _end(event: ConnectionTerminated | None) -> tuple[Any, ...]:
+    return () if event is None else (event.error_code, event.frame_type, event.reason_phrase)
+
+
+def crafted(wire: Wire, payload: bytes, *, bits: int = 0, skipped: int = 0) -> bytes:
+    """A packet of the server's with these frames; `bits` are set in its first byte."""
+    server: Any = wire.server
+    quic = server.quic
+    keys, cid = quic._cryptos[_one_rtt(quic)], quic._peer_cid.cid
+    quic._packet_number += skipped
+    number = quic._packet_number
+    quic._packet_number += 1
+    header = short_header(quic._spin_bit, keys.key_phase, cid, number)
+    datagram: bytes = keys.encrypt_packet(bytes([header[0] | bits]) + header[1:], payload, number)
+    return datagram
