@@ -248,11 +248,16 @@ class Session:
             take = _TAKEN.get(type(event))
             if take is not None:
                 take(self, event)
-        if self._h3 is not None and quic._remote_max_streams_bidi > self._max_streams:
-            self._max_streams = quic._remote_max_streams_bidi
+        if self._knows_too_little():
+            self._max_streams = self.max_streams
             self._events.append(events.CapacityChanged(self._max_streams))
         if quic._close_event is not None:
             self._terminated(quic._close_event)
+
+    def _knows_too_little(self) -> bool:
+        """Whether the owner knows of no more than half the room: not of each stream allowed."""
+        known, opened, grown = self._max_streams, self.streams_opened, self.max_streams
+        return grown > known and 2 * (known - opened) <= grown - opened
 
     def _take_stream_data(self, event: Any) -> None:
         h3, stream_id = self._h3, event.stream_id

@@ -198,6 +198,23 @@ def test_room_is_cumulative_and_growth_is_reported(connect: Connect) -> None:
     assert len([e for e in wire.of(events.Body) if e.ended]) == wire.session.streams_opened > 2
 
 
+@pytest.mark.parametrize("allowed", [1, 2, 3, 100])
+def test_growth_is_reported_as_soon_as_half_the_room_is_not_known(
+    connect: Connect, allowed: int
+) -> None:
+    """However few streams are allowed, and not for each of them when they are many."""
+    wire = connect(hello, max_streams=allowed)
+    known = wire.session.max_streams
+    for _ in range(120):
+        assert known > wire.session.streams_opened
+        wire.session.open_request(GET, None)
+        wire.settle()
+        known = max([known, *(event.max_streams for event in wire.of(events.CapacityChanged))])
+        room = wire.session.max_streams - wire.session.streams_opened
+        assert 2 * (known - wire.session.streams_opened) >= room
+    assert len(wire.of(events.CapacityChanged)) <= (120 if allowed < 4 else 5)
+
+
 # breaking off -------------------------------------------------------------------------------
 
 
