@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self, cast
 import gevent
 import pykka
 from pykka._envelope import Envelope
-from pykka.messages import _ActorStop
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from quiver.actors import monitor
 from quiver.actors.baton import baton
@@ -33,6 +33,7 @@ __all__ = ["GeventActor", "GeventActorRef"]
 
 logger = logging.getLogger("quiver.actors")
 
+_FROM_PROXIES = ProxyCall, ProxyGetAttr, ProxySetAttr
 BATCH = 256  # messages an actor takes in one go, before the others have their turn
 
 
@@ -49,12 +50,12 @@ class GeventActor(pykka.Actor):
     # What is an ask's answer when it is raised; anything else that is raised ends the actor.
     answers_with: ClassVar[tuple[type[Exception], ...]] = (Exception,)
     always_taken: ClassVar[tuple[type, ...]] = (_ActorStop,)  # also by a full inbox
-    lingers: ClassVar[int] = 0  # turns of the loop in which more may come before `after_batch`
+    lingers: int = 0  # turns of the loop in which more may come before `after_batch`
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._actor_ref = self.ref_class(self)
-        self.timers = Timers(self._fire)
+        self.timers = Timers(lambda firing: self.actor_inbox.put(Envelope(firing)))
         self._hub: Hub | None = None
         self._envelope: Envelope[Any] | None = None  # the one in hand
         self._deferred = False
@@ -268,7 +269,9 @@ class GeventActor(pykka.Actor):
 
     def dispatch(self, message: Any) -> Any:
         """Find the method for `message`. For the runtime's own layers to override."""
-        return self._handle_receive(message)
+        if isinstance(message, _FROM_PROXIES):
+            return self._handle_receive(message)
+        return self.on_receive(message)
 
     def _is_answer(self, error: BaseException, envelope: Envelope[Any]) -> bool:
         """Answer the ask in hand with `error` if that is no crash; say whether it was."""
@@ -292,9 +295,6 @@ class GeventActor(pykka.Actor):
             self._stop_replies.append(cast("Reply[Any]", envelope.reply_to))
         if self.on_stop_requested():
             self.leave()
-
-    def _fire(self, firing: TimerFired) -> None:
-        self.actor_inbox.put(Envelope(firing))
 
     # its end --------------------------------------------------------------------------------
 
