@@ -105,7 +105,8 @@ class Inbound(Outbound):
         if len(space.ack_queue) > MAX_ACK_RANGES:  # RFC 9000 13.2.3
             space.ack_queue.shift()
         if eliciting and space.ack_at is None:
-            space.ack_at = now + self._ack_delay
+            # Without a request open there is nothing that it could go along with.
+            space.ack_at = now + self._ack_delay if self._parked or self._events else now
 
     # STREAM frames --------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from quiver.pool.endpoint import Endpoint
 from quiver.pool.messages import Exchange, Occurrence
 
 H3_NO_ERROR = 0x100
+LINGERS = 2  # one for callers who were answered to ask again, one for the pool to forward that
 H3_REQUEST_CANCELLED = 0x10C
 PING = 1  # a PING's name; which of several was answered never matters
 SPENT = 1.0  # seconds that a server is given to allow more streams, when all have ended
@@ -47,7 +48,6 @@ class Connection(Carrying):
     """One QUIC connection to `endpoint`, number `number` of the pool that `coordinator` leads."""
 
     answers_with = ()  # the replies that reach it are the pool's callers': no error is theirs
-    lingers = 2  # one for callers who were answered to ask again, one for the pool to forward that
 
     def __init__(self, number: int, endpoint: Endpoint, coordinator: pykka.ActorRef[Any]) -> None:
         super().__init__(number, endpoint, coordinator)
@@ -144,6 +144,7 @@ class Connection(Carrying):
         if self._socket is None:
             return
         self._heard = now = time.monotonic()
+        self.lingers = LINGERS if self._exchanges else 0
         try:
             self._session.receive_all(self._socket.receive(), now)
         except ConnectionRefusedError:

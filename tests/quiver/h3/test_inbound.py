@@ -320,3 +320,15 @@ def test_whatever_frames_come_it_comes_to_the_same(
         wire.settle(0.1)
 
     alike(authority, act)
+
+
+def test_a_ping_is_acknowledged_at_once_while_nothing_is_asked(authority: Authority) -> None:
+    wire = connected(PoolConfig(cafile=authority.cafile), Server(authority.issue(), silent))
+    wire.settle()
+    wire.session.receive(crafted(wire, PING), wire.now)
+    assert len(wire.session.datagrams(wire.now)) == 1
+    asking(wire)
+    wire.session.receive(crafted(wire, PING), wire.now)
+    assert wire.session.datagrams(wire.now) == []  # a request may follow soon
+    wire.settle()
+    assert quic_of(wire)._space.ack_at is None
