@@ -38,12 +38,14 @@ class Inbound(Outbound):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._cid_length = self.configuration.connection_id_length
+        self._foreign = False  # the last datagram may not have been of this connection
 
     def receive_datagram(self, data: bytes, addr: Any, now: float) -> None:
         cid = data[1 : 1 + self._cid_length]
         if self._is_plain_packet(data, cid, addr):
-            self._receive_packet(data, cid, now)
+            self._foreign = not self._receive_packet(data, cid, now)
         else:
+            self._foreign = True
             super().receive_datagram(data, addr, now)
 
     def _is_plain_packet(self, data: bytes, cid: bytes, addr: Any) -> bool:
@@ -58,22 +60,25 @@ class Inbound(Outbound):
             and paths[0].is_validated
             and data != b""
             and data[0] & _FORM == _SHORT
-            and any(cid == each.cid for each in self._host_cids)
+            and (cid == self._host_cids[0].cid or any(cid == each.cid for each in self._host_cids))
         )
 
-    def _receive_packet(self, data: bytes, cid: bytes, now: float) -> None:
+    def _receive_packet(self, data: bytes, cid: bytes, now: float) -> bool:
+        """Take it; False when it cannot be decrypted."""
         space = self._space
         try:
             header, payload, number = self._keys.decrypt_packet(
                 data, 1 + len(cid), space.expected_packet_number
             )
         except CryptoError as error:
-            return self._logger.debug(error)
+            self._logger.debug(error)
+            return False
         if number in space.received_packets:  # RFC 9000 12.3
-            return None
+            return True
         if header[0] & _RESERVED:
             said = "Reserved bits must be zero"
-            return self.close(QuicErrorCode.PROTOCOL_VIOLATION, QuicFrameType.PADDING, said)
+            self.close(QuicErrorCode.PROTOCOL_VIOLATION, QuicFrameType.PADDING, said)
+            return True
         if number > space.expected_packet_number:
             space.expected_packet_number = number + 1
         if number > self._spin_highest_pn:
@@ -83,7 +88,7 @@ class Inbound(Outbound):
             self._close_at = now + self._idle_timeout()
             self._ack_eliciting_sent_since_receipt = False
             self._note_received(number, eliciting, now)
-        return None
+        return True
 
     def _receive_payload(self, payload: bytes, cid: bytes, now: float) -> bool:
         """Take the frames; whether the packet asks to be acknowledged."""
@@ -132,7 +137,6 @@ class Inbound(Outbound):
             and length > 0
             and not receiver.is_finished
             and receiver._final_size is None
-            and not receiver._buffer
             and offset + length <= stream.max_stream_data_local
             and limit.used + length <= limit.value
         )

@@ -51,9 +51,9 @@ class Quic(PathSize):
     def receive_all(self, datagrams: Iterable[bytes], address: Any, now: float) -> bool:
         """Take datagrams; whether one of them was a stateless reset, and the rest was left."""
         for datagram in datagrams:
-            if self.is_reset(datagram):
-                return True
             self.receive_datagram(datagram, address, now)
+            if self._foreign and self.is_reset(datagram):
+                return True
         return False
 
     def is_reset(self, datagram: bytes) -> bool:
