@@ -202,10 +202,12 @@ def test_what_is_not_of_this_connection_is_passed_over(authority: Authority, fau
         if fault == "twice":
             wire.session.receive(good, wire.now)
             wire.now += 1.0
+        known = quic_of(wire)._space.largest_received_packet
         if fault == "other address":
             quic_of(wire).receive_datagram(bad, CLIENT, wire.now)
         else:
             wire.session.receive(bad, wire.now)
+        assert quic_of(wire)._space.largest_received_packet == known
         before = len(wire.events)
         wire.flush()
         assert len(wire.events) - before == (fault == "twice")
