@@ -334,3 +334,15 @@ def test_a_ping_is_acknowledged_at_once_while_nothing_is_asked(authority: Author
     assert wire.session.datagrams(wire.now) == []  # a request may follow soon
     wire.settle()
     assert quic_of(wire)._space.ack_at is None
+
+
+def test_what_is_sent_after_something_came_puts_off_the_idle_timeout(authority: Authority) -> None:
+    def act(wire: Wire) -> None:
+        asking(wire)
+        arrive(wire, PING)
+        wire.now += 1.0
+        wire.session.open_request(GET, None)
+        wire.flush()
+        assert quic_of(wire)._close_at == wire.now + quic_of(wire)._idle_timeout()
+
+    alike(authority, act)
