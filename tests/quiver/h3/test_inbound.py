@@ -284,6 +284,16 @@ def test_a_server_that_sends_more_than_it_may(authority: Authority) -> None:
     assert "connection data limit" in str(wire.error)
 
 
+def test_a_server_that_sends_more_than_it_may_on_one_stream(authority: Authority) -> None:
+    def act(wire: Wire) -> None:
+        asking(wire)
+        quic_of(wire)._streams[0].max_stream_data_local = len(SECTION) - 1
+        arrive(wire, stream_frame(0, SECTION))
+
+    wire = alike(authority, act)
+    assert "Over stream data limit" in str(wire.error)
+
+
 def test_credit_of_a_long_response_is_raised(authority: Authority) -> None:
     def act(wire: Wire) -> None:
         asking(wire)
