@@ -409,6 +409,14 @@ def test_the_servers_credit_is_raised_though_each_response_is_small(authority: A
     assert allowed == pytest.approx(standing(long)["flow"][2], rel=0.01)
 
 
+def test_credit_that_was_lost_on_its_way_is_sent_again(wire: Wire) -> None:
+    limit = quic_of(wire)._local_max_data
+    quic_of(wire)._on_connection_limit_delivery(QuicDeliveryState.LOST, limit)
+    assert limit.sent == 0
+    assert len(wire.session.datagrams(wire.now)) == 1
+    assert limit.sent == limit.value
+
+
 def test_an_acknowledgement_may_fill_a_packet(wire: Wire) -> None:
     space = quic_of(wire)._space
     space.ack_queue = RangeSet([range(1 << n, (1 << n) + 1) for n in range(2, 62)])
