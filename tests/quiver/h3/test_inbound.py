@@ -108,6 +108,11 @@ CASES: dict[str, tuple[bytes, ...]] = {
         stream_frame(0, b"\x00\x02ok", offset=5, fin=True),
         stream_frame(0, SECTION),
     ),
+    "a hole that is filled": (
+        stream_frame(0, b"\x00\x02ok", offset=5),
+        stream_frame(0, SECTION),
+        stream_frame(0, b"", offset=9, fin=True),
+    ),
     "twice": (stream_frame(0, SECTION), stream_frame(0, SECTION), stream_frame(0, b"", offset=5)),
     "overlapping": (
         stream_frame(0, SECTION[:4]),
