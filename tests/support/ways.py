@@ -26,6 +26,7 @@ def aioquics() -> Iterator[None]:
     with (
         patch.object(Outbound, "_is_common", lambda _: False),
         patch.object(Inbound, "_is_plain_packet", lambda *_: False),
+        patch.object(Inbound, "_is_next", lambda *_: False),
     ):
         yield
 
