@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import Any, cast
+from typing import Any
 from unittest.mock import patch
 
 from aioquic.quic.events import ConnectionTerminated
+from aioquic.tls import Epoch
 
 from quiver.config import PoolConfig
 from quiver.h3.inbound import Inbound
@@ -18,6 +19,18 @@ from quiver.testing import Authority
 from tests.support.wire import Server, Tableless, Wire, connected
 
 Answer = Callable[[Server, Any], None]
+
+
+def silent(server: Server, event: Any) -> None:
+    """It answers nothing."""
+
+
+def quic_of(wire: Wire) -> Any:
+    return wire.session._quic
+
+
+def server_of(wire: Wire) -> Any:
+    return wire.server
 
 
 @contextmanager
@@ -48,7 +61,7 @@ def ways(
             wire = connected(PoolConfig(cafile=authority.cafile), server)
             wire.settle()  # HANDSHAKE_DONE
             # Only the short way has an ACK that is not due yet go along with what is sent.
-            cast("Any", wire.session)._quic._ack_delay = -1e-6  # so each is due
+            quic_of(wire)._ack_delay = -1e-6  # so each is due
             del wire.sizes[:], wire.events[:]
             act(wire)
             made.append(wire)
@@ -58,8 +71,8 @@ def ways(
 
 def standing(wire: Wire) -> dict[str, Any]:
     """How the connection stands, without what each has at random."""
-    quic: Any = wire.session._quic
-    space: Any = quic._spaces[_one_rtt(quic)]
+    quic = quic_of(wire)
+    space: Any = quic._spaces[Epoch.ONE_RTT]
     loss = quic._loss
     return {
         "streams": {n: _stream(each) for n, each in quic._streams.items() if not each.is_finished},
@@ -72,10 +85,6 @@ def standing(wire: Wire) -> dict[str, Any]:
         "spin": (quic._spin_bit, quic._spin_highest_pn, space.expected_packet_number),
         "end": _end(quic._close_event),
     }
-
-
-def _one_rtt(quic: Any) -> Any:
-    return max(quic._spaces, key=lambda epoch: epoch.value)
 
 
 def _stream(stream: Any) -> tuple[Any, ...]:
@@ -101,9 +110,8 @@ def _end(event: ConnectionTerminated | None) -> tuple[Any, ...]:
 
 def crafted(wire: Wire, payload: bytes, *, bits: int = 0, skipped: int = 0) -> bytes:
     """A packet of the server's with these frames; `bits` are set in its first byte."""
-    server: Any = wire.server
-    quic = server.quic
-    keys, cid = quic._cryptos[_one_rtt(quic)], quic._peer_cid.cid
+    quic = server_of(wire).quic
+    keys, cid = quic._cryptos[Epoch.ONE_RTT], quic._peer_cid.cid
     quic._packet_number += skipped
     number = quic._packet_number
     quic._packet_number += 1

@@ -18,7 +18,7 @@ from quiver.h3.headers import request_fields
 from quiver.origin import Origin
 from quiver.request import Request
 from quiver.testing import Authority
-from tests.support.ways import crafted, standing, ways
+from tests.support.ways import crafted, quic_of, server_of, silent, standing, ways
 from tests.support.wire import CLIENT, Server, Wire, connected
 
 ORIGIN = Origin("https", "localhost", 4433)
@@ -26,10 +26,6 @@ GET = request_fields(Request("GET", "/"), ORIGIN)
 SECTION = b"\x01\x03\x00\x00\xd9"  # a HEADERS frame: status 200, from the static table
 PING = b"\x01\x00\x00"  # padded, for header protection to have its sample
 MUCH = 1 << 21  # bytes; beyond the window of a stream that nobody reads
-
-
-def silent(server: Server, event: Any) -> None:
-    """What it answers, the tests write themselves."""
 
 
 def stream_frame(
@@ -95,10 +91,6 @@ def test_a_stream_is_forgotten_when_both_sides_have_ended(authority: Authority) 
         arrive(wire, stream_frame(0, SECTION, fin=True) + PING)  # late, and of no meaning
 
     alike(authority, act)
-
-
-def quic_of(wire: Wire) -> Any:
-    return wire.session._quic
 
 
 # what is not --------------------------------------------------------------------------------
@@ -248,10 +240,6 @@ def test_a_connection_id_is_issued_for_one_that_the_server_retires(authority: Au
         assert len(quic._peer_cid_available) == before + 1
 
     alike(authority, act)
-
-
-def server_of(wire: Wire) -> Any:
-    return wire.server
 
 
 def test_packets_in_any_order(authority: Authority) -> None:

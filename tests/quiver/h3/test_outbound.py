@@ -19,7 +19,7 @@ from quiver.h3.headers import request_fields
 from quiver.origin import Origin
 from quiver.request import Request
 from quiver.testing import Authority
-from tests.support.ways import crafted, standing, ways
+from tests.support.ways import crafted, quic_of, server_of, silent, standing, ways
 from tests.support.wire import ARRIVES, LOST, Server, Tableless, Wire, connected, dial
 
 ORIGIN = Origin("https", "localhost", 4433)
@@ -36,10 +36,6 @@ def ok(server: Server, event: Any) -> None:
         server.h3.send_data(event.stream_id, b"ok", True)
 
 
-def silent(server: Server, event: Any) -> None:
-    """It answers nothing."""
-
-
 def server(authority: Authority) -> Server:
     return Server(authority.issue(), ok, h3=Tableless)
 
@@ -50,10 +46,6 @@ def wire(authority: Authority) -> Wire:
     made.settle()
     quic_of(made)._probe_due = inf  # no longer datagrams
     return made
-
-
-def quic_of(wire: Wire) -> Any:
-    return wire.session._quic
 
 
 def ask(wire: Wire, count: int = 1, body: bytes | None = None) -> list[int]:
@@ -241,10 +233,6 @@ def step(wire: Wire, kind: str, number: int, size: int) -> None:
             session.cancel(4 * (number % session.streams_opened), CANCELLED)
         case "wait":
             wire.settle(number / 1000)
-
-
-def server_of(wire: Wire) -> Any:
-    return wire.server
 
 
 # parked streams -----------------------------------------------------------------------------
