@@ -37,11 +37,10 @@ class Inbound(Outbound):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._cid_length = self.configuration.connection_id_length
         self._foreign = False  # the last datagram may not have been of this connection
 
     def receive_datagram(self, data: bytes, addr: Any, now: float) -> None:
-        cid = data[1 : 1 + self._cid_length]
+        cid = data[1 : 1 + len(self.host_cid)]  # all of ours are as long
         if self._is_plain_packet(data, cid, addr):
             self._foreign = not self._receive_packet(data, cid, now)
         else:
