@@ -8,10 +8,12 @@ import pytest
 from hypothesis import settings
 
 from quiver.testing import Authority, Origin
+from tests.support.forgetting import forget_greenlets_untraced
 
 # One example's time is no property: a loaded machine would fail it. A test has 60 seconds.
 settings.register_profile("quiver", deadline=None)
 settings.load_profile("quiver")
+forget_greenlets_untraced()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import weakref
 from typing import Any
@@ -14,7 +15,6 @@ from quiver.actors import monitor
 from quiver.actors.actor import GeventActor, GeventActorRef
 from quiver.actors.signals import Terminated
 from tests.support.eventually import eventually
-from tests.support.garbage import collect_garbage
 
 
 class Watcher(GeventActor):
@@ -127,7 +127,7 @@ def test_what_lives_on_forgets_its_dead_watchers(how: str) -> None:
     del watcher
 
     def forgotten() -> bool:
-        collect_garbage()
+        gc.collect()
         return memory() is None
 
     eventually(forgotten)

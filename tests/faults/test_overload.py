@@ -20,7 +20,6 @@ from quiver.pool.coordinator import HTTP3Pool
 from quiver.pool.routing import RoutingTable
 from quiver.testing import Origin
 from tests.support.actors import eventually
-from tests.support.garbage import collect_garbage
 from tests.support.load import CallerKind, run_callers
 from tests.support.memory import MIB, bounded
 from tests.support.withheld import withheld
@@ -156,7 +155,7 @@ def test_no_more_wait_than_may(origin: Origin) -> None:
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """What other tests have left is not to be looked through whenever garbage is collected."""
-    collect_garbage()
+    gc.collect()
     gc.freeze()
     yield
     gc.unfreeze()

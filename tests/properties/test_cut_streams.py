@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 import quiver
 from quiver.testing import Authority, Origin, pattern
 from tests.support.account import client_of, until
-from tests.support.garbage import collect_garbage
 from tests.support.load import run_callers
 
 Kind = Literal["download", "upload", "both", "channel"]
@@ -59,7 +59,7 @@ def client(origin: Origin) -> Iterator[quiver.Client]:
 def test_cut_anywhere(client: quiver.Client, origin: Origin, plan: list[Cut]) -> None:
     """All at once, each in a thread of its own."""
     run_callers("threads", len(plan), lambda number: carry_out(client, origin.url, plan[number]))
-    collect_garbage()
+    gc.collect()
     until(lambda: client.stats(origin.url).active == 0, what=f"active == 0 after {plan}")
     until(lambda: origin.streams_open() == 0, what=f"streams_open() == 0 after {plan}")
     until(lambda: not errands(), what=f"errands end after {plan}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,6 @@ from quiver import Closed, Datagram, Response, StreamData, Trailers
 from quiver.actors.actor import GeventActor
 from quiver.testing import Authority, Origin
 from tests.support.account import CANCELLED, Account, client_of, until
-from tests.support.garbage import collect_garbage
 
 SESSION: dict[str, Any] = {"protocol": "webtransport"}
 
@@ -274,7 +274,7 @@ def test_given_up_to_the_collector(client: quiver.Client, origin: Origin, accoun
     collect(channel, Response, 1)
     assert client.stats(origin.url).active == 1
     del channel
-    collect_garbage()
+    gc.collect()
     assert account.settled() == {("reset", CANCELLED), ("stop_sending", CANCELLED)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -15,7 +16,6 @@ import pytest
 import quiver
 from quiver.testing import Authority, Origin, pattern
 from tests.support.account import CANCELLED, Account, client_of, until
-from tests.support.garbage import collect_garbage
 
 BIG = "/bytes/50000000"
 STOPPED = {("stop_sending", CANCELLED)}
@@ -71,7 +71,7 @@ def leave_to_the_collector(client: quiver.Client, url: str) -> None:
     response = client.stream("GET", url)
     assert response.read(1000) == pattern(1000)
     del response
-    collect_garbage()
+    gc.collect()
 
 
 def is_done(future: Any) -> bool:
@@ -82,7 +82,7 @@ def leave_a_future_to_the_collector(client: quiver.Client, url: str) -> None:
     future = client.pool(url).ask(quiver.StreamRequest("GET", url), block=False)
     until(partial(is_done, future))
     del future
-    collect_garbage()
+    gc.collect()
 
 
 def leave_from_another_thread(client: quiver.Client, url: str) -> None:
@@ -193,8 +193,6 @@ def test_monkey_patched_program(origin: Origin) -> None:
     program = f"""
 from gevent import monkey; monkey.patch_all()
 import gevent, quiver
-from tests.support.garbage import collect_garbage
-from tests.support.garbage import collect_garbage
 pools = {{"default": {{"cafile": {origin.cafile!r}, "max_connections": 1}}}}
 def read(client):
     with client.stream("GET", "{origin.url}/stall-after/20") as response:

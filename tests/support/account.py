@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable
 
 import quiver
 from quiver.testing import Origin
-from tests.support.garbage import collect_garbage
 
 __all__ = ["CANCELLED", "Account", "client_of", "until"]
 
@@ -42,7 +42,7 @@ class Account:
 
         Pairs of "reset" or "stop_sending" and the code.
         """
-        collect_garbage()
+        gc.collect()
         until(lambda: self._client.stats(self._origin.url).active == 0, within, "active == 0")
         until(lambda: self._origin.streams_open() == 0, within, "streams_open() == 0")
         told = self._origin.resets()[self._before :]

@@ -10,8 +10,6 @@ import time
 import attrs
 import gevent
 
-from tests.support.garbage import collect_garbage
-
 __all__ = ["Held", "settles_within"]
 
 
@@ -25,7 +23,7 @@ class Held:
 
     @classmethod
     def now(cls) -> Held:
-        collect_garbage()
+        gc.collect()
         living = sum(
             issubclass(type(thing), gevent.Greenlet) and not thing.dead
             for thing in gc.get_objects()

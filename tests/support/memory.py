@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
-
-from tests.support.garbage import collect_garbage
 
 MIB: Final = 1024 * 1024
 _RESET_PEAK: Final = "5"  # proc(5), /proc/pid/clear_refs
@@ -24,7 +23,7 @@ def bounded(most: int, *, collect: bool = True) -> Iterator[None]:
     the test is skipped.
     """
     if collect:
-        collect_garbage()
+        gc.collect()
     try:
         Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
         before = resident()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +24,6 @@ import quiver
 from quiver import telemetry
 from quiver.adapters.opentelemetry import Instrumentation
 from quiver.testing import Authority, Origin
-from tests.support.garbage import collect_garbage
 from tests.support.otel import Collected, attributes
 from tests.support.scripts import run_script
 from tests.support.waiting import until
@@ -203,7 +203,7 @@ def test_a_streamed_response_that_nobody_holds(
     response = client.stream("GET", origin.url + "/stall")
     assert response.status == 200
     del response
-    collect_garbage()
+    gc.collect()
     assert sdk.span().status.status_code is StatusCode.UNSET
 
 
