@@ -7,6 +7,7 @@ with every packet, nearly free.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -16,6 +17,7 @@ from gevent import get_hub
 from quiver.actors.signals import TimerFired
 
 _EARLY = 0.0005  # seconds; libev rounds, and firing half a millisecond early is on time
+_STEPS = 16  # in which timers of one length fire together
 
 
 class _Entry:
@@ -47,6 +49,14 @@ class Timers:
     def start(self, key: Hashable, seconds: float) -> None:
         """Fire `key` in `seconds`, instead of any earlier arrangement for it."""
         self.at(key, time.monotonic() + seconds)
+
+    def start_in_step(self, key: Hashable, seconds: float) -> None:
+        """As `start`, but up to a sixteenth sooner, to fire with all others of as many seconds.
+
+        For what many actors do now and then: done together it finds code and data in the
+        processor's caches, and the loop wakes once for all of them.
+        """
+        self.at(key, in_step(time.monotonic(), seconds))
 
     def at(self, key: Hashable, when: float | None) -> None:
         """Fire `key` at the monotonic time `when`; None cancels it."""
@@ -112,3 +122,13 @@ class Timers:
 
 def _due(deadline: float) -> bool:
     return deadline - time.monotonic() <= _EARLY
+
+
+def in_step(now: float, seconds: float) -> float:
+    """The last moment within `seconds` that is a multiple of a sixteenth of them.
+
+    One who asks again whenever it has come, if only as early as a timer fires, gets it after full
+    `seconds` each time.
+    """
+    step = seconds / _STEPS
+    return math.floor((now + 2 * _EARLY + seconds) / step) * step

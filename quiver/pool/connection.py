@@ -222,7 +222,7 @@ class Connection(Carrying):
         """Often enough for `keep_alive`, and for neither side to time out with requests open."""
         share = 1 / 3 if self._exchanges else 2 / 3  # one that is lost leaves time for another
         wanted = (self._config.keep_alive, self._session.idle_timeout * share)
-        self.timers.start("ping", min(each for each in wanted if each))
+        self.timers.start_in_step("ping", min(each for each in wanted if each))
 
     def _ping_in_time(self) -> None:
         if self._exchanges or self._config.keep_alive is not None:

@@ -7,9 +7,11 @@ import time
 import gevent
 import pytest
 from gevent.event import Event
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quiver.actors.signals import TimerFired
-from quiver.actors.timers import Timers
+from quiver.actors.timers import Timers, in_step
 
 
 class Clockwork:
@@ -111,3 +113,28 @@ def test_close(clockwork: Clockwork) -> None:
     clockwork.timers.close()
     clockwork.timers.start("b", 0.005)
     assert clockwork.wait().key == "b"
+
+
+@given(st.floats(0, 1e8), st.floats(0.1, 3600))
+def test_in_step_means_in_time_and_then_as_often(now: float, seconds: float) -> None:
+    first = in_step(now, seconds)
+    assert seconds * 15 / 16 - 1e-6 <= first - now <= seconds + 0.0011
+    due = first
+    for _ in range(5):
+        due = in_step(due - 0.0005, seconds)  # a timer may fire that early
+    assert due - first == pytest.approx(5 * seconds, abs=1e-6)
+
+
+@given(st.floats(0, 1e8), st.floats(0.1, 3600), st.lists(st.floats(0, 1), min_size=40))
+def test_all_of_one_length_share_few_moments(
+    now: float, seconds: float, shares: list[float]
+) -> None:
+    """Whenever within one length they begin, there are seventeen moments, not forty."""
+    assert len({in_step(now + share * seconds, seconds) for share in shares}) <= 17
+
+
+def test_started_in_step_it_fires_no_more_than_a_sixteenth_sooner(clockwork: Clockwork) -> None:
+    started = time.monotonic()
+    clockwork.timers.start_in_step("a", 0.16)
+    assert clockwork.timers.accepts(clockwork.wait())
+    assert time.monotonic() - started >= 0.149
