@@ -125,10 +125,10 @@ def _due(deadline: float) -> bool:
 
 
 def in_step(now: float, seconds: float) -> float:
-    """The last moment within `seconds` that is a multiple of a sixteenth of them.
+    """The last multiple of a sixteenth of `seconds` within them, or up to a millisecond later.
 
-    One who asks again whenever it has come, if only as early as a timer fires, gets it after full
-    `seconds` each time.
+    One who asks again whenever it has come gets it after full `seconds` each time.
     """
     step = seconds / _STEPS
+    # A timer may fire early: asked for the next then, it must not name one step less.
     return math.floor((now + 2 * _EARLY + seconds) / step) * step
