@@ -11,6 +11,7 @@ import certifi
 import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - else the first handshake would
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.tls import load_pem_x509_certificates
+from cryptography.hazmat.primitives.asymmetric import x25519
 from OpenSSL import crypto
 
 from quiver import fields
@@ -20,6 +21,10 @@ from quiver.h3.qlog import QlogFolder
 from quiver.origin import Origin
 
 __all__ = ["make_configuration"]
+
+# OpenSSL makes its tables of algorithms when it is first asked for one: here, a millisecond of the
+# import, instead of in the first handshake.
+x25519.X25519PrivateKey.generate()
 
 MIB: Final = 1024 * 1024
 
