@@ -69,12 +69,19 @@ class Measure:
         """The points at that scale."""
         return self.quick if scale.quick else self.points
 
-    def cases(self, clients: tuple[str, ...] | None, scale: Scale) -> Iterator[tuple[str, int]]:
-        """Client and point, the clients in turns at each point."""
+    def cases(
+        self, clients: tuple[str, ...] | None, scale: Scale, turn: int = 0
+    ) -> Iterator[tuple[str, int]]:
+        """Client and point, the clients in turns at each point; in each turn another is first."""
+        named = [
+            each
+            for each in self.clients
+            if clients is None or each in clients or each not in _NAMES
+        ]
+        first = turn % max(1, len(named))
         for point in self.at(scale):
-            for client in self.clients:
-                if clients is None or client in clients or client not in _NAMES:
-                    yield client, point
+            for client in named[first:] + named[:first]:
+                yield client, point
 
 
 _NAMES = tuple(client.name for client in CLIENTS)

@@ -33,18 +33,21 @@ class Runner:
     say: Callable[[str], None]
 
     def run(self, rounds: int, results: Results) -> None:
-        """Round after round, client after client: a noisy minute is noisy for all of them."""
+        """Round after round, client after client: a noisy minute is noisy for all of them.
+
+        Each round begins with another client: the first one finds a server that is not warm yet.
+        """
         results.absent.update(self._absences())
         for number in range(rounds):
-            for measure, client, at in self._cases():
+            for measure, client, at in self._cases(number):
                 if client in results.absent or number >= (measure.rounds or rounds):
                     continue
                 self.say(f"round {number + 1} of {rounds}: {measure.name}, {client}, {at:,}")
                 self._case(measure, client, at, results)
 
-    def _cases(self) -> Iterator[tuple[Measure, str, int]]:
+    def _cases(self, turn: int) -> Iterator[tuple[Measure, str, int]]:
         for measure in self.measures:
-            for client, at in measure.cases(self.clients, self.scale):
+            for client, at in measure.cases(self.clients, self.scale, turn):
                 yield measure, client, at
 
     def _case(self, measure: Measure, client: str, at: int, results: Results) -> None:
