@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def main() -> None:
     results = Results(about(server=given.server, rounds=rounds, seconds=scale.seconds))
     log = Console(stderr=True)
     given.out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: it saves as well
     try:
         with Servers(given.server) as servers:
             Runner(servers, scale, chosen, given.clients, log.print).run(rounds, results)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support import servers
-from tests.support.scripts import run_program
+from tests.support.scripts import ROOT, run_program
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +62,23 @@ def test_saved_results_are_shown_again(printed: tuple[str, Path]) -> None:
     folder = printed[1]
     arguments = ["--show", str(folder / "caddy.json"), "--no-charts", "--out", str(folder)]
     assert "rate / bare" in run_program("-m", "benchmarks", *arguments)
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_ended_saves_what_was_measured(ended_by: int, tmp_path: Path) -> None:
+    servers._found("caddy")
+    arguments = ["--quick", "--rounds", "1000", "--only", "rate", "--clients", "bare"]
+    arguments += ["--seconds", "0.05", "--no-charts", "--out", str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as run:  # fmt: skip
+        assert run.stderr is not None
+        next(line for line in run.stderr if line.startswith("round 2 of"))
+        run.send_signal(ended_by)
+        said, told = run.communicate(timeout=30.0)
+    assert run.returncode == 0, told
+    assert "stopped: what was measured until now" in told
+    assert "requests/s" in said
+    saved = json.loads((tmp_path / "caddy.json").read_text())
+    assert saved["rounds"]["rate bare 1"][0]["rate"] > 0
