@@ -51,7 +51,7 @@ def _lines(axes: Any, measure: Measure, figure: Figure, results: Results) -> Non
     from matplotlib import pyplot
 
     points = results.points(measure.name)
-    for number, client in enumerate(results.clients(measure.name)):
+    for number, client in enumerate(_clients(measure, results)):
         found = [(at, results.spread(measure.name, client, at, figure.name)) for at in points]
         known = [(at, spread) for at, spread in found if spread is not None]
         axes.errorbar(
@@ -78,7 +78,7 @@ def _lines(axes: Any, measure: Measure, figure: Figure, results: Results) -> Non
 
 
 def _bars(axes: Any, measure: Measure, figure: Figure, results: Results) -> None:
-    points, clients = results.points(measure.name), results.clients(measure.name)
+    points, clients = results.points(measure.name), _clients(measure, results)
     height = 0.8 / len(points)
     for number, at in enumerate(points):
         for place, client in enumerate(clients):
@@ -95,6 +95,11 @@ def _bars(axes: Any, measure: Measure, figure: Figure, results: Results) -> None
     axes.invert_yaxis()
     axes.set_xlabel(figure.unit)
     axes.legend(fontsize="small")
+
+
+def _clients(measure: Measure, results: Results) -> list[str]:
+    measured = results.clients(measure.name)
+    return [each for each in measure.clients if each in measured]
 
 
 def _style(client: str) -> str:

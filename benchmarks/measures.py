@@ -52,6 +52,7 @@ class Measure:
         prepare: the job of one client at one point.
         base: what ratios are of.
         rounds: at most so many, for what is long and steady.
+        times: so often in a round, for what is over in a moment.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Measure:
     prepare: Prepare
     base: str = QUIVER
     rounds: int | None = None
+    times: int = 1
 
     def at(self, scale: Scale) -> tuple[int, ...]:
         """The points at that scale."""
@@ -72,16 +74,22 @@ class Measure:
     def cases(
         self, clients: tuple[str, ...] | None, scale: Scale, turn: int = 0
     ) -> Iterator[tuple[str, int]]:
-        """Client and point, the clients in turns at each point; in each turn another is first."""
+        """Client and point, the clients one after another at each point, in the order of `turn`."""
         named = [
             each
             for each in self.clients
             if clients is None or each in clients or each not in _NAMES
         ]
-        first = turn % max(1, len(named))
         for point in self.at(scale):
-            for client in named[first:] + named[:first]:
-                yield client, point
+            for place in _order(len(named), turn):
+                yield named[place], point
+
+
+def _order(count: int, turn: int) -> Iterator[int]:
+    """A row of a Williams square: another one is first in each, and each follows another one."""
+    for place in range(count):
+        step = (place + 1) // 2
+        yield (turn + (step if place % 2 else -step)) % count
 
 
 _NAMES = tuple(client.name for client in CLIENTS)
@@ -185,7 +193,7 @@ MEASURES = (
     Measure(
         "first", "time to the first byte of 2", "connections", (1,), (1,),
         (Figure("cold", "ms, cold"), Figure("cpu", "CPU ms, cold"), Figure("warm", "ms, warm")),
-        _names(), _first,
+        _names(), _first, times=5,
     ),
     Measure(
         "begin", "time to the first byte of a large body", "bytes", _BODIES, (MIB,),

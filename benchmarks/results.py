@@ -93,10 +93,10 @@ class Results:
         keys = (key.split(" ") for key in self.rounds)
         return sorted({int(at) for name, _, at in keys if name == measure})
 
-    def clients(self, measure: str) -> list[str]:
-        """Who was measured, in the order of measuring."""
+    def clients(self, measure: str) -> frozenset[str]:
+        """Who was measured."""
         keys = (key.split(" ") for key in self.rounds)
-        return list(dict.fromkeys(client for name, client, _ in keys if name == measure))
+        return frozenset(client for name, client, _ in keys if name == measure)
 
     def save(self, path: Path) -> None:
         """Write JSON."""

@@ -35,7 +35,8 @@ class Runner:
     def run(self, rounds: int, results: Results) -> None:
         """Round after round, client after client: a noisy minute is noisy for all of them.
 
-        Each round begins with another client: the first one finds a server that is not warm yet.
+        Each has another before it in each round: the first one finds a server that is not warm
+        yet, and who comes next may find what the last one left behind.
         """
         results.absent.update(self._absences())
         for number in range(rounds):
@@ -45,10 +46,11 @@ class Runner:
                 self.say(f"round {number + 1} of {rounds}: {measure.name}, {client}, {at:,}")
                 self._case(measure, client, at, results)
 
-    def _cases(self, turn: int) -> Iterator[tuple[Measure, str, int]]:
+    def _cases(self, number: int) -> Iterator[tuple[Measure, str, int]]:
         for measure in self.measures:
-            for client, at in measure.cases(self.clients, self.scale, turn):
-                yield measure, client, at
+            for turn in range(number * measure.times, (number + 1) * measure.times):
+                for client, at in measure.cases(self.clients, self.scale, turn):
+                    yield measure, client, at
 
     def _case(self, measure: Measure, client: str, at: int, results: Results) -> None:
         try:

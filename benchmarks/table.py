@@ -48,7 +48,8 @@ def grid(measure: Measure, results: Results) -> Grid:
 def _bases(measure: Measure) -> tuple[str, ...]:
     if len(measure.clients) == 1:
         return ()
-    return (measure.base, FLOOR) if FLOOR in measure.clients else (measure.base,)
+    bases = dict.fromkeys((measure.base, FLOOR))
+    return tuple(each for each in bases if each in measure.clients)
 
 
 def _row(measure: Measure, results: Results, client: str, at: int) -> tuple[str, ...]:

@@ -1,26 +1,48 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
+import pytest
+
 from benchmarks.measures import Scale, find
 
-CLIENTS = ("quiver-threads", "quiver-client", "bare")
+CLIENTS = (
+    "quiver-threads",
+    "quiver-client",
+    "niquests-threads",
+    "curl_cffi-async",
+    "bare",
+    "httpx-http1",
+)
 
 
-def test_each_round_begins_with_another_client() -> None:
+def _orders(clients: tuple[str, ...]) -> list[list[str]]:
+    """Of as many turns as there are clients."""
     upload, scale = find("up"), Scale()
-    first, second = upload.at(scale)
-    assert list(upload.cases(CLIENTS, scale, turn=1)) == [
-        ("quiver-client", first),
-        ("bare", first),
-        ("quiver-threads", first),
-        ("quiver-client", second),
-        ("bare", second),
-        ("quiver-threads", second),
-    ]
+    rows = []
+    for turn in range(len(clients)):
+        cases = list(upload.cases(clients, scale, turn))
+        first, second = ([client for client, at in cases if at == point] for point in upload.points)
+        assert first == second
+        rows.append(first)
+    return rows
 
 
-def test_after_all_of_them_the_first_begins_again() -> None:
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_each_turn_begins_with_another_client(count: int) -> None:
+    rows = _orders(CLIENTS[:count])
+    assert sorted(row[0] for row in rows) == sorted(CLIENTS[:count])
+    assert all(sorted(row) == sorted(CLIENTS[:count]) for row in rows)
+
+
+def test_each_client_follows_another_one_in_each_turn() -> None:
+    pairs = [pair for row in _orders(CLIENTS) for pair in pairwise(row)]
+    assert len(set(pairs)) == len(pairs) == len(CLIENTS) * (len(CLIENTS) - 1)
+
+
+def test_after_all_of_them_the_first_turn_begins_again() -> None:
     upload, scale = find("up"), Scale()
-    assert list(upload.cases(CLIENTS, scale, turn=3)) == list(upload.cases(CLIENTS, scale))
+    assert list(upload.cases(CLIENTS, scale, turn=6)) == list(upload.cases(CLIENTS, scale))
 
 
 def test_a_measure_of_none_of_the_clients_has_no_cases() -> None:

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.markdown import fill
 from benchmarks.measures import find
 from benchmarks.results import Results, Spread, about
-from benchmarks.table import grids, number, remarks
+from benchmarks.table import grid, grids, number, remarks
 from benchmarks.targets import TARGETS, needed
 
 
@@ -60,6 +60,20 @@ def test_who_is_absent_stands_in_the_table() -> None:
     assert rows["quiver-threads"][-2:] == ("1.00", "0.50")
     assert all(len(row) == len(grid.columns) for row in grid.rows)
     assert list(remarks(results)) == ["niquests-threads is absent: niquests not installed"]
+
+
+@pytest.mark.parametrize(
+    ("measure", "ratios"),
+    [
+        ("rate", ("rate / quiver-threads", "rate / bare")),
+        ("where", ("all / bare",)),
+        ("connections", ("rate / quiver-threads",)),
+        ("table", ()),
+    ],
+)
+def test_a_table_compares_with_each_base_once(measure: str, ratios: tuple[str, ...]) -> None:
+    columns = grid(find(measure), measured()).columns
+    assert tuple(each for each in columns if " / " in each) == ratios
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
