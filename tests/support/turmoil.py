@@ -109,6 +109,7 @@ def supervised(stage: Stage) -> None:
         child = _asked(ref, StartChild(spec))
         if isinstance(child, GeventActorRef):
             child.kill()
+            child.actor_stopped.wait(LIMIT)
         for message in (GetChild("stubborn"), WhichChildren(), StopChild("stubborn"), 0):
             _asked(ref, message)
 
