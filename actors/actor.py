@@ -140,8 +140,8 @@ class GeventActor(pykka.Actor):
 
     def forward(
         self, ref: pykka.ActorRef[Any], message: Any, reply: Reply[Any] | None = None
-    ) -> None:
-        """Pass `message` on: `ref` answers the caller directly.
+    ) -> Reply[Any]:
+        """Pass `message` on: `ref` answers the caller directly. Returns the reply that travels.
 
         Args:
             ref: any Pykka actor. If it is gone, the caller is told so.
@@ -156,15 +156,14 @@ class GeventActor(pykka.Actor):
         # A Mailbox refuses what comes too late; Pykka's own inbox swallows it.
         if not isinstance(ref.actor_inbox, Mailbox) and not ref.is_alive():
             reply.fail(pykka.ActorDeadError(f"{ref} is gone"))
+        return reply
 
     def ask(self, ref: pykka.ActorRef[Any], message: Any, timeout: float | None = None) -> Any:
         """Ask any Pykka actor. One on a thread, asked by its ref, would block the whole hub.
 
         Raises pykka.Timeout after `timeout` seconds, and what `ref` answers with.
         """
-        reply: Reply[Any] = Reply()
-        self.forward(ref, message, reply)
-        return reply.get(timeout=timeout)
+        return self.forward(ref, message, Reply()).get(timeout=timeout)
 
     def set_aside(self) -> None:
         """Keep the message in hand, with its reply, until `actor_inbox.bring_back()`."""
@@ -266,6 +265,7 @@ class GeventActor(pykka.Actor):
                 envelope.reply_to.set(answer)
         finally:
             self._envelope = None  # what its reply carries must not be kept alive from here
+            del envelope  # nor by an error, whose traceback holds this frame
 
     def dispatch(self, message: Any) -> Any:
         """Find the method for `message`. For the runtime's own layers to override."""

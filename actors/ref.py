@@ -34,22 +34,27 @@ class GeventActorRef(pykka.ActorRef[A]):
             pykka.Timeout: nothing came in time.
             pykka.ActorDeadError: the actor is gone. With `block=False` the reply carries it.
         """
-        kind = self.actor_class
-        reply = kind.new_reply()
-        reply.attended = block
-        if not self.is_alive():
-            reply.fail(kind.dead_error(self, message))
-        elif self.actor_inbox.full and not isinstance(message, kind.always_taken):
-            reply.fail(kind.overflow_error(self, message))
-        else:
-            self.actor_inbox.put(kind.envelope(message, reply))
-        return self._wait(message, reply, timeout) if block else reply
+        if block:
+            return self._wait(message, self._send(message, attended=True), timeout)
+        return self._send(message, attended=False)
 
     def kill(self) -> None:
         """End the actor wherever it is; those who wait for it are answered with an error."""
         actor = self._actor_weakref()
         if actor is not None:
             actor.kill()
+
+    def _send(self, message: Any, *, attended: bool) -> Reply[Any]:
+        kind = self.actor_class
+        reply = kind.new_reply()
+        reply.attended = attended
+        if not self.is_alive():
+            reply.fail(kind.dead_error(self, message))
+        elif self.actor_inbox.full and not isinstance(message, kind.always_taken):
+            reply.fail(kind.overflow_error(self, message))
+        else:
+            self.actor_inbox.put(kind.envelope(message, reply))
+        return reply
 
     def _wait(self, message: Any, reply: Reply[Any], timeout: float | None) -> Any:
         try:
@@ -61,3 +66,5 @@ class GeventActorRef(pykka.ActorRef[A]):
         except BaseException:  # the caller is killed, or interrupted: nobody waits any more
             reply.cancel()
             raise
+        finally:
+            del reply  # it holds the error that is raised, which holds this frame: a cycle

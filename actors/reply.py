@@ -140,8 +140,11 @@ class Reply(pykka.Future[T]):
         if not self._done or self._errands:
             self._attend(timeout)
         if self._error is not None:
-            # With the traceback it came with, or each caller's would be added to it.
-            raise self._error.with_traceback(self._traceback)
+            try:
+                # With the traceback it came with, or each caller's would be added to it.
+                raise self._error.with_traceback(self._traceback)
+            finally:
+                del self  # else the error holds this frame, which holds the error: a cycle
         result: T = self._value
         return result
 
@@ -181,7 +184,10 @@ class Reply(pykka.Future[T]):
             except asyncio.CancelledError:
                 self.cancel()
                 raise
-        return self.get()
+        try:
+            return self.get()
+        finally:
+            del self  # as in `get`
 
     __iter__ = __await__
 

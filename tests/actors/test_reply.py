@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import traceback
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -243,6 +246,63 @@ def test_an_error_raised_often_does_not_grow() -> None:
             reply.get()
         lengths.add(len(traceback.extract_tb(raised.value.__traceback__)))
     assert len(lengths) == 1
+
+
+class Refusal(Exception):
+    pass
+
+
+def refuse() -> None:
+    raise Refusal
+
+
+def refused() -> Reply[Any]:
+    reply: Reply[Any] = Reply()
+    reply.fail(Refusal())
+    return reply
+
+
+def timed_out(caller: pykka.ActorRef[Caller]) -> None:
+    try:
+        caller.ask(lambda: gevent.sleep(0.05), timeout=0.01)
+    except pykka.Timeout as error:
+        raise Refusal from error
+
+
+def forwarded(caller: pykka.ActorRef[Caller]) -> None:
+    """Asks another actor from within `caller`."""
+    other, actor = Caller.start(), caller._actor_weakref()
+    assert actor is not None
+    try:
+        actor.ask(other, refuse)
+    finally:
+        other.stop(block=False)
+
+
+RAISING: dict[str, Callable[[pykka.ActorRef[Caller]], object]] = {
+    "get": lambda _: refused().get(),
+    "await": lambda _: next(refused().__await__()),
+    "ask": lambda caller: caller.ask(refuse),
+    "ask in time": timed_out,
+    "ask by an actor": lambda caller: caller.ask(lambda: forwarded(caller)),
+}
+
+
+@pytest.mark.parametrize("way", RAISING)
+def test_an_error_is_freed_when_nobody_looks_at_it_any_more(way: str) -> None:
+    """Else thousands that are told of a timeout wait for the garbage collector, and it for them."""
+    caller = Caller.start()
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            RAISING[way](caller)
+        except Refusal as error:
+            memory = weakref.ref(error)
+        eventually(lambda: memory() is None)
+    finally:
+        gc.enable()
+        caller.stop()
 
 
 def test_pykkas_names() -> None:
