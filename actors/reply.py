@@ -59,6 +59,11 @@ class Reply(pykka.Future[T]):
         """Whether it has been answered, also with an error or by `cancel()`."""
         return self._done
 
+    @property
+    def outcome(self) -> Any:
+        """The answer of one that is done, or the error that `get` raises: to look at it only."""
+        return self._value if self._error is None else self._error
+
     def answer(self, value: T) -> bool:
         """Answer with `value`. False when somebody was first."""
         if not self._claim.acquire(False):

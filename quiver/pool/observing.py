@@ -40,12 +40,11 @@ def ask_observed(
 
 
 def _conclude(observation: Observation, reply: Reply[Any]) -> None:
-    try:
-        answer = reply.get(timeout=0)
-    except Exception as error:  # noqa: BLE001 - the outcome of the request, whatever it is
-        _safely(observation.ended, error)
+    outcome = reply.outcome
+    if isinstance(outcome, BaseException):
+        _safely(observation.ended, outcome)
     else:
-        _answered(observation, answer)
+        _answered(observation, outcome)
 
 
 def _answered(observation: Observation, answer: Any) -> None:

@@ -87,12 +87,12 @@ def observe_request(origin: str, request: Request, reply: Reply[Any]) -> None:
 
 def _request_done(started: float, metadata: dict[str, Any], reply: Reply[Any]) -> None:
     measurements = {"duration": time.monotonic() - started}
-    try:
-        status = getattr(reply.get(timeout=0), "status", None)  # a channel has none yet
-    except Exception as error:  # noqa: BLE001 - the outcome of the request, whatever it is
-        metadata.update(kind=getattr(error, "kind", "unrecoverable"), error=error)
+    outcome = reply.outcome
+    if isinstance(outcome, BaseException):
+        metadata.update(kind=getattr(outcome, "kind", "unrecoverable"), error=outcome)
         telemetry.emit("request.exception", measurements, metadata)
     else:
+        status = getattr(outcome, "status", None)  # a channel has none yet
         telemetry.emit("request.stop", measurements, {**metadata, "status": status})
 
 

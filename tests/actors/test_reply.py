@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import traceback
 import weakref
@@ -17,6 +16,7 @@ import pytest
 from quiver.actors.actor import GeventActor
 from quiver.actors.reply import Reply, ReplyCancelled
 from tests.support.eventually import eventually
+from tests.support.memory import uncollected
 
 
 class Caller(GeventActor):
@@ -292,17 +292,23 @@ RAISING: dict[str, Callable[[pykka.ActorRef[Caller]], object]] = {
 def test_an_error_is_freed_when_nobody_looks_at_it_any_more(way: str) -> None:
     """Else thousands that are told of a timeout wait for the garbage collector, and it for them."""
     caller = Caller.start()
-    gc.collect()
-    gc.disable()
     try:
-        try:
-            RAISING[way](caller)
-        except Refusal as error:
-            memory = weakref.ref(error)
-        eventually(lambda: memory() is None)
+        with uncollected():
+            try:
+                RAISING[way](caller)
+            except Refusal as error:
+                memory = weakref.ref(error)
+            eventually(lambda: memory() is None)
     finally:
-        gc.enable()
         caller.stop()
+
+
+def test_an_outcome_can_be_looked_at() -> None:
+    reply: Reply[str] = Reply()
+    reply.answer("x")
+    failed, error = Reply[str](), KeyError("no")
+    failed.fail(error)
+    assert reply.outcome == "x" and failed.outcome is error and error.__traceback__ is None
 
 
 def test_pykkas_names() -> None:

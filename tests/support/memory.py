@@ -1,4 +1,4 @@
-"""How much memory the program has needed at most, Python's and C's alike."""
+"""How much memory the program has needed at most, Python's and C's; and what frees it."""
 
 from __future__ import annotations
 
@@ -39,3 +39,14 @@ def resident(name: str = "VmRSS") -> int:
     status = Path("/proc/self/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith(name + ":"))
     return int(line.split()[1]) * 1024
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """What is freed within is freed without the garbage collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

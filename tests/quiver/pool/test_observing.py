@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,11 @@ import pytest
 
 import quiver
 from quiver import telemetry
+from quiver.actors.reply import Reply
+from quiver.errors import CheckoutTimeout
+from quiver.pool.observing import ask_observed
 from quiver.testing import Authority, Origin
+from tests.support.memory import uncollected
 from tests.support.waiting import until
 
 
@@ -147,6 +152,16 @@ def test_one_that_fails_later(
     assert {record.levelno for record in caplog.records} == {logging.ERROR}
     said = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
     assert said == ["at the answer", "at the end"] * 3
+
+
+def test_a_reply_that_was_observed_is_freed_when_nobody_holds_it() -> None:
+    with uncollected():
+        request = quiver.Request("GET", "/")
+        reply = ask_observed(Seen, "https://a.example", request, lambda _: Reply())
+        reply.fail(CheckoutTimeout("too late", origin="https://a.example"))
+        memory = weakref.ref(reply)
+        del reply
+        assert memory() is None
 
 
 def test_there_is_one_observer(observed: list[Seen]) -> None:

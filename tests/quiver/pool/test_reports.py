@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 
 import quiver
 from quiver import telemetry
+from quiver.actors.reply import Reply
 from quiver.errors import CheckoutTimeout
 from quiver.models import Stats
-from quiver.pool.reports import QueueReport
+from quiver.pool.reports import QueueReport, observe_request
 from quiver.testing import Origin
 from tests.support.actors import eventually
+from tests.support.memory import uncollected
 
 Event = tuple[str, dict[str, Any], dict[str, Any]]
 
@@ -88,6 +91,17 @@ def test_the_depth_is_told_when_it_has_changed(heard: list[Event]) -> None:
         ({"queued": queued, "active": 3, "idle": 1}, {"origin": "https://a.example"})
         for queued in (2, 0)
     ]
+
+
+@pytest.mark.usefixtures("heard")
+def test_a_reply_that_was_told_of_is_freed_when_nobody_holds_it() -> None:
+    with uncollected():
+        reply: Reply[Any] = Reply()
+        observe_request("https://a.example", quiver.Request("GET", "/"), reply)
+        reply.fail(CheckoutTimeout("too late", origin="https://a.example"))
+        memory = weakref.ref(reply)
+        del reply
+        assert memory() is None
 
 
 def test_a_listener_that_fails_harms_no_request(origin: Origin) -> None:
