@@ -37,11 +37,13 @@ def grid(measure: Measure, results: Results) -> Grid:
     head = measure.figures[0].name
     ratios = tuple(f"{head} / {base}" for base in _bases(measure))
     columns = (measure.axis, "client", *(each.unit for each in measure.figures), *ratios)
-    rows = []
-    for at in results.points(measure.name):
-        for client in measure.clients:
-            if client in results.clients(measure.name) or client in results.absent:
-                rows.append(_row(measure, results, client, at))
+    known = results.clients(measure.name) | results.absent.keys()
+    clients = [each for each in measure.clients if each in known]
+    rows = [
+        _row(measure, results, client, at)
+        for at in results.points(measure.name)
+        for client in clients
+    ]
     return Grid(measure.title, columns, rows)
 
 
