@@ -6,6 +6,9 @@ import itertools
 import threading
 import time
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -65,18 +68,21 @@ class Demo:
     def __init__(self, *, requests: int, threads: int, connections: int) -> None:
         self.account = Account(requests)
         self._options = {"max_connections": connections}
-        self._threads = [threading.Thread(target=self._call) for _ in range(threads)]
+        self._callers = threads
+        self._runs: list[Future[None]] = []
         self._targets = itertools.cycle(PATHS)
         self.stopped: str | None = None  # the connection that was stopped half-way
 
     def __enter__(self) -> Self:
-        self.origin = Origin()
-        self.origin.__enter__()
-        rule = {"cafile": self.origin.cafile, **self._options}
-        self.client = quiver.Client(pools={"default": rule}, name="demo")
-        self.account.started = time.monotonic()
-        for thread in self._threads:
-            thread.start()
+        with ExitStack() as stack:
+            self.origin = stack.enter_context(Origin())
+            rule = {"cafile": self.origin.cafile, **self._options}
+            self.client = stack.enter_context(quiver.Client(pools={"default": rule}, name="demo"))
+            # Not bare threads: before CPython 3.13, an interrupted `join` takes one for ended.
+            threads = stack.enter_context(ThreadPoolExecutor(self._callers))
+            self.account.started = time.monotonic()
+            self._runs = [threads.submit(self._call) for _ in range(self._callers)]
+            self._ends = stack.pop_all()
         return self
 
     def __exit__(
@@ -86,20 +92,17 @@ class Demo:
         trace: TracebackType | None,
     ) -> None:
         self.account.planned = 0  # after an interrupt: ask no more
-        for thread in self._threads:
-            thread.join()
-        self.client.close()
-        self.origin.__exit__(kind, error, trace)
+        with self._ends:
+            for run in self._runs:
+                run.result()
 
     @property
     def running(self) -> bool:
-        return any(thread.is_alive() for thread in self._threads)
+        return not all(run.done() for run in self._runs)
 
     def wait(self, seconds: float) -> None:
         """Wait for the threads, at most so long."""
-        due = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0.0, due - time.monotonic()))
+        wait_for(self._runs, seconds)
 
     def stats(self) -> tuple[Stats, list[ConnectionStats]]:
         """The pool now: its counts, and each of its connections."""

@@ -6,6 +6,8 @@ import threading
 import time
 from array import array
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
@@ -63,15 +65,14 @@ class Load:
         self._lock = threading.Lock()
         self._stopped = False
         shares = [plan.concurrency * n // plan.threads for n in range(plan.threads + 1)]
-        self._threads = [
-            threading.Thread(target=self._run, args=(last - first,), daemon=True)
-            for first, last in pairwise(shares)
-        ]
+        self._shares = [last - first for first, last in pairwise(shares)]
+        # Not bare threads: before CPython 3.13, an interrupted `join` takes one for ended.
+        self._threads = ThreadPoolExecutor(plan.threads)
+        self._runs: list[Future[None]] = []
 
     def __enter__(self) -> Self:
         self.started = time.perf_counter()
-        for thread in self._threads:
-            thread.start()
+        self._runs = [self._threads.submit(self._run, callers) for callers in self._shares]
         return self
 
     def __exit__(
@@ -81,8 +82,9 @@ class Load:
         trace: TracebackType | None,
     ) -> None:
         self._stopped = True  # after an interrupt: ask no more
-        for thread in self._threads:
-            thread.join()
+        with self._threads:
+            for run in self._runs:
+                run.result()
 
     @property
     def answered(self) -> int:
@@ -90,7 +92,7 @@ class Load:
 
     @property
     def running(self) -> bool:
-        return any(thread.is_alive() for thread in self._threads)
+        return not all(run.done() for run in self._runs)
 
     @property
     def rate(self) -> float:
@@ -100,9 +102,7 @@ class Load:
 
     def wait(self, seconds: float) -> None:
         """Wait for the threads, at most so long."""
-        until = time.perf_counter() + seconds
-        for thread in self._threads:
-            thread.join(max(0.0, until - time.perf_counter()))
+        wait_for(self._runs, seconds)
 
     def _run(self, callers: int) -> None:
         try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import pytest
 
 import quiver
@@ -25,13 +28,16 @@ def test_a_demo_ends_by_itself_and_loses_nothing() -> None:
     assert all(latency > 0 for latency in demo.account.latencies)
 
 
-def test_a_demo_that_is_interrupted_asks_no_more() -> None:
-    with (
-        pytest.raises(KeyboardInterrupt),
-        Demo(requests=100_000, threads=4, connections=1) as demo,
-    ):
+def test_a_demo_that_is_interrupted_asks_no_more_and_loses_nothing() -> None:
+    def interrupt(main: int) -> None:
         until(lambda: demo.account.answered > 10)
-        raise KeyboardInterrupt
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with Demo(requests=100_000, threads=1, connections=1) as demo:
+        threading.Thread(target=interrupt, args=(threading.get_ident(),)).start()
+        with pytest.raises(KeyboardInterrupt):
+            demo.wait(20)
+        assert demo.running
     assert not demo.running
     assert demo.account.asked == demo.account.answered < 100_000
 

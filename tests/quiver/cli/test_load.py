@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -115,6 +116,29 @@ def test_an_interrupted_load_asks_no_more(local: LocalOrigin, client: quiver.Cli
         raise KeyboardInterrupt
     assert not load.running
     assert load.asked == load.answered < 1_000_000
+
+
+def test_a_wait_that_is_interrupted_loses_no_answer(
+    local: LocalOrigin, client: quiver.Client
+) -> None:
+    waiting, interrupted = threading.Event(), threading.Event()
+    here = threading.get_ident()
+
+    @local.route("/interrupts")
+    def interrupts(asked: Asked) -> bytes:
+        waiting.wait(10)
+        signal.pthread_kill(here, signal.SIGINT)
+        interrupted.wait(10)
+        return b""
+
+    asked = plan(local.url + "/interrupts", requests=1, concurrency=1, threads=1)
+    with Load(client, asked) as load:
+        with pytest.raises(KeyboardInterrupt):
+            waiting.set()
+            load.wait(20)
+        assert load.running
+        interrupted.set()
+    assert (load.asked, load.answered) == (1, 1)
 
 
 def test_an_interrupt_does_not_wait_for_what_is_due_later(
