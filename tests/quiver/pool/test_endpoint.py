@@ -23,8 +23,11 @@ def test_roots_that_cannot_be_read(
     roots.write_text("no certificate")
     monkeypatch.setenv("SSL_CERT_FILE", str(roots))
     options = {"cafile": str(roots)} if option == "cafile" else {}
-    with pytest.raises(quiver.InvalidOptions, match=f"{option}='{roots}'") as caught:
-        quiver.Client(pools={"default": options}).get(ORIGIN + "/ok")
+    with (
+        quiver.Client(pools={"default": options}) as client,
+        pytest.raises(quiver.InvalidOptions, match=f"{option}='{roots}'") as caught,
+    ):
+        client.get(ORIGIN + "/ok")
     assert caught.value.origin == ORIGIN
     assert caplog.records == []
 
