@@ -125,6 +125,8 @@ class Inbound(Outbound):
             buf.seek(at)
             super()._handle_stream_frame(context, frame_type, buf)
             stream = self._streams.get(stream_id)
+            if stream is not None:
+                self._forget_finished(stream_id, stream)
         if stream is not None and 2 * stream.receiver._buffer_start > stream.max_stream_data_local:
             self._thirsty.add(stream_id)
 

@@ -250,6 +250,21 @@ def test_a_request_that_was_sent_is_not_among_those_to_serve(wire: Wire) -> None
     assert not set(asked) & quic_of(wire)._streams.keys()
 
 
+def test_a_request_whose_end_comes_alone_is_forgotten(authority: Authority) -> None:
+    def begin(server: Server, event: Any) -> None:
+        assert server.h3 is not None
+        server.h3.send_headers(event.stream_id, OK)
+
+    wire = connected(PoolConfig(cafile=authority.cafile), Server(authority.issue(), begin))
+    (asked,) = ask(wire)
+    wire.settle()  # it is acknowledged
+    assert quic_of(wire)._parked == {asked}
+    server_of(wire).send_raw(asked, b"", ended=True)
+    until_answered(wire, [asked])
+    assert not quic_of(wire)._parked
+    assert asked not in quic_of(wire)._streams
+
+
 @pytest.mark.parametrize("fates", [[LOST], [LOST, LOST], [ARRIVES, LOST], [ARRIVES, LOST, LOST]])
 def test_a_request_that_is_lost_is_sent_again(authority: Authority, fates: list[Any]) -> None:
     wire = connected(PoolConfig(cafile=authority.cafile), server(authority))
