@@ -13,6 +13,7 @@ much as beside one.
 from __future__ import annotations
 
 import contextlib
+from itertools import filterfalse
 from typing import Any, Final
 
 from aioquic._buffer import Buffer
@@ -58,6 +59,7 @@ class Outbound(QuicConnection):
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Any]]:
         ready: list[tuple[bytes, Any]] = []
+        self._discard_finished()
         if self._is_common():
             self._pacing_at = None
             while self._due(now) and self._may_send(now):
@@ -203,8 +205,17 @@ class Outbound(QuicConnection):
             self._parked.discard(stream_id)
             self._streams_queue.append(self._streams[stream_id])
 
+    def _discard_finished(self) -> None:
+        """As aioquic does when it writes a packet. Else each would keep us from the short way,
+        and what is asked meanwhile be handed over too, so that there would always be some."""
+        queue: list[Any] = self._streams_queue
+        if any(map(_is_over, queue)):
+            for stream in filter(_is_over, queue):
+                del self._streams[stream.stream_id]
+            self._streams_queue = list(filterfalse(_is_over, queue))
+
     def _forget_finished(self, stream_id: int, stream: QuicStream) -> None:
-        """As aioquic does with those that it serves."""
+        """The same for one that is parked, at once."""
         if stream.is_finished and stream_id in self._parked:
             self._parked.discard(stream_id)
             del self._streams[stream_id]
@@ -226,6 +237,11 @@ class Outbound(QuicConnection):
     def _handle_stop_sending_frame(self, context: Any, frame_type: int, buf: Buffer) -> None:
         self._serve(_peeked(buf))
         super()._handle_stop_sending_frame(context, frame_type, buf)
+
+
+def _is_over(stream: Any) -> bool:
+    """Whether a stream that we have opened is finished. One of the peer's lets it open another."""
+    return not stream.stream_id & 1 and bool(stream.is_finished)
 
 
 def _rests(stream: QuicStream) -> bool:

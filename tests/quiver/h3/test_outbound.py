@@ -265,6 +265,28 @@ def test_a_request_whose_end_comes_alone_is_forgotten(authority: Authority) -> N
     assert asked not in quic_of(wire)._streams
 
 
+def test_what_was_handed_over_does_not_take_others_along(wire: Wire) -> None:
+    """Callers who are answered ask again before the next flush, so that there is always some."""
+    idle = len(quic_of(wire)._streams_queue)
+    server_of(wire).quic._ack_delay = 0.0  # what answers a request acknowledges it, too
+    asked, detours_before = ask(wire, 1, b"x" * 5_000), []
+    flush = wire.flush
+
+    def flush_with_more() -> None:
+        wire.events += wire.session.events()
+        if len(asked) < 50 and all(answered(wire, each) for each in asked):
+            asked.extend(ask(wire, 5))
+            detours_before.append(detours.count)
+        flush()
+
+    with Detours() as detours, patch.object(wire, "flush", flush_with_more):
+        wire.run(lambda: len(asked) > 50)
+        assert 0 < detours_before[0] < 10
+    assert len(detours_before) == 10
+    assert detours_before[2:] == [detours_before[2]] * 8
+    assert len(quic_of(wire)._streams_queue) == idle
+
+
 @pytest.mark.parametrize("fates", [[LOST], [LOST, LOST], [ARRIVES, LOST], [ARRIVES, LOST, LOST]])
 def test_a_request_that_is_lost_is_sent_again(authority: Authority, fates: list[Any]) -> None:
     wire = connected(PoolConfig(cafile=authority.cafile), server(authority))
