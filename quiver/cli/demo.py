@@ -79,7 +79,8 @@ class Demo:
             rule = {"cafile": self.origin.cafile, **self._options}
             self.client = stack.enter_context(quiver.Client(pools={"default": rule}, name="demo"))
             # Not bare threads: before CPython 3.13, an interrupted `join` takes one for ended.
-            threads = stack.enter_context(ThreadPoolExecutor(self._callers))
+            threads = ThreadPoolExecutor(self._callers)
+            stack.callback(threads.shutdown, wait=False)
             self.account.started = time.monotonic()
             self._runs = [threads.submit(self._call) for _ in range(self._callers)]
             self._ends = stack.pop_all()

@@ -82,9 +82,11 @@ class Load:
         trace: TracebackType | None,
     ) -> None:
         self._stopped = True  # after an interrupt: ask no more
-        with self._threads:
+        try:
             for run in self._runs:
                 run.result()
+        finally:
+            self._threads.shutdown(wait=False)  # a second one leaves what is open
 
     @property
     def answered(self) -> int:

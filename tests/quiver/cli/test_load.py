@@ -141,6 +141,29 @@ def test_a_wait_that_is_interrupted_loses_no_answer(
     assert (load.asked, load.answered) == (1, 1)
 
 
+def test_a_second_interrupt_leaves_what_is_open(local: LocalOrigin, client: quiver.Client) -> None:
+    held, released = threading.Event(), threading.Event()
+    here = threading.get_ident()
+
+    @local.route("/held")
+    def hold(asked: Asked) -> bytes:
+        held.set()
+        released.wait(10)
+        return b""
+
+    def interrupt() -> None:
+        until(lambda: load._stopped)
+        signal.pthread_kill(here, signal.SIGINT)
+
+    asked = plan(local.url + "/held", requests=1, concurrency=1, threads=1)
+    with pytest.raises(KeyboardInterrupt), Load(client, asked) as load:
+        until(held.is_set)
+        threading.Thread(target=interrupt).start()
+    assert (load.asked, load.answered) == (1, 0)
+    released.set()
+    until(lambda: not load.running)
+
+
 def test_an_interrupt_does_not_wait_for_what_is_due_later(
     local: LocalOrigin, client: quiver.Client
 ) -> None:
