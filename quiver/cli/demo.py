@@ -6,8 +6,6 @@ import itertools
 import threading
 import time
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -15,6 +13,7 @@ from typing import Self
 import pykka
 
 import quiver
+from quiver.cli.crew import Crew
 from quiver.models import ConnectionStats, GetConnections, Stats
 from quiver.pool.connection import Connection
 from quiver.testing import Origin
@@ -69,7 +68,7 @@ class Demo:
         self.account = Account(requests)
         self._options = {"max_connections": connections}
         self._callers = threads
-        self._runs: list[Future[None]] = []
+        self._crew = Crew()
         self._targets = itertools.cycle(PATHS)
         self.stopped: str | None = None  # the connection that was stopped half-way
 
@@ -78,11 +77,8 @@ class Demo:
             self.origin = stack.enter_context(Origin())
             rule = {"cafile": self.origin.cafile, **self._options}
             self.client = stack.enter_context(quiver.Client(pools={"default": rule}, name="demo"))
-            # Not bare threads: before CPython 3.13, an interrupted `join` takes one for ended.
-            threads = ThreadPoolExecutor(self._callers)
-            stack.callback(threads.shutdown, wait=False)
             self.account.started = time.monotonic()
-            self._runs = [threads.submit(self._call) for _ in range(self._callers)]
+            self._crew.start([self._call] * self._callers)
             self._ends = stack.pop_all()
         return self
 
@@ -94,16 +90,15 @@ class Demo:
     ) -> None:
         self.account.planned = 0  # after an interrupt: ask no more
         with self._ends:
-            for run in self._runs:
-                run.result()
+            self._crew.finish()
 
     @property
     def running(self) -> bool:
-        return not all(run.done() for run in self._runs)
+        return self._crew.running
 
     def wait(self, seconds: float) -> None:
         """Wait for the threads, at most so long."""
-        wait_for(self._runs, seconds)
+        self._crew.wait(seconds)
 
     def stats(self) -> tuple[Stats, list[ConnectionStats]]:
         """The pool now: its counts, and each of its connections."""

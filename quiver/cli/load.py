@@ -6,8 +6,7 @@ import threading
 import time
 from array import array
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
+from functools import partial
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +15,7 @@ import attrs
 import gevent
 
 import quiver
+from quiver.cli.crew import Crew
 from quiver.cli.latency import Timing, due
 
 __all__ = ["Load", "Plan"]
@@ -66,13 +66,11 @@ class Load:
         self._stopped = False
         shares = [plan.concurrency * n // plan.threads for n in range(plan.threads + 1)]
         self._shares = [last - first for first, last in pairwise(shares)]
-        # Not bare threads: before CPython 3.13, an interrupted `join` takes one for ended.
-        self._threads = ThreadPoolExecutor(plan.threads)
-        self._runs: list[Future[None]] = []
+        self._crew = Crew()
 
     def __enter__(self) -> Self:
         self.started = time.perf_counter()
-        self._runs = [self._threads.submit(self._run, callers) for callers in self._shares]
+        self._crew.start([partial(self._run, callers) for callers in self._shares])
         return self
 
     def __exit__(
@@ -82,11 +80,7 @@ class Load:
         trace: TracebackType | None,
     ) -> None:
         self._stopped = True  # after an interrupt: ask no more
-        try:
-            for run in self._runs:
-                run.result()
-        finally:
-            self._threads.shutdown(wait=False)  # a second one leaves what is open
+        self._crew.finish()  # a second interrupt leaves what is open
 
     @property
     def answered(self) -> int:
@@ -94,7 +88,7 @@ class Load:
 
     @property
     def running(self) -> bool:
-        return not all(run.done() for run in self._runs)
+        return self._crew.running
 
     @property
     def rate(self) -> float:
@@ -104,7 +98,7 @@ class Load:
 
     def wait(self, seconds: float) -> None:
         """Wait for the threads, at most so long."""
-        wait_for(self._runs, seconds)
+        self._crew.wait(seconds)
 
     def _run(self, callers: int) -> None:
         try:

@@ -240,7 +240,7 @@ class Outbound(QuicConnection):
 
 
 def _is_over(stream: Any) -> bool:
-    """Whether a stream that we have opened is finished. One of the peer's lets it open another."""
+    """Whether a stream of ours is finished. For one of the peer's, aioquic allows it another."""
     return not stream.stream_id & 1 and bool(stream.is_finished)
 
 
