@@ -1,31 +1,46 @@
-# `make check` is the gate. Everything runs in .venv, which is made on first use and brought up to
-# date when setup.cfg or pyproject.toml has changed. Another Python: `make PYTHON=python3.12 check`.
+# The one place that says how the code is linted, typed and tested: tox.ini and .ci/run call it.
+# `make check` is the gate. Everything runs in .venv, which is made on first use; what a target needs
+# is added to it, and brought up to date when setup.cfg or pyproject.toml has changed. Another
+# Python: `make PYTHON=python3.12 check`.
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+# A file of releases with their hashes (.ci/locked.txt): nothing else is installed then.
+LOCKED ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
 BENCH := .venv-bench
+INSTALL := -m pip install --quiet --disable-pip-version-check --editable
+# Whoever gives a BIN (tox does) has filled that environment: then nothing is installed.
+filled = $(if $(filter command,$(origin BIN)),,$(VENV)/.$(1))
+
+# tests/conftest.py says in how many workers, and what goes first. The tests of one file share what
+# its fixtures make.
+PARALLEL := --numprocesses logical --dist loadfile --no-loadscope-reorder
+WHOLE := -m "not slow" --hypothesis-profile long
+COVERAGE := --cov --cov-report=term
 
 .DEFAULT_GOAL := check
 .PHONY: demo test lint types check bench clean
+.NOTPARALLEL: # all install into one environment
 
-demo: $(INSTALLED)
+demo: $(call filled,demo)
 	$(BIN)/quiver demo
 
-test: $(INSTALLED)
-	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+test: $(call filled,test)
+	$(BIN)/python -m pytest $(PARALLEL) $(if $(ALL),$(WHOLE) $(COVERAGE)) $(PYTEST_ARGS)
 
-lint: $(INSTALLED)
+lint: $(call filled,dev)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-types: $(INSTALLED)
+types: $(call filled,dev)
 	$(BIN)/mypy
 
+# With ALL, `test` runs what takes long as well, and measures coverage, which has a floor.
+check: ALL := yes
 check: lint types test
 
 bench: $(BENCH)/.installed
@@ -36,7 +51,16 @@ clean:
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find actors quiver tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-$(INSTALLED): setup.cfg pyproject.toml
+# One environment, to which each of these adds what the one before it did not need.
+$(VENV)/.demo: EXTRA := cli
+$(VENV)/.test: EXTRA := test
+$(VENV)/.dev: EXTRA := dev
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.made setup.cfg pyproject.toml
+	$(if $(LOCKED),$(BIN)/python -m pip install --quiet --require-hashes --requirement $(LOCKED))
+	$(BIN)/python $(INSTALL) '.[$(EXTRA)]' $(if $(LOCKED),--no-deps --no-build-isolation)
+	@touch $@
+
+$(VENV)/.made:
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "$(PYTHON) is not installed: install Python 3.11 or newer," \
 	    "or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
@@ -47,11 +71,10 @@ $(INSTALLED): setup.cfg pyproject.toml
 	  echo "$(PYTHON) cannot make virtual environments (no venv or ensurepip):" \
 	    "install python3-venv (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 # The peers have an environment of their own: niquests brings another urllib3 under the same name.
-$(BENCH)/.installed: $(INSTALLED) setup.cfg pyproject.toml
+$(BENCH)/.installed: $(VENV)/.made setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BENCH)/bin/python $(INSTALL) '.[bench]'
 	@touch $@

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Self, cast
 
 import gevent
@@ -19,15 +21,16 @@ import pykka
 from pykka._envelope import Envelope
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
-from quiver.actors import monitor
-from quiver.actors.baton import baton
-from quiver.actors.doorbell import allocate_lock
-from quiver.actors.hub import Hub, HubStopped
+from quiver.actors import monitor, signal_deferral
+from quiver.actors.ending import Asked, Ending, refuse_by
+from quiver.actors.handle import OpenAsks
+from quiver.actors.hub import Hub
 from quiver.actors.mailbox import Mailbox
-from quiver.actors.ref import GeventActorRef
-from quiver.actors.reply import Reply
-from quiver.actors.signals import ForkedAway, TimerFired
+from quiver.actors.ref import AnyGeventActorRef, GeventActorRef
+from quiver.actors.reply import AnyReply, LateReply, Reply
+from quiver.actors.system_messages import AnyActorRef, TimerFired
 from quiver.actors.timers import Timers
+from quiver.actors.wait_queue import wake_chain
 
 __all__ = ["GeventActor", "GeventActorRef"]
 
@@ -46,23 +49,30 @@ class GeventActor(pykka.Actor):
 
     actor_inbox: Mailbox
     ref_class: ClassVar[type[GeventActorRef[Any]]] = GeventActorRef
-    envelope: ClassVar[type[Envelope[Any]]] = Envelope
+    envelope: ClassVar[type[Envelope[object]]] = Envelope
     # What is an ask's answer when it is raised; anything else that is raised ends the actor.
     answers_with: ClassVar[tuple[type[Exception], ...]] = (Exception,)
     always_taken: ClassVar[tuple[type, ...]] = (_ActorStop,)  # also by a full inbox
+    never_waits: bool = False  # refuse blocking asks made in it: others wait for it meanwhile
+    takes_undelivered: ClassVar[bool] = False  # it has a say in what reaches it after its end
     lingers: int = 0  # turns of the loop in which more may come before `after_batch`
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.takes_undelivered = cls.undelivered is not GeventActor.undelivered
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._actor_ref = self.ref_class(self)
-        self.timers = Timers(lambda firing: self.actor_inbox.put(Envelope(firing)))
-        self._hub: Hub | None = None
-        self._envelope: Envelope[Any] | None = None  # the one in hand
+        inbox = self.actor_inbox  # not `self`: an actor that has ended is freed at once
+        self.timers = Timers(lambda firing: inbox.put(Envelope(firing)))
+        self.open_asks = OpenAsks()
+        self.hub: Hub | None = None
+        self._envelope: Envelope[object] | None = None  # the one in hand
         self._deferred = False
         self._leaving = False
         self._reason: BaseException | None = None
-        self._stop_replies: list[Reply[Any]] = []
-        self._expired = allocate_lock()
+        self._ending = Ending()
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> GeventActorRef[Self]:
@@ -71,53 +81,58 @@ class GeventActor(pykka.Actor):
 
     @property
     def actor_ref(self) -> GeventActorRef[Self]:
-        """What others hold of this actor."""
+        """The ref of this actor, which others hold."""
         return cast("GeventActorRef[Self]", self._actor_ref)
 
     # to be overridden -----------------------------------------------------------------------
 
     def after_batch(self) -> None:
-        """Called once after each batch of messages: those there, and what came while it lingers."""
+        """Act once after each batch of messages: those there, and what came while it lingers."""
 
     def on_stop_requested(self) -> bool:
-        """Called when somebody asks the actor to stop. Return False to go on until `leave()`."""
+        """Decide whether to stop when asked to. Return False to go on until `leave()`."""
         return True
 
     def on_exit(self, reason: BaseException | None) -> None:
-        """Called last of all hooks, at every end. `reason` is None when it stopped in order.
+        """Clean up, last of all hooks, at every end. `reason` is None when it stopped in order.
 
         After a fork it is called in the child too, with `ForkedAway`, from no greenlet.
         """
 
-    def undelivered(self, message: Any, reply: Reply[Any]) -> bool:  # noqa: ARG002
-        """Called with each ask that reaches the dead actor, in the thread it comes from.
+    def undelivered(self, message: object, reply: AnyReply) -> bool:  # noqa: ARG002
+        """Take an ask that reaches the dead actor, in the thread it comes from.
 
         Return True if the reply has been taken care of; else it gets `dead_error`.
         """
         return False
 
     @classmethod
-    def new_reply(cls) -> Reply[Any]:
+    def new_reply(cls) -> AnyReply:
         """The reply of one ask: what its caller waits on."""
         return Reply()
 
     @classmethod
-    def dead_error(cls, ref: GeventActorRef[Any], message: Any) -> Exception:  # noqa: ARG003
-        """What an ask of a dead actor is answered with."""
+    def dead_error(cls, ref: AnyGeventActorRef, message: object) -> Exception:  # noqa: ARG003
+        """Make the answer to an ask of a dead actor."""
         return pykka.ActorDeadError(f"{ref} is gone")
 
-    def crash_error(self, message: Any, error: BaseException) -> Exception:
-        """What an ask is answered with when the actor fails of `error` after it deferred that."""
+    def crash_error(self, message: object, error: BaseException) -> Exception:
+        """Make the answer to an ask that was deferred when the actor fails of `error`."""
         return error if isinstance(error, Exception) else self.dead_error(self.actor_ref, message)
 
     @classmethod
-    def timeout_error(cls, ref: Any, message: Any, timeout: float | None) -> Exception:  # noqa: ARG003
-        """What a blocking ask raises when its time is up."""
+    def timeout_error(
+        cls,
+        ref: AnyGeventActorRef,
+        message: object,  # noqa: ARG003
+        timeout: float | None,
+    ) -> Exception:
+        """Make the error that a blocking ask raises when its time is up."""
         return pykka.Timeout(f"{ref} did not answer within {timeout} seconds")
 
     @classmethod
-    def overflow_error(cls, ref: GeventActorRef[Any], message: Any) -> Exception:  # noqa: ARG003
-        """What an ask is answered with when the inbox is full."""
+    def overflow_error(cls, ref: AnyGeventActorRef, message: object) -> Exception:  # noqa: ARG003
+        """Make the answer to an ask when the inbox is full."""
         return OverflowError(f"the inbox of {ref} is full: {ref.actor_inbox.limit} messages")
 
     # to be called by the actor itself -------------------------------------------------------
@@ -127,7 +142,7 @@ class GeventActor(pykka.Actor):
         """Whether somebody waits for the reply of the message in hand."""
         return self._envelope is not None and self._envelope.reply_to is not None
 
-    def defer(self) -> Reply[Any]:
+    def defer(self) -> AnyReply:
         """Take the reply of the message in hand: whoever has it answers it, later.
 
         An actor that keeps replies answers them in `on_exit`.
@@ -136,11 +151,9 @@ class GeventActor(pykka.Actor):
         if reply is None or self._deferred:
             raise RuntimeError("there is no reply to defer: the message was told, not asked")
         self._deferred = True
-        return cast("Reply[Any]", reply)
+        return cast("AnyReply", reply)
 
-    def forward(
-        self, ref: pykka.ActorRef[Any], message: Any, reply: Reply[Any] | None = None
-    ) -> Reply[Any]:
+    def forward(self, ref: AnyActorRef, message: object, reply: AnyReply | None = None) -> AnyReply:
         """Pass `message` on: `ref` answers the caller directly. Returns the reply that travels.
 
         Args:
@@ -152,18 +165,26 @@ class GeventActor(pykka.Actor):
             reply = self.defer()
         if self._envelope is not None and self._envelope.reply_to is reply:
             self._envelope.reply_to = None  # it travels: a failure here is not its answer
-        ref.actor_inbox.put(Envelope(message, reply))
+        if isinstance(ref.actor_inbox, Mailbox):
+            ref.actor_inbox.put(Envelope(message, reply))
+            return reply
+        ref.actor_inbox.put(Envelope(message, LateReply(reply)))
         # A Mailbox refuses what comes too late; Pykka's own inbox swallows it.
-        if not isinstance(ref.actor_inbox, Mailbox) and not ref.is_alive():
+        if not ref.is_alive():
             reply.fail(pykka.ActorDeadError(f"{ref} is gone"))
         return reply
 
-    def ask(self, ref: pykka.ActorRef[Any], message: Any, timeout: float | None = None) -> Any:
+    def ask(self, ref: AnyActorRef, message: object, timeout: float | None = None) -> Any:
         """Ask any Pykka actor. One on a thread, asked by its ref, would block the whole hub.
 
         Raises pykka.Timeout after `timeout` seconds, and what `ref` answers with.
         """
-        return self.forward(ref, message, Reply()).get(timeout=timeout)
+        reply = self.forward(ref, message, Reply())
+        try:
+            return reply.get(timeout=timeout)
+        finally:
+            reply.cancel()  # when it has no answer, nobody waits for that any more
+            del reply  # as in `Reply.get`
 
     def set_aside(self) -> None:
         """Keep the message in hand, with its reply, until `actor_inbox.bring_back()`."""
@@ -171,11 +192,11 @@ class GeventActor(pykka.Actor):
         self._deferred = True
         self.actor_inbox.set_aside(self._envelope)
 
-    def watch(self, ref: pykka.ActorRef[Any]) -> None:
+    def watch(self, ref: AnyActorRef) -> None:
         """Be told `Terminated(ref, reason)`, once, when that actor is gone."""
         monitor.watch(self.actor_ref, ref)
 
-    def unwatch(self, ref: pykka.ActorRef[Any]) -> None:
+    def unwatch(self, ref: AnyActorRef) -> None:
         monitor.unwatch(self.actor_ref, ref)
 
     def leave(self, reason: BaseException | None = None) -> None:
@@ -189,25 +210,37 @@ class GeventActor(pykka.Actor):
         return Mailbox()
 
     @staticmethod
-    def _create_future() -> Reply[Any]:
+    def _create_future() -> AnyReply:
         return Reply()
 
     def launch(self) -> GeventActorRef[Self]:
-        """Set a constructed actor going; `start()` does both. Raises HubStopped."""
-        pykka.ActorRegistry.register(self.actor_ref)
-        self._start_actor_loop()
+        """Set a constructed actor going; `start()` does both. Raises HubStopped.
+
+        It is one step in the loop: interrupted, the actor has not begun, or it is killed.
+        """
+        try:
+            Hub.current().run(partial(signal_deferral.uninterrupted, self._start_actor_loop))
+        except BaseException as error:
+            if self.hub is None:
+                self.expire(error)
+            else:
+                self.kill()
+            raise
         return self.actor_ref
 
-    def kill(self) -> None:
-        """Throw GreenletExit into the actor. From any thread."""
-        if self._hub is not None:
-            self._hub.kill(self)
+    def kill(self, reason: gevent.GreenletExit | None = None) -> None:
+        """Throw `reason`, or GreenletExit, into the actor. From any thread."""
+        if self.hub is not None:
+            self.hub.kill(self, reason)
 
     def _start_actor_loop(self) -> None:
         try:
-            self._hub = Hub.current()
-            self.actor_inbox.attach(self._hub.doorbell)
-            self._hub.spawn(self)
+            self.hub = Hub.current()
+            self.actor_inbox.attach(self.hub.wakeup)
+            pykka.ActorRegistry.register(self.actor_ref)
+            if not self.actor_ref.is_alive():  # whoever started it was interrupted just now
+                pykka.ActorRegistry.unregister(self.actor_ref)
+            self.hub.spawn(self)
         except BaseException as error:  # nobody may find an actor that will never run
             self.expire(error)
             raise
@@ -217,6 +250,7 @@ class GeventActor(pykka.Actor):
         reason: BaseException | None
         if not self.actor_ref.is_alive():  # the hub was stopped first
             return
+        self.open_asks.bind_to_caller()
         try:
             self.on_start()
             self._serve()
@@ -226,6 +260,10 @@ class GeventActor(pykka.Actor):
         self.expire(reason)
         if isinstance(reason, KeyboardInterrupt):
             raise reason  # in a patched program it was meant for the main greenlet
+        if reason is not None:
+            # Who remembers why it failed is not to keep the actor, nor the streams that it held.
+            traceback.clear_frames(reason.__traceback__)
+        del self
 
     def _serve(self) -> None:
         inbox = self.actor_inbox
@@ -233,11 +271,11 @@ class GeventActor(pykka.Actor):
             inbox.wait()
             self._take()
             for _ in range(self.lingers):
-                baton.wait()
+                wake_chain.wait()
                 gevent.sleep(0)
                 self._take()
             self.after_batch()
-            baton.wait()
+            wake_chain.wait()
             if not inbox.empty():
                 gevent.sleep(0)
 
@@ -246,7 +284,7 @@ class GeventActor(pykka.Actor):
             if not self._leaving:
                 self._deliver(self.actor_inbox.get())
 
-    def _deliver(self, envelope: Envelope[Any]) -> None:
+    def _deliver(self, envelope: Envelope[object]) -> None:
         message = envelope.message
         if isinstance(message, TimerFired) and not self.timers.accepts(message):
             return
@@ -261,38 +299,39 @@ class GeventActor(pykka.Actor):
                 self._crash_answer(error, envelope)
                 raise
         else:
-            if envelope.reply_to is not None and not self._deferred:
-                envelope.reply_to.set(answer)
+            reply: Any = envelope.reply_to  # of the inbox of ours: a Reply
+            if reply is not None and not self._deferred:
+                reply.answer(answer)
         finally:
             self._envelope = None  # what its reply carries must not be kept alive from here
             del envelope  # nor by an error, whose traceback holds this frame
 
-    def dispatch(self, message: Any) -> Any:
+    def dispatch(self, message: object) -> Any:
         """Find the method for `message`. For the runtime's own layers to override."""
         if isinstance(message, _FROM_PROXIES):
             return self._handle_receive(message)
         return self.on_receive(message)
 
-    def _is_answer(self, error: BaseException, envelope: Envelope[Any]) -> bool:
+    def _is_answer(self, error: BaseException, envelope: Envelope[object]) -> bool:
         """Answer the ask in hand with `error` if that is no crash; say whether it was."""
-        reply = cast("Reply[Any] | None", envelope.reply_to)
+        reply = cast("AnyReply | None", envelope.reply_to)
         if reply is None or self._deferred or not isinstance(error, self.answers_with):
             return False
         logger.debug("%s answers with %r", self, error)
         reply.fail(error)
         return True
 
-    def _crash_answer(self, error: BaseException, envelope: Envelope[Any]) -> None:
+    def _crash_answer(self, error: BaseException, envelope: Envelope[object]) -> None:
         """A reply that was not deferred is refused: with its message, nothing has been done."""
-        reply = cast("Reply[Any] | None", envelope.reply_to)
+        reply = cast("AnyReply | None", envelope.reply_to)
         if reply is not None and self._deferred:
             reply.fail(self.crash_error(envelope.message, error))
         else:
-            self._refuse(envelope)
+            refuse_by(self, cast("Asked", envelope))
 
-    def _requested_to_stop(self, envelope: Envelope[Any]) -> None:
+    def _requested_to_stop(self, envelope: Envelope[object]) -> None:
         if envelope.reply_to is not None:
-            self._stop_replies.append(cast("Reply[Any]", envelope.reply_to))
+            self._ending.tell(cast("AnyReply", envelope.reply_to))
         if self.on_stop_requested():
             self.leave()
 
@@ -300,60 +339,23 @@ class GeventActor(pykka.Actor):
 
     def expire(self, reason: BaseException | None) -> None:
         """End the actor, once, leaving nobody without an answer. Called by the hub."""
-        if not self._expired.acquire(False):
-            return
-        if isinstance(reason, ForkedAway):
-            self._renew_locks()
         self._leaving = True
-        self._guarded(self._actor_ref.actor_stopped.set)
-        self._guarded(pykka.ActorRegistry.unregister, self.actor_ref)
-        self._log_end(reason)
-        self._guarded(self._tell_subclass, reason)
-        self._guarded(self.on_exit, reason)
-        if not isinstance(reason, ForkedAway | HubStopped):  # else the loop is not ours, or gone
-            self._guarded(self.timers.close)
-        self.actor_inbox.close(self._refuse)
-        self._guarded(self.actor_inbox.lifeline.end, reason)
-        for reply in self._stop_replies:
-            reply.set(None)
+        self._ending.bring(self, reason)
 
-    def _tell_subclass(self, reason: BaseException | None) -> None:
-        if reason is None:
-            self.on_stop()
-        elif not isinstance(reason, ForkedAway):
-            self.on_failure(type(reason), reason, reason.__traceback__)
-
-    def _guarded(self, step: Callable[..., object], *args: object) -> None:
+    def safely(self, step: Callable[..., object], *args: object) -> None:
+        """Take a step of the actor's end: what it raises is logged, and the next one is taken."""
         try:
             step(*args)
         except BaseException:
             logger.exception("%s failed at its end", self)
 
-    def _refuse(self, envelope: Envelope[Any]) -> None:
-        reply = cast("Reply[Any] | None", envelope.reply_to)
-        if reply is None:
-            return
-        if isinstance(envelope.message, _ActorStop):
-            reply.set(None)
-        else:
-            self._guarded(self._undelivered, envelope.message, reply)
+    @staticmethod
+    def is_stop(message: object) -> bool:
+        """Whether it is what `stop` sends."""
+        return isinstance(message, _ActorStop)
 
-    def _undelivered(self, message: Any, reply: Reply[Any]) -> None:
-        taken = False
-        try:
-            taken = self.undelivered(message, reply)
-        finally:
-            if not taken:
-                reply.fail(self.dead_error(self.actor_ref, message))
-
-    def _log_end(self, reason: BaseException | None) -> None:
-        if reason is None or isinstance(reason, (gevent.GreenletExit, HubStopped, ForkedAway)):
-            logger.debug("%s ended: %r", self, reason)
-        else:
-            logger.error("%s failed", self, exc_info=reason)
-
-    def _renew_locks(self) -> None:
-        """In a forked child a lock may be held by a thread that is no more."""
+    def renew_locks(self) -> None:
+        """Take fresh ones in a forked child: a thread that is no more may have held them."""
         self.actor_stopped = self._actor_ref.actor_stopped = threading.Event()
-        self.actor_inbox.lifeline.renew()
+        self.actor_inbox.death_watch.renew()
         pykka.ActorRegistry._actor_refs_lock = threading.RLock()

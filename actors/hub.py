@@ -4,36 +4,69 @@ A program of plain OS threads gets one daemon thread of ours, started on first u
 monkey-patched program no thread is added: the actors are greenlets of the caller's own hub.
 A forked child starts anew; what the parent left in its memory is ended there without a
 packet sent.
+
+What begins something begins it in the loop, as one step: see `run`. Python raises what its signal
+handlers raise in the main thread, between any two bytecodes. So a thread that wants something
+started only rings for it and waits; the hub itself is made in a thread that is started for that.
 """
 
 from __future__ import annotations
 
 import atexit
+import errno
 import logging
 import os
-import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 
 import gevent
+import pykka
 from gevent.event import Event
-from gevent.monkey import get_original, is_module_patched
+from gevent.monkey import is_module_patched
 
-from quiver.actors.doorbell import Doorbell, allocate_lock, get_ident
-from quiver.actors.signals import ForkedAway
+from quiver.actors import signal_deferral
+from quiver.actors.descriptors import NoneLeft, check_for_loop, make_hub
+from quiver.actors.fork_pause import ForkPause
+from quiver.actors.log import log_forwarder
+from quiver.actors.loop_stalls import LoopStalls
+from quiver.actors.native_threads import (
+    Lock,
+    allocate_lock,
+    get_ident,
+    start_new_thread,
+    start_thread,
+)
+from quiver.actors.reply import AnyReply, Reply
+from quiver.actors.system_messages import ForkedAway
+from quiver.actors.wait_queue import LoopWakeup, wake_chain
 
 logger = logging.getLogger("quiver.actors")
 
+T = TypeVar("T")
+
 EXIT_TIMEOUT = 2.0  # seconds that a stopping hub gives its actors, all together
+START_TIMEOUT = 10.0  # seconds within which the loop makes a call; it takes far below one
+
+FORK_PATIENCE = 2.0  # seconds that a fork waits for a loop that begins
 
 
 class HubStopped(RuntimeError):  # noqa: N818 - a state of things, as OTP names them
     """The loop under the actors was stopped, or the interpreter is on its way out."""
 
 
+class HubStalled(RuntimeError):  # noqa: N818
+    """The loop under the actors did not come to a call in time: something blocks it."""
+
+
 class Resident(Protocol):
-    """What lives in a hub: an actor."""
+    """An inhabitant of a hub: an actor.
+
+    Attributes:
+        never_waits: a blocking wait for a reply is refused in its greenlet.
+    """
+
+    never_waits: bool
 
     def run(self) -> None:
         """Its whole life, in a greenlet of its own."""
@@ -42,24 +75,69 @@ class Resident(Protocol):
         """End it, once; a no-op when `run` has seen to that."""
 
 
+_EXITING = "no actor can be started while the interpreter exits"
+
+
+def _started(start: Callable[..., object], *args: object) -> None:
+    try:
+        start(*args)
+    except RuntimeError as error:  # as `threading` says it
+        raise NoneLeft(errno.EAGAIN, f"{error}") from error
+
+
+def _embedded() -> bool:
+    """A thread that is no greenlet hub of a patched program must not run the actors."""
+    if not is_module_patched("threading"):
+        return False
+    check_for_loop()
+    return bool(gevent.get_hub().loop.default)
+
+
+class Step:
+    """A call that is made in the loop, in a greenlet of its own, while somebody waits for it."""
+
+    never_waits = False
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self.reply: AnyReply = Reply()
+        self._call = call
+
+    def run(self) -> None:
+        if self.reply.done:  # given up before it began
+            return
+        try:
+            self.reply.answer(self._call())
+        except gevent.GreenletExit:
+            self.expire(None)
+        except BaseException as error:  # noqa: BLE001 - it is its caller's
+            self.reply.fail(error)
+
+    def expire(self, reason: BaseException | None) -> None:
+        self.reply.fail(reason if isinstance(reason, Exception) else HubStopped("in this moment"))
+
+
 class Hub:
     """Runs residents in one gevent loop. `Hub.current()` is the process's one hub."""
 
     _current: ClassVar[Hub | None] = None
     _latest: ClassVar[Hub | None] = None  # also when it has been stopped, and is about to end
     _exiting: ClassVar[bool] = False
-    _lock: ClassVar[Any] = allocate_lock()
+    _lock: ClassVar[Lock] = allocate_lock()
+    _forking: ClassVar[set[int]] = set()  # threads that have it for their fork
     _of_parent: ClassVar[list[Hub]] = []  # kept: their destructors would touch the parent's epoll
 
     def __init__(self) -> None:
+        check_for_loop()
         self.stopped = False
+        self.stalls = LoopStalls()
         self._patience = EXIT_TIMEOUT
         self._residents: dict[Resident, gevent.Greenlet[..., None] | None] = {}
         self._thread_ended = allocate_lock()
-        # A thread that is no greenlet hub of a patched program must not run the actors.
-        self.embedded = bool(is_module_patched("threading")) and gevent.get_hub().loop.default
+        self.embedded = _embedded()
         if self.embedded:
-            self.doorbell = Doorbell.of(gevent.get_hub())
+            self.wakeup = LoopWakeup.of(gevent.get_hub())
+            log_forwarder.begin_loop(embedded=True)
+            signal_deferral.wrap_handlers()
         else:
             self._start_thread()
 
@@ -69,16 +147,84 @@ class Hub:
 
         Raises:
             HubStopped: the interpreter is exiting.
+            HubStalled: it did not begin within START_TIMEOUT.
+            NoneLeft: no descriptor is left for its loop, or no thread.
         """
         hub = cls._current
         if hub is not None:
             return hub
-        with cls._lock:
-            if cls._exiting:
-                raise HubStopped("no actor can be started while the interpreter exits")
-            if cls._current is None:
-                cls._current = cls._latest = cls()
-            return cls._current
+        if cls._exiting:
+            raise HubStopped(_EXITING)
+        if not _embedded():
+            return cls._made_by_a_thread()
+        # No lock: this is the one thread that embeds, and no greenlet has its turn in between.
+        hub = cls._current = cls._latest = cls()
+        return hub
+
+    @classmethod
+    def _made_by_a_thread(cls) -> Hub:
+        """Whatever interrupts the wait, the hub is made, and the next who looks finds it."""
+        made: list[Hub | BaseException] = []
+        gate = allocate_lock()
+        gate.acquire()
+        _started(start_new_thread, cls._make, (made, gate))
+        if not gate.acquire(True, START_TIMEOUT):
+            raise HubStalled(f"the loop under the actors did not begin in {START_TIMEOUT} seconds")
+        hub = made[0]
+        if isinstance(hub, BaseException):
+            raise hub
+        return hub
+
+    @classmethod
+    def _make(cls, made: list[Hub | BaseException], gate: Lock) -> None:
+        """Of threads that race here, each finds the hub that the first has made."""
+        try:
+            with cls._lock:
+                if cls._exiting:
+                    raise HubStopped(_EXITING)
+                if cls._current is None:
+                    cls._current = cls._latest = cls()
+                made.append(cls._current)
+        except BaseException as error:  # noqa: BLE001 - whoever waits raises it
+            made.append(error)
+        finally:
+            gate.release()
+
+    def run(self, call: Callable[[], T], timeout: float = START_TIMEOUT) -> T:
+        """Make `call` in the loop's thread, wait for it, and return or raise its outcome.
+
+        From any thread; in the loop's own it is made at once. It is made whole or, when whoever
+        waits was interrupted before it began, not at all.
+
+        Args:
+            call: what may block, as greenlets do.
+            timeout: seconds to wait for it.
+
+        Raises:
+            HubStopped: the hub was stopped.
+            HubStalled: it was not done in time.
+        """
+        if get_ident() == self.wakeup.thread:
+            return call()
+        step = Step(call)
+        try:
+            self.spawn(step)
+            return step.reply.get(timeout=timeout)  # type: ignore[no-any-return]
+        except pykka.Timeout:
+            if step.reply.cancel():
+                said = f"the loop under the actors did not do {call} within {timeout} seconds"
+                raise HubStalled(f"{said}: what runs in it blocks it") from None
+            raise
+        except BaseException:
+            step.reply.cancel()
+            raise
+        finally:
+            del step  # its reply may hold what is raised, which holds this frame: a cycle
+
+    @classmethod
+    def running(cls) -> Hub | None:
+        """The hub if there is one: none is started, and no lock taken."""
+        return cls._current
 
     def spawn(self, resident: Resident) -> None:
         """Start `resident.run` in a greenlet of this hub. From any thread.
@@ -87,14 +233,17 @@ class Hub:
             HubStopped: the hub was stopped.
         """
         self._residents[resident] = None
-        if self.stopped:
-            self._residents.pop(resident, None)
-            raise HubStopped("the hub was stopped")
-        self.doorbell.ring(partial(self._begin, resident))
+        try:
+            if self.stopped:
+                raise HubStopped("the hub was stopped")
+            self.wakeup.call_soon(partial(self._begin, resident))
+        except BaseException:
+            self._residents.pop(resident, None)  # so that a ring that was heard begins nothing
+            raise
 
-    def kill(self, resident: Resident) -> None:
-        """Throw GreenletExit into `resident`, wherever it is. From any thread."""
-        self.doorbell.ring(partial(self._kill, resident))
+    def kill(self, resident: Resident, reason: gevent.GreenletExit | None = None) -> None:
+        """Throw `reason`, or GreenletExit, into `resident`, wherever it is. From any thread."""
+        self.wakeup.call_soon(partial(self._kill, resident, reason))
 
     def stop(self, timeout: float = EXIT_TIMEOUT) -> None:
         """End all actors, answering whoever waits for them, then the loop.
@@ -104,9 +253,9 @@ class Hub:
         """
         if not self._resign():
             return
-        if self.embedded and get_ident() == self.doorbell.thread:
+        if self.embedded and get_ident() == self.wakeup.thread:
             self._kill_all(timeout)
-        elif get_ident() == self.doorbell.thread:
+        elif get_ident() == self.wakeup.thread:
             self._patience = timeout
             self._farewell.set()  # an actor of ours asked: it cannot wait for itself
             return
@@ -130,11 +279,11 @@ class Hub:
         if self.embedded:
             ended = allocate_lock()
             ended.acquire()
-            self.doorbell.ring(partial(gevent.spawn, self._kill_all, timeout, ended.release))
+            self.wakeup.call_soon(partial(gevent.spawn, self._kill_all, timeout, ended.release))
             ended.acquire(True, timeout + 0.5)
         else:
             self._patience = timeout
-            self.doorbell.ring(self._farewell.set)
+            self.wakeup.call_soon(self._farewell.set)
             self._wait_for_thread(timeout + 0.5)
 
     def _wait_for_thread(self, seconds: float) -> None:
@@ -146,26 +295,34 @@ class Hub:
     def _begin(self, resident: Resident) -> None:
         if resident in self._residents and not self.stopped:
             greenlet = self._residents[resident] = gevent.spawn(resident.run)
-            greenlet.link(partial(self._ended, resident))
+            signal_deferral.protect(greenlet)
+            greenlet.__dict__["never_waits"] = resident.never_waits  # see `wait_queue`
+            greenlet.__dict__["killed"] = False  # see `propagation`
+            greenlet.rawlink(partial(self._ended, resident))  # in the loop: it does not wait
 
     def _ended(self, resident: Resident, greenlet: gevent.Greenlet[..., None]) -> None:
         # Also for a greenlet that was killed before its first step: `run` never began.
         value = greenlet.value if greenlet.successful() else greenlet.exception
         resident.expire(value if isinstance(value, BaseException) else None)
         self._residents.pop(resident, None)
+        wake_chain.wait()  # its last answers were given after its last batch, a step's in none
 
-    def _kill(self, resident: Resident) -> None:
+    def _kill(self, resident: Resident, reason: gevent.GreenletExit | None = None) -> None:
+        reason = reason or gevent.GreenletExit()
         greenlet = self._residents.get(resident)
         if greenlet is not None:
-            greenlet.kill(block=False)
+            greenlet.__dict__["killed"] = True
+            greenlet.kill(reason, block=False)
         elif resident in self._residents:  # rung for from another thread, and not begun yet
             del self._residents[resident]
-            resident.expire(gevent.GreenletExit())
+            resident.expire(reason)
 
     def _kill_all(self, timeout: float, then: Callable[[], object] = lambda: None) -> None:
         here = gevent.getcurrent()
         living = list(self._residents.values())  # another thread may be adding one
         greenlets = [g for g in living if g is not None and g is not here]
+        for greenlet in greenlets:
+            greenlet.__dict__["killed"] = True
         gevent.killall(greenlets, timeout=timeout)
         then()
 
@@ -175,18 +332,14 @@ class Hub:
         started = allocate_lock()
         started.acquire()
         self._thread_ended.acquire()
-        if is_module_patched("threading"):
-            get_original("_thread", "start_new_thread")(self._in_thread, (started.release,))
-        else:
-            threading.Thread(
-                target=self._in_thread, args=(started.release,), name="quiver-hub", daemon=True
-            ).start()
+        _started(start_thread, self._in_thread, "quiver-hub", started.release)
         started.acquire()
 
     def _in_thread(self, started: Callable[[], object]) -> None:
-        hub = gevent.get_hub()
-        self.doorbell = Doorbell.of(hub)
-        self.doorbell.hold()  # an idle loop waits for rings; it does not end
+        hub = make_hub()
+        log_forwarder.begin_loop(embedded=False)
+        self.wakeup = LoopWakeup.of(hub)
+        self.wakeup.ref()  # an idle loop waits for rings; it does not end
         self._farewell = Event()
         started()
         try:
@@ -200,14 +353,39 @@ class Hub:
             self._kill_all(self._patience)
         finally:
             self._expire_all()
-            self.doorbell.disconnect()
+            self.stalls.close()
+            self.wakeup.disconnect()
+            log_forwarder.end_loop()
             hub.destroy(destroy_loop=True)
             self._thread_ended.release()
 
-    # a forked child -------------------------------------------------------------------------
+    # a fork, and its child ------------------------------------------------------------------
+
+    @classmethod
+    def before_fork(cls) -> None:
+        """Let no loop begin, and the one there is rest, until the fork is over.
+
+        Called by the fork. Who makes a fork wait until this file is imported calls it then: of the
+        hooks, a fork calls those that there were when it began.
+        """
+        me = get_ident()
+        if me not in cls._forking and cls._lock.acquire(True, FORK_PATIENCE):
+            cls._forking.add(me)
+        if cls._current is not None:
+            ForkPause.begin(cls._current.wakeup)
+
+    @classmethod
+    def _after_fork_in_parent(cls) -> None:
+        ForkPause.end()
+        me = get_ident()
+        if me in cls._forking:
+            cls._forking.discard(me)
+            cls._lock.release()
 
     @classmethod
     def _after_fork(cls) -> None:
+        ForkPause.clear()
+        cls._forking.clear()
         cls._lock = allocate_lock()
         hub, cls._current = cls._current, None
         cls._latest = None
@@ -216,9 +394,10 @@ class Hub:
         cls._of_parent.append(hub)
         hub.stopped = True
         if not hub.embedded:
-            hub.doorbell.disconnect()
-        for resident in list(hub._residents):
-            resident.expire(ForkedAway("the actor lives in the parent of this fork"))
+            hub.wakeup.disconnect()
+        with log_forwarder.withheld():
+            for resident in list(hub._residents):
+                resident.expire(ForkedAway("the actor lives in the parent of this fork"))
 
     @classmethod
     def _at_exit(cls) -> None:
@@ -232,5 +411,20 @@ class Hub:
             )  # steps would be the end of the program, by SIGSEGV
 
 
-os.register_at_fork(after_in_child=Hub._after_fork)
+def ring_if_running(call: Callable[[], object]) -> None:
+    """Run `call` in the loop if there is one: no lock is taken, no loop started, nothing raised.
+
+    For finalisers. The collector runs them in any thread and in the middle of anything, also
+    while that thread holds a lock of ours, or while the interpreter exits.
+    """
+    hub = Hub.running()
+    if hub is not None:
+        hub.wakeup.call_soon(call)
+
+
+os.register_at_fork(
+    before=Hub.before_fork,
+    after_in_parent=Hub._after_fork_in_parent,
+    after_in_child=Hub._after_fork,
+)
 atexit.register(Hub._at_exit)

@@ -8,45 +8,47 @@ from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub, getcurrent
 
-from quiver.actors.monitor import Lifeline
+from quiver.actors.monitor import DeathWatch
 
 if TYPE_CHECKING:
     from greenlet import greenlet
 
-    from quiver.actors.doorbell import Doorbell
+    from quiver.actors.wait_queue import LoopWakeup
 
 
 class Mailbox:
     """One actor's queue of envelopes.
 
-    Lock-free under the GIL. The order of two steps carries it: a put appends and then looks
-    at `_awake`; the actor clears `_awake` and then looks at the queue again.
+    Lock-free under the GIL: of two who race, each writes before it reads what the other writes.
     """
 
     def __init__(self) -> None:
-        self.lifeline = Lifeline()
+        self.death_watch = DeathWatch()
         self.limit: int | None = None  # items beyond which an ask is refused
         self._items: deque[Any] = deque()
         self._aside: list[Any] = []
         self._awake = True  # until its actor first waits
         self._sleeper: greenlet | None = None
-        self._doorbell: Doorbell | None = None
+        self._wakeup: LoopWakeup | None = None
         self._refuse: Callable[[Any], None] | None = None
 
-    def put(self, item: Any) -> None:
+    def put(self, item: object) -> None:
+        """Append `item`, and wake the actor if it waits. From any thread."""
+        # First the item, then the look at `_refuse` and `_awake`: whoever sets one of them looks at
+        # the items afterwards. So one of the two sees it, and none is left lying.
         self._items.append(item)
         if self._refuse is not None:
             self._return_all()
         elif not self._awake:
-            self._awake = True
-            assert self._doorbell is not None
+            assert self._wakeup is not None
             try:
-                self._doorbell.ring(self._resume)
-            except BaseException:  # a KeyboardInterrupt: the next put shall ring again
+                self._awake = True
+                self._wakeup.call_soon(self._resume)
+            except BaseException:  # a signal's, before it was called: the next put wakes it
                 self._awake = False
                 raise
 
-    def set_aside(self, item: Any) -> None:
+    def set_aside(self, item: object) -> None:
         """Keep `item` until `bring_back`. From the actor's own greenlet, as `bring_back` is."""
         self._aside.append(item)
 
@@ -73,7 +75,7 @@ class Mailbox:
         """Block the calling greenlet, the actor's own, until there is an item."""
         while not self._items:
             self._awake = False
-            if self._items:
+            if self._items:  # put just before that, by one who saw that the actor was awake
                 break
             self._sleeper = getcurrent()
             try:
@@ -82,14 +84,14 @@ class Mailbox:
                 self._sleeper = None
         self._awake = True
 
-    def attach(self, doorbell: Doorbell) -> None:
+    def attach(self, wakeup: LoopWakeup) -> None:
         """Name the loop whose greenlet will wait here."""
-        self._doorbell = doorbell
+        self._wakeup = wakeup
 
     def close(self, refuse: Callable[[Any], None]) -> None:
         """Hand everything here, and everything put from now on, to `refuse`, each item once."""
         self.bring_back()
-        self._refuse = refuse
+        self._refuse = refuse  # and then those that were put by who did not see it
         self._return_all()
 
     def _return_all(self) -> None:
@@ -97,7 +99,7 @@ class Mailbox:
         while True:
             try:
                 item = self._items.popleft()
-            except IndexError:
+            except IndexError:  # others may be at it in their threads: each item is popped once
                 return
             self._refuse(item)
 

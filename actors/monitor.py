@@ -1,6 +1,6 @@
 """Death-watch: exactly one `Terminated` per watch, whatever killed the actor.
 
-Each actor's inbox carries a Lifeline. The runtime ends it once, last of all; a watch that
+Each actor's inbox carries a DeathWatch. The runtime ends it once, last of all; a watch that
 comes later is told at once.
 """
 
@@ -9,26 +9,25 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Hashable
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import pykka
 
-from quiver.actors.doorbell import allocate_lock
-from quiver.actors.signals import ForkedAway, Terminated
+from quiver.actors.native_threads import allocate_lock
+from quiver.actors.system_messages import AnyActorRef, ForkedAway, Terminated
 
 logger = logging.getLogger("quiver.actors")
 
 OnEnd = Callable[[BaseException | None], object]
 
 
-class Lifeline:
+class DeathWatch:
     """Who wants to hear of one actor's end, and whose end that actor wants to hear of."""
 
     def __init__(self) -> None:
         self._lock = allocate_lock()
         self._calls: dict[Hashable, OnEnd] = {}
-        self._watched: WeakKeyDictionary[Lifeline, Hashable] = WeakKeyDictionary()
+        self._watched: WeakKeyDictionary[DeathWatch, Hashable] = WeakKeyDictionary()
         self._ended = False
         self._reason: BaseException | None = None
 
@@ -44,7 +43,7 @@ class Lifeline:
         with self._lock:
             self._calls.pop(key, None)
 
-    def undo_at_end(self, other: Lifeline, key: Hashable) -> None:
+    def undo_at_end(self, other: DeathWatch, key: Hashable) -> None:
         """This one's actor watches that of `other`, which must not keep it beyond its end."""
         self._watched[other] = key
 
@@ -68,32 +67,30 @@ class Lifeline:
         self._lock = allocate_lock()
 
 
-def watch(watcher: pykka.ActorRef[Any], target: pykka.ActorRef[Any]) -> None:
+def watch(watcher: AnyActorRef, target: AnyActorRef) -> None:
     """Have `watcher` told `Terminated(target, reason)` once, when `target` is gone.
 
     `target` is a GeventActor; the watcher may be any Pykka actor. Watching twice is watching
     once. An actor that is gone already is reported at once.
     """
-    lifeline = lifeline_of(target)
-    if isinstance(own := getattr(watcher.actor_inbox, "lifeline", None), Lifeline):
-        own.undo_at_end(lifeline, watcher.actor_urn)
-    lifeline.add(watcher.actor_urn, lambda reason: _tell(watcher, target, reason))
+    death_watch = death_watch_of(target)
+    if isinstance(own := getattr(watcher.actor_inbox, "death_watch", None), DeathWatch):
+        own.undo_at_end(death_watch, watcher.actor_urn)
+    death_watch.add(watcher.actor_urn, lambda reason: _tell(watcher, target, reason))
 
 
-def unwatch(watcher: pykka.ActorRef[Any], target: pykka.ActorRef[Any]) -> None:
+def unwatch(watcher: AnyActorRef, target: AnyActorRef) -> None:
     """Undo `watch`. A Terminated that is already in the inbox stays there."""
-    lifeline_of(target).remove(watcher.actor_urn)
+    death_watch_of(target).remove(watcher.actor_urn)
 
 
-def lifeline_of(target: pykka.ActorRef[Any]) -> Lifeline:
-    lifeline = getattr(target.actor_inbox, "lifeline", None)
-    if not isinstance(lifeline, Lifeline):
-        raise TypeError(f"{target} cannot be watched: only a GeventActor has a lifeline")
-    return lifeline
+def death_watch_of(target: AnyActorRef) -> DeathWatch:
+    death_watch = getattr(target.actor_inbox, "death_watch", None)
+    if not isinstance(death_watch, DeathWatch):
+        raise TypeError(f"{target} cannot be watched: only a GeventActor has a death_watch")
+    return death_watch
 
 
-def _tell(
-    watcher: pykka.ActorRef[Any], target: pykka.ActorRef[Any], reason: BaseException | None
-) -> None:
+def _tell(watcher: AnyActorRef, target: AnyActorRef, reason: BaseException | None) -> None:
     with contextlib.suppress(pykka.ActorDeadError):  # the watcher went first
         watcher.tell(Terminated(target, reason))

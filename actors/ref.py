@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import pykka
+from greenlet import GreenletExit
 
+from quiver.actors.handle import Handle, open_asks_of_caller
 from quiver.actors.mailbox import Mailbox
-from quiver.actors.reply import Reply
+from quiver.actors.reply import AnyReply
 
 if TYPE_CHECKING:
     from quiver.actors.actor import GeventActor
@@ -16,55 +18,66 @@ A = TypeVar("A", bound="GeventActor")
 
 
 class GeventActorRef(pykka.ActorRef[A]):
-    """What the world holds of a GeventActor. Usable from any thread, greenlet or task."""
+    """The ref of a GeventActor, which others hold: usable from any thread, greenlet or task."""
 
     actor_class: type[A]
     actor_inbox: Mailbox
 
-    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+    def ask(self, message: object, *, block: bool = True, timeout: float | None = None) -> Any:
         """Send `message` and wait for its reply.
 
         Args:
             message: anything.
-            block: False returns the `Reply` (a `pykka.Future`) instead of waiting on it.
+            block: False returns a `Handle` (a `pykka.Future`) instead of waiting. The ask is
+                cancelled when that is dropped, or when the actor that asked ends: what is sent
+                without a wish to hear of it is told, not asked.
             timeout: seconds to wait when blocking; None waits as long as it takes. When it
                 passes, or when the waiting greenlet is killed, the ask is cancelled.
 
         Raises:
             pykka.Timeout: nothing came in time.
-            pykka.ActorDeadError: the actor is gone. With `block=False` the reply carries it.
+            pykka.ActorDeadError: the actor is gone. With `block=False` the handle carries it.
         """
-        if block:
-            return self._wait(message, self._send(message, attended=True), timeout)
-        return self._send(message, attended=False)
+        reply = self.actor_class.new_reply()
+        if not block:
+            self._send(message, reply)
+            asks = None if reply.done else open_asks_of_caller()
+            if asks is not None:
+                asks.add(reply)
+            return Handle(reply)
+        reply.has_waiter = True
+        try:
+            self._send(message, reply)
+            return reply.get(timeout=timeout)
+        except pykka.Timeout:
+            if not reply.cancel():
+                return reply.get()  # the answer came in this moment, or is this Timeout
+            late = self.actor_class.timeout_error(self, message, timeout)
+            try:
+                raise late from late.__cause__
+            finally:
+                del late  # as below
+        except BaseException:  # the caller is killed, or interrupted: nobody waits any more
+            reply.cancel()
+            raise
+        finally:
+            del reply  # it holds the error that is raised, which holds this frame: a cycle
 
-    def kill(self) -> None:
+    def kill(self, reason: GreenletExit | None = None) -> None:
         """End the actor wherever it is; those who wait for it are answered with an error."""
         actor = self._actor_weakref()
         if actor is not None:
-            actor.kill()
+            actor.kill(reason)
 
-    def _send(self, message: Any, *, attended: bool) -> Reply[Any]:
+    def _send(self, message: object, reply: AnyReply) -> None:
         kind = self.actor_class
-        reply = kind.new_reply()
-        reply.attended = attended
         if not self.is_alive():
             reply.fail(kind.dead_error(self, message))
         elif self.actor_inbox.full and not isinstance(message, kind.always_taken):
             reply.fail(kind.overflow_error(self, message))
         else:
             self.actor_inbox.put(kind.envelope(message, reply))
-        return reply
 
-    def _wait(self, message: Any, reply: Reply[Any], timeout: float | None) -> Any:
-        try:
-            return reply.get(timeout=timeout)
-        except pykka.Timeout:
-            if not reply.cancel():
-                return reply.get()  # the answer came in this moment, or is this Timeout
-            raise self.actor_class.timeout_error(self, message, timeout) from None
-        except BaseException:  # the caller is killed, or interrupted: nobody waits any more
-            reply.cancel()
-            raise
-        finally:
-            del reply  # it holds the error that is raised, which holds this frame: a cycle
+
+AnyGeventActorRef: TypeAlias = GeventActorRef[Any]
+"""A ref of any GeventActor."""

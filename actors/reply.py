@@ -7,18 +7,32 @@ the claim is a lock that is acquired once and never released.
 
 from __future__ import annotations
 
+import queue
 import sys
 import time
 from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 import pykka
 
-from quiver.actors.doorbell import allocate_lock
-from quiver.actors.waking import Wakes, take_back, wait, wake
+from quiver.actors.deprecated import moved
+from quiver.actors.native_threads import allocate_lock
+from quiver.actors.wait_queue import WaitQueue, take_back, wait, wake
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
+
+ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+"""What `sys.exc_info` gives; a class without its exception stands for one that is to be made."""
+
+_FORMER_NAMES: Final = {
+    "attended": "has_waiter",
+    "errand": "call_in_caller",
+    "held_by": "on_cancel",
+}
 
 
 class ReplyCancelled(Exception):  # noqa: N818 - named as the field does (Future.cancel)
@@ -30,8 +44,8 @@ class Reply(pykka.Future[T]):
 
     `cancelled_error` makes the exception that a cancelled reply is answered with.
 
-    While a thread or greenlet is known to wait for it (`attended`), work that must not run in the
-    loop can be handed to that one: see `errand`.
+    While a thread or greenlet is known to wait for it (`has_waiter`), work that must not run in the
+    loop can be handed to that one: see `call_in_caller`.
     """
 
     def __init__(self, cancelled_error: Callable[[], Exception] = ReplyCancelled) -> None:
@@ -41,13 +55,21 @@ class Reply(pykka.Future[T]):
         self._value: Any = None
         self._error: BaseException | None = None
         self._traceback: TracebackType | None = None
-        self._wakes: Wakes = []
-        self._calls: Wakes = []  # of `when_done`
-        self._errands: list[Callable[[], object]] = []
+        self._wakes: WaitQueue = []
+        self._calls: WaitQueue = []  # of `when_done`
+        self._caller_calls: list[Callable[[], object]] = []
         self._cancelled_error = cancelled_error
         self._on_cancel: Callable[[], object] | None = None
+        self._left = False  # nobody waits any more
         self.cancelled = False
-        self.attended = False
+        self.has_waiter = False
+
+    def __getattr__(self, name: str) -> Any:
+        now = _FORMER_NAMES.get(name)
+        if now is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        moved(f"Reply.{name}", f"Reply.{now}")
+        return getattr(self, now)
 
     def __repr__(self) -> str:
         return f"<Reply {'answered' if self._done else 'pending'}>"
@@ -74,21 +96,39 @@ class Reply(pykka.Future[T]):
 
     def fail(self, error: BaseException) -> bool:
         """Answer with `error`, which `get` will raise. False when somebody was first."""
+        return self._fail(error, error.__traceback__)
+
+    def _fail(self, error: BaseException, traceback: TracebackType | None) -> bool:
         if not self._claim.acquire(False):
             return False
-        self._error, self._traceback = error, error.__traceback__
+        self._error, self._traceback = error, traceback
         self._wake()
         return True
 
-    def set(self, value: Any = None) -> None:
-        """Pykka's name for `answer`."""
-        self.answer(value)
+    def set(self, value: T | None = None) -> None:
+        """Answer as Pykka's futures are answered. Raises queue.Full when somebody was first."""
+        if not self.answer(cast("T", value)):
+            raise queue.Full
 
-    def set_exception(self, exc_info: Any = None) -> None:
-        """Pykka's name for `fail`; without an argument, the exception being handled."""
-        kind, error, _ = exc_info or sys.exc_info()
-        assert kind is not None, "set_exception() outside an except block"
-        self.fail(error if error is not None else kind())
+    def set_exception(self, exc_info: ExcInfo | None = None) -> None:
+        """Fail as Pykka's futures do. Raises queue.Full when somebody was first.
+
+        Args:
+            exc_info: as `sys.exc_info()` returns it; by default the exception being handled.
+        """
+        exc_info = exc_info or sys.exc_info()
+        if not self._fail(_raised(exc_info), exc_info[2]):
+            raise queue.Full
+
+    def set_get_hook(self, func: Callable[[float | None], T]) -> None:
+        """Have `get` call `func(timeout)`. Raises queue.Full when there is an answer.
+
+        The hook is the answer from now on: what comes later is refused.
+        """
+        # The claim decides between an answer and a hook that race; of hooks, the last one counts.
+        if not self._claim.acquire(False) and self._get_hook is None:
+            raise queue.Full
+        super().set_get_hook(func)
 
     def cancel(self) -> bool:
         """Give up on the answer and tell whoever holds the request now.
@@ -96,19 +136,27 @@ class Reply(pykka.Future[T]):
         Returns:
             True if the reply was still open; `get` then raises the cancellation.
         """
+        return self._leave(self._cancelled_error, cancelled=True)
+
+    def give_up(self, error: BaseException) -> bool:
+        """As `cancel`, but `get` then raises `error`: it was raised in the caller's name."""
+        return self._leave(lambda: error, cancelled=False)
+
+    def _leave(self, why: Callable[[], BaseException], *, cancelled: bool) -> bool:
         if not self._claim.acquire(False):
             return False
-        self._error = self._cancelled_error()
-        self.cancelled = True
+        self._error = why()
+        self._traceback = self._error.__traceback__
+        self.cancelled, self._left = cancelled, True
         self._wake()
         if self._on_cancel is not None:
             self._on_cancel()
         return True
 
-    def held_by(self, on_cancel: Callable[[], object]) -> None:
+    def on_cancel(self, on_cancel: Callable[[], object]) -> None:
         """Name what `cancel()` shall call from now on. It may be called from any thread."""
         self._on_cancel = on_cancel
-        if self.cancelled:
+        if self._left:
             on_cancel()
 
     def _wake(self) -> None:
@@ -116,16 +164,16 @@ class Reply(pykka.Future[T]):
         wake(self._wakes)
         wake(self._calls)
 
-    def errand(self, call: Callable[[], object]) -> bool:
+    def call_in_caller(self, call: Callable[[], object]) -> bool:
         """Have whoever waits in `get` make `call`, in its own thread or greenlet, in order.
 
         Returns:
             False when nobody is known to wait: the answer is there, or it was asked without
             blocking. What is accepted is made before `get` returns or raises the answer.
         """
-        if not self.attended or self._done:
+        if not self.has_waiter or self._done:
             return False
-        self._errands.append(call)
+        self._caller_calls.append(call)
         wake(self._wakes)
         return True
 
@@ -142,7 +190,7 @@ class Reply(pykka.Future[T]):
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
-        if not self._done or self._errands:
+        if not self._done or self._caller_calls:
             self._attend(timeout)
         if self._error is not None:
             try:
@@ -165,13 +213,13 @@ class Reply(pykka.Future[T]):
             left = None if due is None else due - time.monotonic()
             if not wait(self._wakes, self._stirred, left):
                 raise pykka.Timeout(f"{timeout} seconds")
-            while self._errands:
-                self._errands.pop(0)()
-            if self._done and not self._errands:
+            while self._caller_calls:
+                self._caller_calls.pop(0)()
+            if self._done and not self._caller_calls:
                 return
 
     def _stirred(self) -> bool:
-        return self._done or bool(self._errands)
+        return self._done or bool(self._caller_calls)
 
     def __await__(self) -> Generator[Any, None, T]:
         """Wait in an asyncio task; cancelling the task cancels the ask."""
@@ -197,7 +245,38 @@ class Reply(pykka.Future[T]):
     __iter__ = __await__
 
 
-def _call_in(loop: Any, future: Any) -> None:
+AnyReply: TypeAlias = Reply[Any]
+"""A reply, whatever it is answered with."""
+
+
+class LateReply(pykka.Future[T]):
+    """The `reply_to` of an actor of Pykka's own: an answer that comes too late is dropped.
+
+    The loop of such an actor calls `set`, and would end by the queue.Full of a Reply whose asker
+    has given up.
+    """
+
+    def __init__(self, reply: Reply[T]) -> None:
+        super().__init__()
+        self.reply = reply
+
+    def get(self, *, timeout: float | None = None) -> T:
+        return self.reply.get(timeout=timeout)
+
+    def set(self, value: T | None = None) -> None:
+        self.reply.answer(cast("T", value))
+
+    def set_exception(self, exc_info: ExcInfo | None = None) -> None:
+        self.reply.fail(_raised(exc_info))
+
+
+def _raised(exc_info: ExcInfo | None) -> BaseException:
+    kind, error, _ = exc_info or sys.exc_info()
+    assert kind is not None, "set_exception() outside an except block"
+    return kind() if error is None else error
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
     def resolve() -> None:
         if not future.done():
             future.set_result(None)

@@ -1,4 +1,4 @@
-"""How many restarts are too many. Pure."""
+"""RestartIntensity: how many restarts in how long are too many. Pure."""
 
 from __future__ import annotations
 

@@ -14,10 +14,13 @@ from typing import Any
 
 import attrs
 import pykka
+from greenlet import GreenletExit
 
-from quiver.actors.actor import GeventActor, GeventActorRef
+from quiver.actors.actor import GeventActor
+from quiver.actors.hub import HubStopped
+from quiver.actors.ref import AnyGeventActorRef, GeventActorRef
 from quiver.actors.restarts import RestartIntensity
-from quiver.actors.signals import ForkedAway, Terminated, TimerFired
+from quiver.actors.system_messages import AnyActorRef, ForkedAway, Orphaned, Terminated, TimerFired
 
 
 class Strategy(enum.Enum):
@@ -47,7 +50,7 @@ class ChildSpec:
     """
 
     id: Hashable
-    start: Callable[[], GeventActorRef[Any]]
+    start: Callable[[], AnyGeventActorRef]
     restart: Restart = Restart.PERMANENT
     shutdown: float = 5.0
 
@@ -90,6 +93,10 @@ class StartFailed(Exception):  # noqa: N818 - a state of things, as OTP names th
         self.error = error
 
 
+class Stopping(pykka.ActorDeadError):
+    """The supervisor is asked for a child while it is being stopped."""
+
+
 class Supervisor(GeventActor):
     """Ask it `StartChild`, `GetChild`, `StopChild` or `WhichChildren`.
 
@@ -101,6 +108,7 @@ class Supervisor(GeventActor):
         strategy: who is restarted when one fails.
         max_restarts: how many restarts are borne ...
         within: ... in any so many seconds.
+        auto_shutdown: end, in order, when the last child has ended in order (or did not start).
         name: for the log.
     """
 
@@ -113,28 +121,36 @@ class Supervisor(GeventActor):
         strategy: Strategy = Strategy.ONE_FOR_ONE,
         max_restarts: int = 3,
         within: float = 5.0,
+        auto_shutdown: bool = False,
         name: str = "",
     ) -> None:
         super().__init__()
         self.name = name
         self._first = list(children)
         self._strategy = strategy
+        self._auto_shutdown = auto_shutdown
+        self._seen_off = False  # a child, or one that did not start
         self._intensity = RestartIntensity(max_restarts, within)
         self._specs: dict[Hashable, ChildSpec] = {}  # in order of start
-        self._refs: dict[Hashable, GeventActorRef[Any]] = {}
-        self._ids: dict[GeventActorRef[Any], Hashable] = {}  # of all that have not ended yet
+        self._refs: dict[Hashable, AnyGeventActorRef] = {}
+        self._ids: dict[AnyGeventActorRef, Hashable] = {}  # of all that have not ended yet
         self._again: list[ChildSpec] = []  # what is started once `_awaited` have ended
-        self._awaited: set[pykka.ActorRef[Any]] = set()
+        self._awaited: set[AnyActorRef] = set()
         self._stopping = False
 
     def __str__(self) -> str:
         return f"{super().__str__()} {self.name}"
 
+    def after_batch(self) -> None:
+        childless = self._seen_off and not (self._ids or self._again)
+        if self._auto_shutdown and childless and self.actor_inbox.empty():  # else one may be wanted
+            self.leave()
+
     def on_start(self) -> None:
         for spec in self._first:
             self._start(spec)
 
-    def on_receive(self, message: Any) -> Any:
+    def on_receive(self, message: object) -> Any:
         match message:
             case Terminated(GeventActorRef() as ref, reason):
                 self._terminated(ref, reason)
@@ -158,16 +174,17 @@ class Supervisor(GeventActor):
 
     # starting -------------------------------------------------------------------------------
 
-    def _start_asked(self, spec: ChildSpec) -> GeventActorRef[Any] | None:
+    def _start_asked(self, spec: ChildSpec) -> AnyGeventActorRef | None:
         if self._stopping:
-            raise pykka.ActorDeadError(f"{self} is stopping: it starts no children")
+            raise Stopping(f"{self} is stopping: it starts no children")
         try:
             return self._start(spec)
         except StartFailed as failed:
+            self._seen_off = True
             self.defer().fail(failed.error)
             return None
 
-    def _start(self, spec: ChildSpec) -> GeventActorRef[Any]:
+    def _start(self, spec: ChildSpec) -> AnyGeventActorRef:
         try:
             ref = spec.start()
         except Exception as error:
@@ -186,8 +203,9 @@ class Supervisor(GeventActor):
 
     # restarting -----------------------------------------------------------------------------
 
-    def _terminated(self, ref: GeventActorRef[Any], reason: BaseException | None) -> None:
+    def _terminated(self, ref: AnyGeventActorRef, reason: BaseException | None) -> None:
         self.actor_inbox.bring_back()
+        self._seen_off = True
         child = self._ids.pop(ref)
         self.timers.cancel(("kill", ref))
         expected = self._refs.get(child) is not ref
@@ -262,7 +280,7 @@ class Supervisor(GeventActor):
             self._ask_to_stop(ref, spec.shutdown)
         return ref is not None
 
-    def _ask_to_stop(self, ref: GeventActorRef[Any], shutdown: float) -> None:
+    def _ask_to_stop(self, ref: AnyGeventActorRef, shutdown: float) -> None:
         ref.stop(block=False)
         self.timers.start(("kill", ref), shutdown)
 
@@ -272,6 +290,9 @@ class Supervisor(GeventActor):
         Nobody is left to see that they stop in time: they are killed, also those that would stop
         in order. So what takes its place finds none of them in its way.
         """
-        if not isinstance(reason, ForkedAway):
-            for ref in reversed(self._ids):
-                ref.kill()
+        if isinstance(reason, ForkedAway):
+            return
+        ordered = reason is None or isinstance(reason, HubStopped)
+        meant = isinstance(reason, GreenletExit) and not isinstance(reason, Orphaned)
+        for ref in reversed(self._ids):
+            ref.kill(None if ordered or meant else Orphaned(f"its supervisor failed: {reason!r}"))

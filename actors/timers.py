@@ -14,7 +14,7 @@ from typing import Any
 
 from gevent import get_hub
 
-from quiver.actors.signals import TimerFired
+from quiver.actors.system_messages import TimerFired
 
 _EARLY = 0.0005  # seconds; libev rounds, and firing half a millisecond early is on time
 _STEPS = 16  # in which timers of one length fire together

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.charts import draw
-from benchmarks.clients import CLIENTS
-from benchmarks.markdown import fill
-from benchmarks.measures import MEASURES, Measure, Scale
-from benchmarks.results import Results, about
+from benchmarks.clients.registry import CLIENTS
+from benchmarks.report.charts import draw
+from benchmarks.report.markdown import fill
+from benchmarks.report.results import Results, about
+from benchmarks.report.table import print_grid, show
+from benchmarks.report.targets import needed, target_grid
 from benchmarks.runner import Runner
 from benchmarks.servers import SERVERS, Absent, Servers
-from benchmarks.table import print_grid, show
-from benchmarks.targets import needed, target_grid
+from benchmarks.workloads.measures import MEASURES, Measure, Scale
 
 _WHAT = """Measure Quiver beside its peers and beside a bare aioquic loop, in turns and in fresh
 programs. Prints tables and the ratios that are aimed at; saves JSON and charts."""

@@ -1,4 +1,4 @@
-"""Runs the cases in turns, round after round, each in a fresh program."""
+"""The runner: cases in turns, round after round, each in a fresh program."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks.clients import CLIENTS, Client
-from benchmarks.jobs import Figures, Job
-from benchmarks.measures import Measure, Scale
-from benchmarks.results import Results
+from benchmarks.clients.registry import CLIENTS, Client
+from benchmarks.report.results import Results
 from benchmarks.servers import Servers
+from benchmarks.workloads.jobs import Figures, Job
+from benchmarks.workloads.measures import Measure, Scale
 
 __all__ = ["Runner"]
 
@@ -33,7 +33,7 @@ class Runner:
     say: Callable[[str], None]
 
     def run(self, rounds: int, results: Results) -> None:
-        """Round after round, client after client: a noisy minute is noisy for all of them.
+        """Measure round after round, client after client: a noisy minute is noisy for all of them.
 
         Each has another before it in each round: the first one finds a server that is not warm
         yet, and who comes next may find what the last one left behind.
@@ -71,8 +71,8 @@ class Runner:
 
 
 def _in_a_fresh_program(job: Job) -> Figures:
-    """Raises RuntimeError with the last line that a failing one wrote."""
-    command = [sys.executable, "-m", "benchmarks.jobs", job.encoded()]
+    """Measure in a fresh program. Raises RuntimeError with the last line of one that fails."""
+    command = [sys.executable, "-m", "benchmarks.workloads.jobs", job.encoded()]
     try:
         ended = subprocess.run(
             command, capture_output=True, text=True, cwd=_ROOT, timeout=_LIMIT, check=False

@@ -9,11 +9,10 @@ import shutil
 import socket
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from quiver.testing import Authority, Origin
-from tests.support import servers
+from tests.support.servers import independent
 
 __all__ = ["MIB", "SERVERS", "Absent", "Servers"]
 
@@ -39,7 +38,7 @@ class Absent(Exception):
     """The server is not installed here; it says which."""
 
 
-class _Caddy(servers.Caddy):
+class _Caddy(independent.Caddy):
     """Many sites, each on a port of its own; /sink reads what is posted and says ok."""
 
     def __init__(self, authority: Authority, origins: int) -> None:
@@ -56,7 +55,7 @@ class _Caddy(servers.Caddy):
         (folder / "Caddyfile").write_text(head + "".join(sites))
 
 
-class _Gtls(servers.Gtls):
+class _Gtls(independent.Gtls):
     """Answers a POST to a file with the file, once it has read the body."""
 
     def _lay_out(self, folder: Path) -> None:
@@ -72,7 +71,7 @@ def _ports(first: int, count: int) -> list[int]:
 
 
 def _is_free(port: int) -> bool:
-    """Whether both TCP and UDP could have it now."""
+    """Tell whether a port is free for TCP and UDP now."""
     try:
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
             with socket.socket(socket.AF_INET, kind) as tried:
@@ -87,31 +86,23 @@ def _huge(folder: Path) -> None:
         file.truncate(100 * MIB)  # zeros: QUIC encrypts them like anything else
 
 
-class Servers:
-    """Started when first needed, and stopped at the end of the `with`.
+class Servers(ExitStack):
+    """The servers of a run, started when first needed, and stopped at the end of the `with`.
 
     Caddy is one program with a site for each origin; of gtlsserver there runs one for each.
     """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._stack = ExitStack()
+        super().__init__()
         self._ports: dict[int, list[int]] = {}
         self._slow: Origin | None = None
 
     def __enter__(self) -> Self:
         if shutil.which(self.kind, path=_PATHS) is None:
             raise Absent(f"{self.kind} is not installed")
-        self._authority = self._stack.enter_context(Authority())
+        self._authority = self.enter_context(Authority())
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
 
     @property
     def cafile(self) -> str:
@@ -132,11 +123,11 @@ class Servers:
     def slow(self, seconds: float) -> tuple[str, str]:
         """URL and cafile of one that answers after `seconds`: the tests' own origin."""
         if self._slow is None:
-            self._slow = self._stack.enter_context(Origin(max_streams=2_000))
+            self._slow = self.enter_context(Origin(max_streams=2_000))
         return f"{self._slow.url}/delay/{seconds}", self._slow.cafile
 
     def _start(self, origins: int) -> list[int]:
         if self.kind == "caddy":
-            return self._stack.enter_context(_Caddy(self._authority, origins)).ports
+            return self.enter_context(_Caddy(self._authority, origins)).ports
         started = (_Gtls(self._authority) for _ in range(origins))
-        return [self._stack.enter_context(each).port for each in started]
+        return [self.enter_context(each).port for each in started]

@@ -14,7 +14,7 @@ from typing import Any
 import pykka
 
 import quiver
-from quiver.actors.actor import GeventActor, GeventActorRef
+from quiver.actors import GeventActor, GeventActorRef
 
 
 class Cataloguer(GeventActor):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pykka
 
-from quiver.actors.actor import GeventActor, GeventActorRef
+from quiver.actors import GeventActor, GeventActorRef
 
 
 class Librarian(GeventActor):

@@ -9,11 +9,10 @@ pool = quiver.HTTP3Pool.start("https://localhost:4443", max_connections=2)
 response = pool.ask(quiver.Request("GET", "/items/42"))
 """
 
-from quiver import telemetry
-from quiver.body import StreamedResponse
-from quiver.channel import Channel, Closed, Datagram, StreamData, Trailers, cont, halt
-from quiver.client import Client, shared
-from quiver.config import PoolConfig
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
 from quiver.errors import (
     CertificateInvalid,
     CheckoutTimeout,
@@ -25,6 +24,7 @@ from quiver.errors import (
     DatagramTooLarge,
     GoAway,
     HandshakeFailed,
+    InternalError,
     InvalidError,
     InvalidOptions,
     InvalidRequest,
@@ -37,6 +37,7 @@ from quiver.errors import (
     ReceiveTimeout,
     RequestCancelled,
     RequestTimeout,
+    ResourceExhausted,
     ResponseTooLarge,
     SendTimeout,
     StreamClosed,
@@ -45,43 +46,79 @@ from quiver.errors import (
     TransientError,
     UnrecoverableError,
 )
-from quiver.models import GetStats, Response, Stats
-from quiver.origin import Origin
-from quiver.pool.coordinator import HTTP3Pool
-from quiver.pool.manager import protocol_of
-from quiver.request import OpenChannel, Request, StreamRequest
+from quiver.first_use import load
+from quiver.functions import (
+    delete,
+    get,
+    head,
+    open_channel,
+    open_datagram_channel,
+    options,
+    patch,
+    post,
+    put,
+    request,
+    stream,
+)
+
+if TYPE_CHECKING:
+    from quiver import telemetry
+    from quiver.client import Client
+    from quiver.config import PoolConfig, PoolOptions
+    from quiver.models import GetStats, Response, Stats
+    from quiver.origin import Origin
+    from quiver.pool.coordinator import HTTP3Pool
+    from quiver.pool.manager import protocol_of
+    from quiver.pool.ref import PoolRef
+    from quiver.request import (
+        ChannelOptions,
+        CommonOptions,
+        OpenChannel,
+        Request,
+        RequestOptions,
+        StreamRequest,
+    )
+    from quiver.streams.channel import (
+        Channel,
+        ChannelEvent,
+        ChannelHandler,
+        Closed,
+        Cont,
+        Datagram,
+        Halt,
+        StreamData,
+        Trailers,
+        cont,
+        halt,
+    )
+    from quiver.streams.response import StreamedResponse
 
 __version__ = "0.1.0"
-
-request = shared.request
-get = shared.get
-head = shared.head
-post = shared.post
-put = shared.put
-patch = shared.patch
-delete = shared.delete
-options = shared.options
-stream = shared.stream
-open_channel = shared.open_channel
-open_datagram_channel = shared.open_datagram_channel
 
 __all__ = [
     "CertificateInvalid",
     "Channel",
+    "ChannelEvent",
+    "ChannelHandler",
+    "ChannelOptions",
     "CheckoutTimeout",
     "Client",
     "Closed",
+    "CommonOptions",
     "ConnectDisabled",
     "ConnectTimeout",
     "ConnectionLost",
     "ConnectionRefused",
+    "Cont",
     "Datagram",
     "DatagramTooLarge",
     "DatagramsDisabled",
     "GetStats",
     "GoAway",
     "HTTP3Pool",
+    "Halt",
     "HandshakeFailed",
+    "InternalError",
     "InvalidError",
     "InvalidOptions",
     "InvalidRequest",
@@ -90,6 +127,8 @@ __all__ = [
     "OpenChannel",
     "Origin",
     "PoolConfig",
+    "PoolOptions",
+    "PoolRef",
     "PoolStopped",
     "ProtocolViolation",
     "QueueFull",
@@ -97,7 +136,9 @@ __all__ = [
     "ReceiveTimeout",
     "Request",
     "RequestCancelled",
+    "RequestOptions",
     "RequestTimeout",
+    "ResourceExhausted",
     "Response",
     "ResponseTooLarge",
     "SendTimeout",
@@ -127,3 +168,57 @@ __all__ = [
     "stream",
     "telemetry",
 ]
+
+# Where the other names are, each imported at its first use (PEP 562).
+_HOMES: Final = {
+    name: f"quiver.{module}"
+    for module, names in {
+        "client": ("Client",),
+        "config": ("PoolConfig", "PoolOptions"),
+        "models": ("GetStats", "Response", "Stats"),
+        "origin": ("Origin",),
+        "pool.coordinator": ("HTTP3Pool",),
+        "pool.manager": ("protocol_of",),
+        "pool.ref": ("PoolRef",),
+        "request": (
+            *("ChannelOptions", "CommonOptions", "RequestOptions"),
+            *("OpenChannel", "Request", "StreamRequest"),
+        ),
+        "streams.channel": (
+            *("Channel", "ChannelEvent", "Closed", "Datagram", "StreamData", "Trailers"),
+            *("ChannelHandler", "Cont", "Halt", "cont", "halt"),
+        ),
+        "streams.response": ("StreamedResponse",),
+    }.items()
+    for name in names
+}
+_APART: Final = ("adapters", "cli", "testing")  # they are imported by name, or not at all
+
+if not TYPE_CHECKING:  # else any name would do for a type checker
+
+    def __getattr__(name: str) -> Any:
+        home = _HOMES.get(name)
+        if home is not None:
+            found = globals()[name] = getattr(load(home), name)
+            return found
+        if not name.startswith("_") and name not in _APART:
+            try:
+                return load(f"quiver.{name}")
+            except ModuleNotFoundError as error:
+                if error.name != f"quiver.{name}":
+                    raise
+        raise AttributeError(f"module 'quiver' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: object) -> None:
+        """Keep `quiver.request` the function when the module of that name is imported."""
+        if name != "request" or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

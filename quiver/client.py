@@ -3,72 +3,59 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, Unpack
 
-from quiver.actors.actor import GeventActorRef
 from quiver.actors.registry import Registry, default
-from quiver.body import StreamedResponse
-from quiver.channel import Channel, run
 from quiver.config import OriginRules
 from quiver.errors import InvalidURL
 from quiver.models import Response, Stats
 from quiver.origin import Origin
+from quiver.pool.checkout import PoolIdled
 from quiver.pool.manager import Manager
+from quiver.pool.ref import PoolRef
+from quiver.proxies import ProxyNotice
+from quiver.redaction import redacted_url
 from quiver.request import (
-    Body,
-    Headers,
-    OnInformational,
+    ChannelOptions,
+    CommonOptions,
     OpenChannel,
     Request,
+    RequestOptions,
     StreamRequest,
-    Trailers,
 )
+from quiver.streams.channel import Channel, ChannelHandler, run
+from quiver.streams.response import StreamedResponse
 
 _numbers = itertools.count(1)
 
 
 def _absolute(url: str) -> str:
-    """What a caller wrote as a URL is told as one, before a Request takes it for a path."""
-    if not isinstance(url, str) or "://" not in url or url.startswith("/"):
-        raise InvalidURL(f"url={url!r} is not absolute: write https://host[:port]/path")
+    """Return the URL; raise InvalidURL where a Request would take it for a path."""
+    if not isinstance(url, str):
+        raise InvalidURL(f"url is a {type(url).__name__}, not a str")
+    if "://" not in url or url.startswith("/"):
+        said = redacted_url(url)
+        raise InvalidURL(f"url={said!r} is not absolute: write https://host[:port]/path")
     return url
 
 
-ChannelHandler = Callable[..., Any]
-
-
-class ChannelOptions(TypedDict, total=False):
-    """Options that channels have too."""
-
-    headers: Headers
-    on_informational: OnInformational | None
-    timeout: float | None
-    receive_timeout: float | None
-    checkout_timeout: float | None
-    connect_timeout: float | None
-
-
-class RequestOptions(ChannelOptions, total=False):
-    """Options of one request, as `quiver.Request` has them."""
-
-    body: Body
-    send_timeout: float | None
-    trailers: Trailers
-
-
 class Client:
-    """HTTP/3 requests to any origin, each through the origin's own pool.
+    """A client of any origin over HTTP/3, each through a pool of its own.
 
     Usable from any number of threads and greenlets at once. Pools start on the first request,
-    also again in a forked child.
+    also again in a forked child. Close it, or leave its `with`: one that is dropped instead is
+    finalised with a ResourceWarning, when what is open has ended.
 
     Args:
         pools: options by origin: "https://host[:port]", "https://*.domain", or "default". See
             `quiver.PoolConfig` for the options.
         name: for the log; each client has its own pools, whatever its name.
-        registry: where its pools are found by their origin; its own unless you share one.
+        registry: where its pools are found by their origin; its own unless you share one. Pools in
+            one that is shared end when they are stopped or idle, not when a client is dropped.
+        trust_env: whether to warn, once, when the environment names a proxy for an origin
+            (`https_proxy`, `all_proxy`, `no_proxy`): HTTP/3 goes through none, but directly.
 
     Raises:
         InvalidOptions: a rule or an option in `pools` is wrong.
@@ -80,9 +67,16 @@ class Client:
         pools: Mapping[str, Mapping[str, object]] | None = None,
         name: str | None = None,
         registry: Registry | None = None,
+        trust_env: bool = True,
     ) -> None:
         self.name = name or f"client-{next(_numbers)}"
-        self._manager = Manager(OriginRules(pools), registry or Registry(), self.name)
+        proxies = ProxyNotice(self.name, trust_env=trust_env)
+        self._manager = Manager(
+            OriginRules(pools),
+            registry,
+            self.name,
+            before_start=lambda origin: proxies.look(origin.scheme, origin.authority),
+        )
 
     def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Send one request and wait for its response, whatever the status is.
@@ -121,7 +115,7 @@ class Client:
         method: str = "CONNECT",
         protocol: str | None = None,
         require_datagrams: bool = False,
-        **options: Unpack[ChannelOptions],
+        **options: Unpack[CommonOptions],
     ) -> Channel:
         """Open a stream for data and datagrams both ways (RFC 9297), here by extended CONNECT.
 
@@ -149,7 +143,11 @@ class Client:
         return channel
 
     def open_datagram_channel(
-        self, url: str, handler: ChannelHandler, initial: Any, **options: Any
+        self,
+        url: str,
+        handler: ChannelHandler,
+        initial: object,
+        **options: Unpack[ChannelOptions],
     ) -> Any:
         """Open a channel and call `handler(event, channel, acc)` for each event, in this thread.
 
@@ -170,51 +168,62 @@ class Client:
 
     def _ask(self, request: Request) -> Any:
         assert request.origin is not None  # its URL is absolute
-        return self._manager.pool(request.origin).ask(request)
+        while True:
+            try:
+                return self._manager.pool(request.origin).ask(request)
+            except PoolIdled:  # in this moment: nothing was sent
+                continue
 
-    def get(self, url: str, **options: Any) -> Response:
-        """GET. Options and errors as of `request`."""
+    def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """Send a GET request. Options and errors as of `request`."""
         return self.request("GET", url, **options)
 
-    def head(self, url: str, **options: Any) -> Response:
-        """HEAD. Options and errors as of `request`."""
+    def head(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """Send a HEAD request. Options and errors as of `request`."""
         return self.request("HEAD", url, **options)
 
-    def post(self, url: str, **options: Any) -> Response:
-        """POST. Options and errors as of `request`."""
+    def post(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """Send a POST request. Options and errors as of `request`."""
         return self.request("POST", url, **options)
 
-    def put(self, url: str, **options: Any) -> Response:
-        """PUT. Options and errors as of `request`."""
+    def put(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """Send a PUT request. Options and errors as of `request`."""
         return self.request("PUT", url, **options)
 
-    def patch(self, url: str, **options: Any) -> Response:
-        """PATCH. Options and errors as of `request`."""
+    def patch(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """Send a PATCH request. Options and errors as of `request`."""
         return self.request("PATCH", url, **options)
 
-    def delete(self, url: str, **options: Any) -> Response:
-        """DELETE. Options and errors as of `request`."""
+    def delete(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """Send a DELETE request. Options and errors as of `request`."""
         return self.request("DELETE", url, **options)
 
-    def options(self, url: str, **options: Any) -> Response:
-        """OPTIONS. Options and errors as of `request`."""
+    def options(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """Send an OPTIONS request. Options and errors as of `request`."""
         return self.request("OPTIONS", url, **options)
 
-    def pool(self, origin: str) -> GeventActorRef[Any]:
-        """The origin's pool, a Pykka ActorRef: found, or started once.
+    def pool(self, origin: str) -> PoolRef:
+        """Return the origin's pool, a Pykka ActorRef: found, or started once.
+
+        While somebody holds that ref, the pool does not end for being idle, nor because its client
+        was dropped.
 
         Raises:
             InvalidURL: it names no https origin.
             PoolStopped: the client is closed.
         """
-        return self._manager.pool(Origin.parse(origin))
+        return self._manager.lend(Origin.parse(origin))
 
     def stats(self, origin: str) -> Stats:
-        """Counts of the origin's pool; all 0 when it has not been started."""
+        """Return the counts of the origin's pool; all 0 when it has not been started."""
         return self._manager.stats(Origin.parse(origin))
 
     def close(self) -> None:
-        """Stop its pools. Requests that are open may finish; every caller gets its outcome."""
+        """Stop its pools. Requests that are open may finish; every caller gets its outcome.
+
+        It returns within the longest `shutdown_timeout` of its pools and a few seconds: what has
+        not stopped by then is killed.
+        """
         self._manager.close()
 
     def __enter__(self) -> Self:

@@ -8,16 +8,21 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import attrs
 
 from quiver import fields
+from quiver.chain_verifier import ChainVerifier, is_context
 from quiver.errors import InvalidOptions, InvalidURL
+from quiver.name_options import HostAddresses, Resolver, resolver_of
 from quiver.origin import Origin
+from quiver.pool_options import PoolOptions
+from quiver.redaction import redacted_url
 
-__all__ = ["Option", "OriginRules", "PoolConfig", "options"]
+__all__ = ["Option", "OriginRules", "PoolConfig", "PoolOptions", "options"]
 
 MIB: Final = 1024 * 1024
 CONGESTION_CONTROLS: Final = ("cubic", "reno")
@@ -27,36 +32,66 @@ _Judge: TypeAlias = Callable[[Any, "_Attribute", Any], None]
 
 
 def _refuse(option: str, value: object, accepted: str) -> InvalidOptions:
-    return InvalidOptions(f"{option}={value!r}: must be {accepted}")
+    return InvalidOptions(f"{option}={_shown(value)}: must be {accepted}")
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message; a key or a password in its place is not told."""
+    if isinstance(value, str):
+        return "PEM" if "-----BEGIN" in value else repr(redacted_url(value))
+    if isinstance(value, bytes | Mapping):
+        return f"<{type(value).__name__} of {len(value)}>"
+    return repr(value)
+
+
+def _key(key: object) -> str:
+    return f"pools[{redacted_url(key) if isinstance(key, str) else type(key).__name__!r}]"
 
 
 def _count(least: int, *, or_none: bool = False) -> _Judge:
-    accepted = f"a whole number of at least {least}" + (" or None" if or_none else "")
+    accepted = f"a whole number of at least {least}" + (", or None for no limit" if or_none else "")
 
-    def judge(_: object, attribute: _Attribute, value: Any) -> None:
-        if value is None and or_none:
-            return
+    def judge(_: object, attribute: _Attribute, value: object) -> None:
+        if value is None:
+            if or_none:
+                return
+            raise _refuse(attribute.name, value, f"{accepted}: what it bounds has to be bounded")
         if type(value) is not int or value < least:  # a bool is an int, but not here
             raise _refuse(attribute.name, value, accepted)
 
     return judge
 
 
-def _seconds(_: object, attribute: _Attribute, value: Any) -> None:
+def _seconds(_: object, attribute: _Attribute, value: object) -> None:
     if value is None:
         return
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value <= 0:
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not math.isfinite(value)
+        or value <= 0
+    ):
         accepted = "a number of seconds above 0, or None for no limit"
         raise _refuse(attribute.name, value, accepted)
 
 
-def _flag(_: object, attribute: _Attribute, value: Any) -> None:
+def _flag(_: object, attribute: _Attribute, value: object) -> None:
     if not isinstance(value, bool):
         raise _refuse(attribute.name, value, "True or False")
 
 
-def _file(_: object, attribute: _Attribute, value: Any) -> None:
+def _verification(_: object, attribute: _Attribute, value: object) -> None:
+    if isinstance(value, bool):
+        return
+    if not is_context(value):
+        raise _refuse(attribute.name, value, "True, False or an ssl.SSLContext")
+    try:
+        ChainVerifier(value)
+    except ValueError as error:
+        raise InvalidOptions(f"{attribute.name}={value!r}: {error}") from error
+
+
+def _file(_: object, attribute: _Attribute, value: object) -> None:
     if value is None:
         return
     if not isinstance(value, str) or not os.path.isfile(value):
@@ -65,14 +100,14 @@ def _file(_: object, attribute: _Attribute, value: Any) -> None:
         raise _refuse(attribute.name, value, "a file that this program may read")
 
 
-def _folder(_: object, attribute: _Attribute, value: Any) -> None:
+def _folder(_: object, attribute: _Attribute, value: object) -> None:
     if value is None:
         return
     if not isinstance(value, str) or not os.path.isdir(value):
         raise _refuse(attribute.name, value, "the path of a folder that exists, or None")
 
 
-def _pem(_: object, attribute: _Attribute, value: Any) -> None:
+def _pem(_: object, attribute: _Attribute, value: object) -> None:
     if value is None:
         return
     if not isinstance(value, bytes) or b"-----BEGIN CERTIFICATE-----" not in value:
@@ -80,45 +115,68 @@ def _pem(_: object, attribute: _Attribute, value: Any) -> None:
         raise _refuse(attribute.name, said, "certificates in PEM, as bytes or str, or None")
 
 
-def _name(_: object, attribute: _Attribute, value: Any) -> None:
+def _name(_: object, attribute: _Attribute, value: object) -> None:
     if value is None:
         return
     try:
-        fields.normal_host(value)
+        fields.normal_host(value if isinstance(value, str) else "")
     except ValueError as error:
         raise _refuse(attribute.name, value, f"a host name, an address or None ({error})") from None
 
 
 def _one_of(*accepted: str) -> _Judge:
-    def judge(_: object, attribute: _Attribute, value: Any) -> None:
+    def judge(_: object, attribute: _Attribute, value: object) -> None:
         if value not in accepted:
             raise _refuse(attribute.name, value, " or ".join(map(repr, accepted)))
 
     return judge
 
 
-def _path(value: Any) -> Any:
+def _path(value: object) -> object:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def _encoded(value: Any) -> Any:
+def _encoded(value: object) -> object:
     return value.encode() if isinstance(value, str) else value
 
 
+def _made(make: Callable[[object], object]) -> Callable[[object], object]:
+    def convert(value: object) -> object:
+        try:
+            return None if value is None else make(value)
+        except ValueError as error:
+            raise InvalidOptions(f"{error}") from None
+
+    return convert
+
+
 def _option(
-    default: Any,
+    default: object,
     unit: str,
     meaning: str,
-    judge: _Judge,
-    converter: Callable[[Any], Any] | None = None,
+    judge: _Judge | None,
+    converter: Callable[[object], object] | None = None,
 ) -> Any:
-    metadata = {"unit": unit, "meaning": meaning}
-    return attrs.field(default=default, validator=judge, converter=converter, metadata=metadata)
+    return attrs.field(
+        default=default,
+        validator=judge,
+        converter=converter,
+        metadata={"unit": unit, "meaning": meaning},
+        repr=_shown if unit == "PEM" else True,  # a key may be in it
+    )
+
+
+def _widest(config: PoolConfig) -> int:
+    """Who has said how large windows are has said what readers may cost: these do not grow."""
+    return 16 * MIB if config.receive_window == MIB else config.receive_window
 
 
 @attrs.frozen(kw_only=True)
 class PoolConfig:
-    """The options of one pool. Seconds are floats; None is no limit.
+    """The options of one pool; times are seconds, as floats.
+
+    None is no limit: for every time, `max_requests_per_connection` and `max_body_size`. The other
+    counts and sizes bound memory or what a server is asked to bear, and take none.
 
     Raises InvalidOptions that names the option, its value and what is accepted.
     """
@@ -135,7 +193,12 @@ class PoolConfig:
         "callers that may wait for a stream slot, beside one for each dial; more get QueueFull",
         _count(0),
     )
-    connect_timeout: float | None = _option(5.0, "seconds", "for the handshake", _seconds)
+    connect_timeout: float | None = _option(
+        5.0,
+        "seconds",
+        "until a connection is there: its name, its addresses, its handshake",
+        _seconds,
+    )
     checkout_timeout: float | None = _option(
         5.0, "seconds", "waiting for a free stream slot", _seconds
     )
@@ -150,6 +213,9 @@ class PoolConfig:
     )
     idle_timeout: float | None = _option(
         30.0, "seconds", "a connection without exchanges is closed after it", _seconds
+    )
+    pool_idle_timeout: float | None = _option(
+        300.0, "seconds", "a client ends a pool that nobody used for so long; None never", _seconds
     )
     keep_alive: float | None = _option(
         None, "seconds", "between PINGs on an idle connection; None sends none", _seconds
@@ -169,14 +235,27 @@ class PoolConfig:
     max_header_size: int = _option(
         65_536, "bytes", "a response's header section: names, values and 32 each", _count(1)
     )
-    max_body_size: int = _option(100 * MIB, "bytes", "a buffered response body", _count(0))
+    max_body_size: int | None = _option(
+        100 * MIB, "bytes", "a buffered response body", _count(0, or_none=True)
+    )
     receive_window: int = _option(
         MIB, "bytes", "of one response that the server may send ahead of its reader", _count(16_384)
+    )
+    receive_window_max: int = _option(
+        attrs.Factory(_widest, takes_self=True),
+        "bytes",
+        "up to which it grows where a path is long; where receive_window is set, no further",
+        _count(16_384),
     )
     send_buffer: int = _option(
         MIB, "bytes", "of one request body that may wait to be acknowledged", _count(16_384)
     )
-    verify: bool = _option(True, "flag", "refuse a server without a valid certificate", _flag)
+    verify: bool | ssl.SSLContext = _option(  # noqa: RUF009 - as the others, it makes a field
+        True,
+        "flag",
+        "refuse a server without a valid certificate; or an ssl.SSLContext that judges it",
+        _verification,
+    )
     cafile: str | None = _option(
         None, "path", "PEM file of the roots to trust; None takes the system's", _file, _path
     )
@@ -192,8 +271,22 @@ class PoolConfig:
     server_name: str | None = _option(
         None, "host", "name to ask for (SNI) and to verify; None takes the origin's host", _name
     )
+    resolver: Resolver | None = _option(  # noqa: RUF009
+        *(None, "function", "asked for a name's addresses, in a thread; None asks the system"),
+        *(None, _made(resolver_of)),
+    )
+    resolve: HostAddresses | None = _option(  # noqa: RUF009
+        *(None, "mapping", "of `host:port` or `*:port` to the addresses that are dialled"),
+        *(None, _made(HostAddresses.of)),
+    )
     qlog_dir: str | None = _option(
         None, "path", "folder for one qlog file per connection", _folder, _path
+    )
+    qlog_credentials: bool = _option(
+        False,
+        "flag",
+        "qlog files also hold cookies, authorization and the like, and queries",
+        _flag,
     )
     congestion_control: str = _option(
         "cubic", "name", "algorithm: cubic or reno", _one_of(*CONGESTION_CONTROLS)
@@ -204,11 +297,10 @@ class PoolConfig:
     datagrams: bool = _option(True, "flag", "offer HTTP datagrams (RFC 9297)", _flag)
 
     def __attrs_post_init__(self) -> None:
-        if not self.verify and (self.cafile is not None or self.cadata is not None):
+        if self.verify is not True and (self.cafile is not None or self.cadata is not None):
             given = "cafile" if self.cafile is not None else "cadata"
-            raise InvalidOptions(
-                f"verify=False contradicts {given}: roots to trust are for verifying"
-            )
+            why = "a context has roots of its own" if self.verify else "roots are for verifying"
+            raise InvalidOptions(f"verify={self.verify!r} contradicts {given}: {why}")
         if self.keyfile is not None and self.certfile is None:
             raise InvalidOptions("keyfile without certfile: a key alone says nothing")
         if (
@@ -217,10 +309,13 @@ class PoolConfig:
             and self.keep_alive >= self.idle_timeout
         ):
             raise _refuse("keep_alive", self.keep_alive, f"below idle_timeout={self.idle_timeout}")
+        if self.receive_window_max < self.receive_window:
+            accepted = f"at least receive_window={self.receive_window}, which never grows if equal"
+            raise _refuse("receive_window_max", self.receive_window_max, accepted)
 
     @classmethod
     def build(cls, origin: Origin | str | None = None, /, **given: object) -> PoolConfig:
-        """The config from options as a caller wrote them; `origin` is for the error's message.
+        """Make the config from options as a caller wrote them; `origin` is for the error's message.
 
         Raises:
             InvalidOptions: an option is unknown, has a wrong value or contradicts another.
@@ -255,15 +350,21 @@ class Option(NamedTuple):
 
 
 def options() -> list[Option]:
-    """Every option of PoolConfig in its order."""
+    """List every option of PoolConfig in its order."""
+    defaults = PoolConfig()
     return [
-        Option(each.name, each.default, each.metadata["unit"], each.metadata["meaning"])
+        Option(
+            each.name,
+            getattr(defaults, each.name),
+            each.metadata["unit"],
+            each.metadata["meaning"],
+        )
         for each in attrs.fields(PoolConfig)
     ]
 
 
 class OriginRules:
-    """Which origin gets which options. The most specific rule holds, alone: nothing is merged.
+    """The rules for which origin gets which options; the most specific holds, nothing is merged.
 
     Keys are `https://host[:port]`, `https://*.domain[:port]` for every host below the domain at
     any depth, and `default`; without a port 443 is meant. An exact origin goes before wildcards,
@@ -282,7 +383,7 @@ class OriginRules:
             self._add(key, given)
 
     def config_for(self, origin: Origin) -> PoolConfig:
-        """The options of the rule that holds for `origin`."""
+        """Return the options of the rule that holds for `origin`."""
         exact = self._exact.get(origin)
         if exact is not None or not self._wildcards:
             return exact or self._default
@@ -299,7 +400,8 @@ class OriginRules:
 
     def _add(self, key: str, given: Mapping[str, object]) -> None:
         if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-            raise _refuse(f"pools[{key!r}]", given, "a mapping of option names to values")
+            kind = type(given).__name__
+            raise InvalidOptions(f"{_key(key)} is a {kind}: must map option names to values")
         if key == "default":
             self._default = _built(key, given)
             return
@@ -307,7 +409,7 @@ class OriginRules:
         origin = _origin_of_key(key, wildcard)
         domain = (origin.host, origin.port)
         if (domain in self._wildcards) if wildcard else (origin in self._exact):
-            raise InvalidOptions(f"pools[{key!r}]: there is another rule for the same")
+            raise InvalidOptions(f"{_key(key)}: there is another rule for the same")
         if wildcard:
             self._wildcards[domain] = _built(key, given)
         else:
@@ -318,7 +420,7 @@ def _built(key: str, given: Mapping[str, object]) -> PoolConfig:
     try:
         return PoolConfig.build(**given)
     except InvalidOptions as error:
-        raise InvalidOptions(f"pools[{key!r}]: {error.message}") from None
+        raise InvalidOptions(f"{_key(key)}: {error.message}") from None
 
 
 def _origin_of_key(key: str, wildcard: bool) -> Origin:
@@ -326,7 +428,7 @@ def _origin_of_key(key: str, wildcard: bool) -> Origin:
     try:
         origin = Origin.parse(key.replace("*.", "", 1) if wildcard else key)
     except InvalidURL as error:
-        raise InvalidOptions(f"pools[{key!r}]: {error.message}; {accepted}") from error
+        raise InvalidOptions(f"{_key(key)}: {error.message}; {accepted}") from error
     if set(key.partition("://")[2]) & set("/?#"):
-        raise InvalidOptions(f"pools[{key!r}]: a rule has no path; {accepted}")
+        raise InvalidOptions(f"{_key(key)}: a rule has no path; {accepted}")
     return origin

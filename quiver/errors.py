@@ -2,15 +2,16 @@
 
     QuiverError                    .kind .origin .message
     ├── TransientError             kind "transient": the same request may succeed later
-    │   ├── CheckoutTimeout        no stream slot became free in time             (TimeoutError)
-    │   ├── ConnectTimeout         the handshake did not finish in time           (TimeoutError)
+    │   ├── CheckoutTimeout        all connections were full for too long         (TimeoutError)
+    │   ├── ConnectTimeout         no connection came about in time               (TimeoutError)
     │   ├── ReceiveTimeout         an open exchange was silent for too long       (TimeoutError)
     │   ├── SendTimeout            the server took nothing of the body            (TimeoutError)
     │   ├── RequestTimeout         the request's whole time was used up           (TimeoutError)
     │   ├── StreamIdleTimeout      nobody read the streamed body for too long     (TimeoutError)
+    │   ├── ResourceExhausted      no descriptor, or the like, is left here         (OSError)
     │   ├── QueueFull              as many callers wait already as are let wait
     │   ├── ConnectionRefused      nobody listens on the port         (ConnectionRefusedError)
-    │   ├── NameResolutionFailed   the host has no address                     (ConnectionError)
+    │   ├── NameResolutionFailed   the host has no address, or none in time    (ConnectionError)
     │   ├── RequestCancelled       the caller gave up
     │   ├── StreamReset            the server reset the stream; .code     (ConnectionResetError)
     │   ├── GoAway                 the server said that it did not take it     (ConnectionError)
@@ -23,10 +24,11 @@
     │   └── StreamClosed           read or written after it was closed              (ValueError)
     └── UnrecoverableError         kind "unrecoverable": asking again gives the same answer
         ├── CertificateInvalid     the server is not who it should be          (ConnectionError)
-        ├── HandshakeFailed        no common version, protocol or cipher       (ConnectionError)
+        ├── HandshakeFailed        no common protocol, or ours refused         (ConnectionError)
         ├── ProtocolViolation      the server broke HTTP/3
         ├── DatagramsDisabled      one side has not agreed on datagrams
         ├── ConnectDisabled        the server takes no extended CONNECT
+        ├── InternalError          Quiver itself failed, or what it was given to call
         ├── PoolStopped            the pool was stopped before the answer came
         └── ResponseTooLarge       the response exceeds a limit of ours
 
@@ -37,10 +39,19 @@ keeps its cause, not its traceback), and all of them can be pickled, without the
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, Literal, Self
+import errno
+from collections.abc import Mapping
+from typing import ClassVar, Final, Literal, Self, TypeVar
+
+from quiver.printable import in_message
+
+E = TypeVar("E", bound="QuiverError")
 
 # H3_REQUEST_REJECTED; H3_VERSION_FALLBACK, which asks for HTTP/1.1 (RFC 9114 8.1).
 _NOT_PROCESSED: Final = (0x10B, 0x110)
+
+EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
+"""The errnos of a system that is out of something: descriptors, memory, buffers."""
 
 Kind = Literal["transient", "invalid", "unrecoverable"]
 
@@ -51,7 +62,8 @@ class QuiverError(Exception):
     Attributes:
         kind: "transient" (retry), "invalid" (fix the request) or "unrecoverable".
         origin: the origin it is about, as text, where there is one.
-        message: what happened. `str(error)` puts the origin before it if it does not name it.
+        message: what happened, in one line of printable characters: what a server said is escaped.
+            `str(error)` puts the origin before it if it does not name it.
         unprocessed: True when it is proved that the server did not act on the request: it got no
             connection, or the server said so. It may go out once more, by another way too.
     """
@@ -59,25 +71,26 @@ class QuiverError(Exception):
     kind: ClassVar[Kind] = "unrecoverable"
 
     def __init__(self, message: str, *, origin: str | None = None) -> None:
+        message = in_message(message)
         named = origin is None or origin in message
         super().__init__(message if named else f"{origin}: {message}")
         self.message = message
         self.origin = origin
         self.unprocessed = False
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         # The default calls cls(*args), which knows neither `origin` nor a leaf's own keywords.
         return _revive, (type(self), self.args, self.__dict__.copy())
 
     def __copy__(self) -> Self:
-        copied: Self = _revive(type(self), self.args, self.__dict__)
+        copied = _revive(type(self), self.args, self.__dict__)
         copied.__cause__ = self.__cause__
         copied.__context__ = self.__context__
         copied.__suppress_context__ = self.__suppress_context__
         return copied
 
 
-def _revive(cls: type[QuiverError], args: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+def _revive(cls: type[E], args: tuple[object, ...], attributes: Mapping[str, object]) -> E:
     error = cls.__new__(cls)
     error.args = args
     error.__dict__.update(attributes)
@@ -85,37 +98,37 @@ def _revive(cls: type[QuiverError], args: tuple[Any, ...], attributes: dict[str,
 
 
 class TransientError(QuiverError):
-    """It may go well another time."""
+    """An error after which the same request may succeed later."""
 
     kind = "transient"
 
 
 class InvalidError(QuiverError):
-    """The call itself is wrong; nothing reached the wire."""
+    """An error of the call itself; nothing reached the wire."""
 
     kind = "invalid"
 
 
 class UnrecoverableError(QuiverError):
-    """Asking again gives the same answer."""
+    """An error that the same request would meet again."""
 
     kind = "unrecoverable"
 
 
 class InvalidRequest(InvalidError, ValueError):
-    """A part of the request is not what HTTP/3 or Quiver accepts; the message names the field."""
+    """A part of the request that HTTP/3 or Quiver does not accept; the message names the field."""
 
 
 class InvalidURL(InvalidError, ValueError):
-    """The URL does not name an origin that HTTP/3 can be spoken with."""
+    """A URL that names no origin that HTTP/3 can be spoken with."""
 
 
 class InvalidOptions(InvalidError, ValueError):
-    """An option is unknown, has a wrong value or contradicts another one."""
+    """An option that is unknown, has a wrong value or contradicts another one."""
 
 
 class DatagramTooLarge(InvalidError, ValueError):
-    """It does not fit one datagram (RFC 9221 3). Nothing was sent.
+    """More bytes than one datagram can carry now (RFC 9221 3). Nothing was sent.
 
     Attributes:
         limit: bytes that fit now.
@@ -127,59 +140,83 @@ class DatagramTooLarge(InvalidError, ValueError):
 
 
 class StreamClosed(InvalidError, ValueError):
-    """The streamed body or channel was closed by this side before."""
+    """A use of a streamed body or channel after this side has closed it."""
 
 
 class CheckoutTimeout(TransientError, TimeoutError):
-    """`checkout_timeout` passed before a stream slot became free. Nothing was sent."""
+    """`checkout_timeout` seconds with all connections full. Nothing was sent."""
 
 
 class ConnectTimeout(TransientError, TimeoutError):
-    """`connect_timeout` passed before the handshake was done. Nothing was sent."""
+    """`connect_timeout` seconds without a connection, or `checkout_timeout` if that was sooner.
+
+    The message says how far the dial came. Nothing was sent.
+    """
 
 
 class ReceiveTimeout(TransientError, TimeoutError):
-    """`receive_timeout` passed on an open exchange without a sign of the server."""
+    """`receive_timeout` seconds on an open exchange without a sign of the server."""
 
 
 class SendTimeout(TransientError, TimeoutError):
-    """`send_timeout` passed without the server taking anything of a body that waited for it."""
+    """`send_timeout` seconds in which the server took nothing of a body that waited for it."""
 
 
 class RequestTimeout(TransientError, TimeoutError):
-    """The request's own `timeout` passed."""
+    """The request's own `timeout` seconds. The message says what it was waiting for.
+
+    When that was a connection, `__cause__` is the ConnectTimeout or NameResolutionFailed.
+    """
 
 
 class StreamIdleTimeout(TransientError, TimeoutError):
-    """`stream_idle_timeout` passed with content there that nobody read; the stream was reset."""
+    """`stream_idle_timeout` seconds with content that nobody read; the stream was reset."""
+
+
+class ResourceExhausted(TransientError, OSError):
+    """A lack of descriptors, memory or threads on this side. Nothing was sent."""
 
 
 class QueueFull(TransientError):
-    """`max_waiting` callers wait for this origin already. Nothing was sent."""
+    """`max_waiting` callers that wait for this origin already. Nothing was sent."""
 
 
 class ConnectionRefused(TransientError, ConnectionRefusedError):
-    """The port answered that nobody listens (ICMP port unreachable)."""
+    """An answer from the port that nobody listens (ICMP port unreachable)."""
 
 
 class NameResolutionFailed(TransientError, ConnectionError):
-    """The host's name could not be resolved to an address."""
+    """A host name that could not be resolved to an address.
+
+    When it was still being resolved as a time limit passed, it is a ConnectTimeout as well.
+    """
 
 
 class CertificateInvalid(UnrecoverableError, ConnectionError):
-    """The server's certificate was refused; the message says for which reason."""
+    """A refusal of the server's certificate; the message says for which reason."""
 
 
 class HandshakeFailed(UnrecoverableError, ConnectionError):
-    """QUIC and TLS could not agree, for a reason other than the certificate."""
+    """A handshake without agreement, or a server that refuses our certificate or the lack of one.
+
+    The former includes transport parameters that a server must not have (RFC 9000 7.4).
+
+    Attributes:
+        lasting: False when the server broke off without saying that it refuses us: it may have
+            been about to stop, say. Then the next request dials again at once.
+    """
+
+    def __init__(self, message: str, *, origin: str | None = None, lasting: bool = True) -> None:
+        super().__init__(message, origin=origin)
+        self.lasting = lasting
 
 
 class RequestCancelled(TransientError):
-    """The caller cancelled the request before it was answered."""
+    """A request that its caller cancelled before it was answered."""
 
 
 class StreamReset(TransientError, ConnectionResetError):
-    """The server reset the request's stream (RFC 9114 4.1.1).
+    """A reset of the request's stream by the server (RFC 9114 4.1.1).
 
     Attributes:
         code: the HTTP/3 error code it gave (RFC 9114 8.1).
@@ -192,7 +229,7 @@ class StreamReset(TransientError, ConnectionResetError):
 
 
 class GoAway(TransientError, ConnectionError):
-    """The server's GOAWAY said that it did not process this request (RFC 9114 5.2).
+    """A GOAWAY by which the server said that it did not process the request (RFC 9114 5.2).
 
     Attributes:
         id: the stream id that it gave.
@@ -211,11 +248,11 @@ class GoAway(TransientError, ConnectionError):
 
 
 class ConnectionLost(TransientError, ConnectionError):
-    """The connection ended with the exchange still open.
+    """A connection that ended with the exchange still open.
 
     Attributes:
         code: the error code of the CONNECTION_CLOSE, None when the peer fell silent.
-        reason: the reason phrase that came with it, often empty.
+        reason: the reason phrase that came with it, often empty; escaped as messages are.
     """
 
     def __init__(
@@ -228,24 +265,32 @@ class ConnectionLost(TransientError, ConnectionError):
     ) -> None:
         super().__init__(message, origin=origin)
         self.code = code
-        self.reason = reason
+        self.reason = in_message(reason)
 
 
 class ProtocolViolation(UnrecoverableError):
-    """The server sent what HTTP/3 does not allow, such as a malformed response (RFC 9114 4.1.2)."""
+    """Something that HTTP/3 does not allow, such as a malformed response (RFC 9114 4.1.2)."""
 
 
 class DatagramsDisabled(UnrecoverableError):
-    """Datagrams are off: by `datagrams=False`, or the server has not agreed (RFC 9297 2.1)."""
+    """Datagrams that are off: by `datagrams=False`, or for the server's part (RFC 9297 2.1)."""
 
 
 class ConnectDisabled(UnrecoverableError):
-    """The server's SETTINGS do not enable extended CONNECT (RFC 9220 3)."""
+    """A server whose SETTINGS do not enable extended CONNECT (RFC 9220 3)."""
+
+
+class InternalError(UnrecoverableError):
+    """A failure inside Quiver, its QUIC library or code that it was given to call: `__cause__`.
+
+    It ended what it belongs to and nothing else: one request, one connection or one pool. The same
+    would most likely be raised again, which is why trying again is not advised.
+    """
 
 
 class PoolStopped(UnrecoverableError):
-    """The pool, its client or the whole runtime was stopped."""
+    """The end of the pool, its client or the whole runtime before the answer came."""
 
 
 class ResponseTooLarge(UnrecoverableError):
-    """The response exceeds `max_body_size` or `max_header_size`; the message says which."""
+    """A response that exceeds `max_body_size` or `max_header_size`; the message says which."""

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import attrs
 
+from quiver.fields import Pairs
+
 __all__ = [
     "ConnectionStats",
     "GetConnections",
@@ -20,16 +22,14 @@ __all__ = [
 _CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?([^\s;"]+)', re.IGNORECASE)
 
 
-def first_header(
-    headers: list[tuple[str, str]], name: str, default: str | None = None
-) -> str | None:
-    """The first value of a header, whatever the case of `name`."""
+def first_header(headers: Pairs, name: str, default: str | None = None) -> str | None:
+    """Return the first value of a header, whatever the case of `name`."""
     wanted = name.lower()
     return next((value for found, value in headers if found == wanted), default)
 
 
-def charset_of(headers: list[tuple[str, str]]) -> str | None:
-    """The charset that content-type names, or None."""
+def charset_of(headers: Pairs) -> str | None:
+    """Return the charset that content-type names, or None."""
     charset = _CHARSET.search(first_header(headers, "content-type") or "")
     return charset[1] if charset else None
 
@@ -46,15 +46,15 @@ class Response:
     """
 
     status: int
-    headers: list[tuple[str, str]] = attrs.field(factory=list)
+    headers: Pairs = attrs.field(factory=list)
     body: bytes = b""
-    trailers: list[tuple[str, str]] = attrs.field(factory=list)
+    trailers: Pairs = attrs.field(factory=list)
 
     def __repr__(self) -> str:
         return f"<Response {self.status}, {len(self.body)} bytes>"
 
     def header(self, name: str, default: str | None = None) -> str | None:
-        """The first value of a header, whatever the case of `name`."""
+        """Return the first value of a header, whatever the case of `name`."""
         return first_header(self.headers, name, default)
 
     @property
@@ -66,27 +66,28 @@ class Response:
             return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """The body as JSON in UTF-8, 16 or 32. Raises ValueError."""
+        """Parse the body as JSON in UTF-8, 16 or 32. Raises ValueError."""
         return json.loads(self.body)
 
 
 @attrs.frozen
 class GetStats:
-    """Ask a pool for its `Stats`."""
+    """A question to a pool, for its `Stats`."""
 
 
 @attrs.frozen
 class GetConnections:
-    """Ask a pool for the `ConnectionStats` of each of its connections, oldest first."""
+    """A question to a pool, for the `ConnectionStats` of its connections, oldest first."""
 
 
 @attrs.frozen
 class ConnectionStats:
-    """One connection at one moment.
+    """The state and the counts of one connection at one moment.
 
     Attributes:
         number: its name in the pool.
-        state: "connecting", "connected" or "draining".
+        state: "connecting", "connected", "suspended" (its server may be gone; it is asked, and gets
+            no request meanwhile) or "draining".
         active: streams lent now.
         opened: streams lent in its life.
     """
@@ -99,7 +100,7 @@ class ConnectionStats:
 
 @attrs.frozen
 class Stats:
-    """A pool at one moment.
+    """The counts of a pool at one moment.
 
     Attributes:
         idle: stream slots free now.

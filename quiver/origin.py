@@ -10,6 +10,7 @@ import attrs
 
 from quiver import fields
 from quiver.errors import InvalidURL
+from quiver.redaction import HIDDEN, redacted_url
 
 __all__ = ["Origin", "split_url"]
 
@@ -40,12 +41,12 @@ class Origin:
 
     @classmethod
     def parse(cls, text: str) -> Origin:
-        """The origin of a URL, whatever path follows. Raises InvalidURL."""
+        """Return the origin of a URL, whatever path follows. Raises InvalidURL."""
         return split_url(text)[0]
 
     @property
     def authority(self) -> str:
-        """`host` or `host:port`, IPv6 in brackets: the `:authority` of its requests."""
+        """The `:authority` of its requests: `host` or `host:port`, IPv6 in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORT else f"{host}:{self.port}"
 
@@ -54,40 +55,43 @@ class Origin:
 
 
 def split_url(url: str) -> tuple[Origin, str]:
-    """An absolute https URL as its origin and its target (path and query, no fragment).
+    """Split an absolute https URL into its origin and its target: path and query, no fragment.
 
     Raises:
         InvalidURL: it is no text, has no host, another scheme, user information or a bad port.
     """
     if not isinstance(url, str):
-        raise InvalidURL(f"url={url!r} is a {type(url).__name__}, not a str")
+        raise InvalidURL(f"url is a {type(url).__name__}, not a str")
     if _BAD_IN_URL.search(url):
-        raise InvalidURL(f"url={url!r} has a space, backslash or control character")
+        raise InvalidURL(f"url={redacted_url(url)!r} has a space, backslash or control character")
     parts = _URL.match(url)
     if parts is None:
-        raise InvalidURL(f"url={url!r} is not absolute: write https://host[:port]/path")
+        raise InvalidURL(
+            f"url={redacted_url(url)!r} is not absolute: write https://host[:port]/path"
+        )
     scheme, authority, rest = parts.groups()
     if scheme != "https":
-        _check_scheme(scheme, f"url={url!r}")
+        _check_scheme(scheme, f"url={redacted_url(url)!r}")
     target = rest if rest.startswith("/") else "/" + rest
-    fault = fields.path_fault(target)
-    if fault:
-        raise InvalidURL(f"url={url!r}: the path {fault}")
+    if fields.PATH.fullmatch(target) is None:
+        raise InvalidURL(f"url={redacted_url(url)!r}: the path {fields.path_fault(target)}")
     return _origin_of(authority), target
 
 
 @lru_cache(maxsize=1024)
 def _origin_of(authority: str) -> Origin:
-    said = f"url authority {authority!r}"
     if "@" in authority:
-        # Not echoed: what stands before the @ may be a password.
         raise InvalidURL("url has user information before its host: send an authorization header")
     parts = _AUTHORITY.fullmatch(authority)
-    if parts is None:
+    if parts is None or len(parts[2] or "") > 5:
+        # Of what is no port the beginning of a password is not echoed, if it had a slash in it.
+        host, colon, _ = authority.partition(":")
+        said = f"url authority {host + colon and f'{host}:{HIDDEN}'!r}"
+        if parts is not None:
+            raise InvalidURL(f"{said}: the port is not between 1 and 65535")
         raise InvalidURL(f"{said}: the port is no number, or an IPv6 address lacks its brackets")
+    said = f"url authority {authority!r}"
     host, port = parts.groups()
-    if len(port or "") > 5:
-        raise InvalidURL(f"{said}: the port is not between 1 and 65535")
     number = int(port) if port else DEFAULT_PORT
     _check_port(number, said)
     return Origin("https", _bracketless(host, said), number)

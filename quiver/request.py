@@ -1,42 +1,93 @@
-"""Requests: one with a whole response, one with a streamed one, and one that opens a channel."""
+"""Request, StreamRequest and OpenChannel: what a pool is asked, and what a caller may give it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import IO, Any, Final
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import IO, Final, TypedDict
 
 import attrs
 
 from quiver import fields
 from quiver.errors import InvalidRequest, InvalidURL
+from quiver.fields import Pairs
 from quiver.origin import Origin, split_url
-from quiver.source import Source
+from quiver.redaction import names_of, redacted_url
+from quiver.streams.body_source import BodySource
 
 __all__ = [
-    "Body",
+    "BodyLike",
+    "ChannelOptions",
+    "CommonOptions",
     "HeaderPairs",
-    "Headers",
+    "HeadersLike",
     "OnInformational",
     "OpenChannel",
     "Request",
+    "RequestOptions",
     "StreamRequest",
-    "Trailers",
+    "TrailersLike",
     "trailer_pairs",
 ]
 
 HeaderPairs = tuple[tuple[str, str], ...]
-Headers = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
-"""What a caller may give as headers: a mapping, or pairs where a name may come twice."""
+"""Names and values of fields as they are sent."""
 
-Body = bytes | bytearray | memoryview | IO[bytes] | Iterable[bytes] | None
-"""What a caller may give as a body. What is no bytes is read while it is sent."""
+HeadersLike = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
+"""What a caller may give as headers: a mapping, or pairs, in which a name may come twice."""
 
-Trailers = Headers | Callable[[], Headers]
-"""What a caller may give as trailers; a callable is asked when the body has been read."""
+BodyLike = (
+    bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | Iterable[bytes]
+    | Callable[[], Iterable[bytes]]
+    | BodySource
+    | None
+)
+"""What a caller may give as a body. What is not bytes is read while it is sent."""
 
-OnInformational = Callable[[int, list[tuple[str, str]]], object]
-"""Called with the status and the fields of each 1xx response."""
+TrailersLike = HeadersLike | Callable[[], HeadersLike]
+"""What a caller may give as trailers; a callable is called when the body has been read."""
+
+OnInformational = Callable[[int, Pairs], object]
+"""A callback for each 1xx response, with its status and its fields."""
+
+
+class CommonOptions(TypedDict, total=False):
+    """Options that a request and a channel have in common."""
+
+    headers: HeadersLike
+    on_informational: OnInformational | None
+    timeout: float | None
+    receive_timeout: float | None
+    checkout_timeout: float | None
+    connect_timeout: float | None
+
+
+class RequestOptions(CommonOptions, total=False):
+    """Options of one request, as `Request` has them."""
+
+    body: BodyLike
+    send_timeout: float | None
+    trailers: TrailersLike
+
+
+class ChannelOptions(CommonOptions, total=False):
+    """Options of one channel, as `OpenChannel` has them."""
+
+    method: str
+    protocol: str | None
+    require_datagrams: bool
+
+
+_MOST_DIGITS: Final = 19
+"""The digits of a content-length: a stream carries less than 2^62 bytes (RFC 9000 4.5)."""
+
+_USUAL_METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT"}
+)
 
 _NOT_IN_TRAILERS: Final = frozenset({"content-length", "host", "te"})  # RFC 9110 6.5.1
 
@@ -44,87 +95,128 @@ _NOT_IN_TRAILERS: Final = frozenset({"content-length", "host", "te"})  # RFC 911
 def _method(method: str) -> str:
     if not isinstance(method, str):
         raise InvalidRequest(f"method={method!r} is a {type(method).__name__}, not a str")
+    if type(method) is str and method in _USUAL_METHODS:
+        return method
+    method = str.__str__(method)
+    fault = fields.length_fault(":method", method)
+    if fault:
+        raise InvalidRequest(f"method={_cut(method)} {fault}")
     fault = fields.method_fault(method)
     if fault:
         raise InvalidRequest(f"method={method!r} {fault}")
     return method
 
 
-def _headers(given: Headers) -> HeaderPairs:
+def _cut(long: str) -> str:
+    """Return the beginning of what may be too long for a message."""
+    return repr(long) if len(long) <= 40 else f"{long[:40]!r}..."
+
+
+def _headers(given: HeadersLike, what: str = "header") -> HeaderPairs:
     if not given:
         return ()
     pairs = given.items() if isinstance(given, Mapping) else given
     if isinstance(given, str | bytes) or not isinstance(pairs, Iterable):
-        raise InvalidRequest(f"headers={given!r} is neither a mapping nor pairs")
-    return tuple([_field(pair) for pair in pairs])
+        raise InvalidRequest(f"{what}s: a {type(given).__name__} is neither a mapping nor pairs")
+    return tuple([_field(pair, what) for pair in pairs])
 
 
-def _field(pair: Any) -> tuple[str, str]:
+def _field(pair: object, what: str) -> tuple[str, str]:
     if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise InvalidRequest(f"headers: {pair!r} is no pair of name and value")
-    given = _text(pair[0], "name", pair)
+        kind = type(pair).__name__
+        given = f"{kind} of {len(pair)}" if isinstance(pair, tuple | list) else kind
+        raise InvalidRequest(f"{what}s: a {given} is no pair of name and value")
+    given = _text(pair, 0, what)
     name = given.lower()
-    value = _text(pair[1], "value", pair)
-    # Before lower(), which makes an ASCII k of the Kelvin sign.
+    value = _text(pair, 1, what)
+    if len(name) + len(value) > fields.LONGEST:
+        raise _too_long(name, value, what)
+    # What is not ASCII is judged as given: lower() makes an ASCII k of the Kelvin sign.
     fault = fields.name_fault(name if given.isascii() else given)
     if fault:
-        raise InvalidRequest(f"header name {pair[0]!r} {fault}")
-    fault = fields.value_fault(value) or fields.connection_fault(name, value)
+        raise InvalidRequest(f"{what} name {_name_only(given)} {fault}")
+    fault = fields.value_fault(value)
     if fault:
-        raise InvalidRequest(f"header {name}: {pair[1]!r} {fault}")
+        raise InvalidRequest(f"{what} {name}: the value {fault}")  # which may be a secret
+    fault = fields.connection_fault(name, value)
+    if fault:
+        raise InvalidRequest(f"{what} {name}: {_cut(value)} {fault}")
     return name, value
 
 
-def _text(part: Any, role: str, pair: Any) -> str:
-    if isinstance(part, str):
+def _name_only(given: str) -> str:
+    """Return what is a name for sure: a whole line may stand in its place, with a secret in it."""
+    name = fields.beginning_of_name(given)
+    return f"{name!r}" if name == given else f"{name!r}..."
+
+
+def _too_long(name: str, value: str, what: str) -> InvalidRequest:
+    which = (
+        f"{what} {name}: the value"
+        if len(name) <= 100
+        else f"{what} name {_cut(fields.beginning_of_name(name))}"
+    )
+    return InvalidRequest(f"{which} {fields.length_fault(name, value)}")
+
+
+def _text(pair: Sequence[object], which: int, what: str) -> str:
+    part = pair[which]
+    if type(part) is str:
         return part
+    if isinstance(part, str):
+        return str.__str__(part)  # a subclass may say anything of its encoding
     if isinstance(part, bytes):
-        return part.decode("latin-1")
+        return bytes.decode(part, "latin-1")
+    role = ("name", "value")[which]
+    named = _name_only(pair[0]) if isinstance(pair[0], str) else type(pair[0]).__name__
     raise InvalidRequest(
-        f"header {pair[0]!r}: the {role} {part!r} is a {type(part).__name__}, not a str or bytes"
+        f"{what} {named}: the {role} is a {type(part).__name__}, not a str or bytes"
     )
 
 
-def _body(body: Any) -> bytes | Source | None:
-    if body is None or isinstance(body, bytes | Source):
+def _body(body: BodyLike) -> bytes | BodySource | None:
+    if body is None or type(body) is bytes or isinstance(body, BodySource):
         return body
-    if isinstance(body, bytearray | memoryview):
-        return bytes(body)
+    if isinstance(body, bytes | bytearray | memoryview):
+        return memoryview(body).tobytes()  # a subclass may say anything of its length
     if isinstance(body, str):
         raise InvalidRequest('body is a str: encode it, for example with .encode("utf-8")')
-    return Source(body)
+    return BodySource(body)
 
 
-def trailer_pairs(given: Headers) -> HeaderPairs:
-    """Trailers as pairs. Raises InvalidRequest for what no trailer section may hold."""
-    pairs = _headers(given)
-    for name, value in pairs:
+def trailer_pairs(given: HeadersLike) -> HeaderPairs:
+    """Return trailers as pairs. Raises InvalidRequest for what no trailer section may hold."""
+    pairs = _headers(given, "trailer")
+    for name, _ in pairs:
         if name in _NOT_IN_TRAILERS:
-            raise InvalidRequest(f"trailer {name}: {value!r} must come before the body")
+            raise InvalidRequest(f"trailer {name} must come before the body")
     return pairs
 
 
-def _trailers(given: Any) -> HeaderPairs | Callable[[], Headers]:
+def _trailers(given: TrailersLike) -> HeaderPairs | Callable[[], HeadersLike]:
     return given if callable(given) else trailer_pairs(given)
 
 
-def _callback(given: Any) -> OnInformational | None:
+def _callback(given: OnInformational | None) -> OnInformational | None:
     if given is None or callable(given):
-        return given  # type: ignore[no-any-return]
+        return given
     raise InvalidRequest(f"on_informational={given!r} cannot be called")
 
 
-def _limit(_: object, attribute: attrs.Attribute[float | None], value: Any) -> None:
+def _limit(_: object, attribute: attrs.Attribute[float | None], value: object) -> None:
     if value is None:
         return
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value <= 0:
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not 0 < value <= sys.float_info.max
+    ):
         raise InvalidRequest(f"{attribute.name}={value!r} is not a number of seconds above 0")
 
 
 @attrs.frozen
 class Request:
-    """One request. Everything is checked here; nothing invalid reaches the wire.
+    """A request, checked as a whole when it is made: nothing invalid reaches the wire.
 
     Attributes:
         method: a token such as "GET", sent as it is written.
@@ -132,11 +224,13 @@ class Request:
             and query are kept and the rest becomes `origin`. A fragment is dropped.
         headers: a mapping or pairs of str or bytes; kept as pairs of str with lower-case names.
             `host` is sent as `:authority`.
-        body: bytes, a binary file or an iterable of bytes; None for no body. What is no bytes
-            becomes a `Source`, read while it is sent.
-        trailers: sent after the body, as `headers`; or a callable that gives them then.
+        body: bytes, a binary file, an iterable of bytes or a callable that makes one; None for
+            no body. What is not bytes becomes a `BodySource`: read while it is sent, and a second
+            time only where that gives all of it.
+        trailers: sent after the body, in the form of `headers`; or a callable that returns them
+            then.
         on_informational: called with status and fields of each 1xx response, in the thread that
-            waits for the answer, or else in one of its own.
+            waits for the answer, or else in one of its own. What it raises ends the request.
         timeout: seconds for the whole request; None takes the pool's.
         receive_timeout: seconds of silence on the open exchange; None takes the pool's.
         send_timeout: seconds in which the server may take nothing of a body that waits for it;
@@ -146,17 +240,19 @@ class Request:
             None waits as long as the pool dials. The dial itself goes on for the others.
         origin: where it must go, when the target said so.
 
+    Its repr shows no values of fields and no query: they may be secrets.
+
     Raises:
-        InvalidRequest: naming the field and its value.
+        InvalidRequest: naming the field and what is wrong with it, but no value of a field.
         InvalidURL: the absolute URL names no origin.
     """
 
     method: str = attrs.field(converter=_method)
-    target: str
-    headers: HeaderPairs = attrs.field(default=(), converter=_headers)
-    body: bytes | Source | None = attrs.field(default=None, converter=_body, repr=False)
-    trailers: HeaderPairs | Callable[[], Headers] = attrs.field(
-        default=(), converter=_trailers, kw_only=True
+    target: str = attrs.field(repr=lambda target: repr(redacted_url(target)))
+    headers: HeaderPairs = attrs.field(default=(), converter=_headers, repr=names_of)
+    body: bytes | BodySource | None = attrs.field(default=None, converter=_body, repr=False)
+    trailers: HeaderPairs | Callable[[], HeadersLike] = attrs.field(
+        default=(), converter=_trailers, kw_only=True, repr=names_of
     )
     on_informational: OnInformational | None = attrs.field(
         default=None, converter=_callback, kw_only=True, eq=False, repr=False
@@ -172,22 +268,25 @@ class Request:
         self._check_method()
         target = self.target
         if not isinstance(target, str):
-            raise InvalidRequest(f"target={target!r} is a {type(target).__name__}, not a str")
+            raise InvalidRequest(f"target is a {type(target).__name__}, not a str")
         if "://" in target and not target.startswith("/"):
             self._take_url(target)
         else:
             self._take_path(target)
+        if len(":path") + len(self.target) > fields.LONGEST:
+            fault = fields.length_fault(":path", self.target)
+            raise InvalidRequest(f"target={_cut(redacted_url(self.target))} {fault}")
         if self.headers:
             self._check_content_length()
             self._check_host()
 
     @property
     def content_length(self) -> int | None:
-        """Bytes of the body, as declared or as known; None when nobody knows before its end."""
+        """The bytes of the body, as declared or as known; None when only its end will tell."""
         for name, value in self.headers:
             if name == "content-length":
                 return int(value)
-        if isinstance(self.body, Source):
+        if isinstance(self.body, BodySource):
             return self.body.length
         return len(self.body or b"")
 
@@ -198,7 +297,8 @@ class Request:
     def _take_url(self, url: str) -> None:
         origin, target = split_url(url)
         if self.origin is not None and self.origin != origin:
-            raise InvalidRequest(f"target={url!r} is not at {self.origin}", origin=str(self.origin))
+            said = f"target={redacted_url(url)!r} is not at {self.origin}"
+            raise InvalidRequest(said, origin=str(self.origin))
         object.__setattr__(self, "origin", origin)
         object.__setattr__(self, "target", target)
 
@@ -208,7 +308,7 @@ class Request:
         path = target.partition("#")[0]
         fault = fields.path_fault(path)
         if fault:
-            raise InvalidRequest(f"target={target!r} {fault}")
+            raise InvalidRequest(f"target={redacted_url(target)!r} {fault}")
         if path is not target:
             object.__setattr__(self, "target", path)
 
@@ -219,17 +319,27 @@ class Request:
         said = ", ".join(given)
         if len(given) > 1 or not (said.isascii() and said.isdigit()):
             raise InvalidRequest(f"header content-length: {said!r} is not one number of bytes")
+        if len(said) > _MOST_DIGITS:
+            raise InvalidRequest(
+                f"header content-length: {_cut(said)} has {len(said)} digits, "
+                f"the limit is {_MOST_DIGITS}"
+            )
         body = self.body
-        length = body.length if isinstance(body, Source) else len(body or b"")
+        length = body.length if isinstance(body, BodySource) else len(body or b"")
         if length is not None and said != str(length):
             raise InvalidRequest(f"header content-length: {said!r}, but the body has {length}")
 
     def _check_host(self) -> None:
         hosts = [value for name, value in self.headers if name == "host"]
         if len(hosts) > 1:
-            raise InvalidRequest(f"header host: {', '.join(hosts)!r} is given more than once")
+            raise InvalidRequest("header host is given more than once")
         if hosts and set(hosts[0]) & set("/?#"):
-            raise InvalidRequest(f"header host: {hosts[0]!r} is not host[:port]")
+            raise InvalidRequest(f"header host: {redacted_url(hosts[0])!r} is not host[:port]")
+        if hosts and not hosts[0].isascii():
+            raise InvalidRequest(
+                f"header host: {redacted_url(hosts[0])!r} is not ASCII: give an international "
+                "name as its IDNA form (xn--...)"
+            )
         if hosts:
             try:
                 split_url(f"https://{hosts[0]}")
@@ -239,24 +349,27 @@ class Request:
 
 @attrs.frozen
 class StreamRequest(Request):
-    """A request whose response is a `StreamedResponse`, answered when its header section is there.
+    """A request that is answered by a `StreamedResponse`, as soon as its header section is there.
 
     Attributes and errors as of `Request`.
     """
 
 
-def _protocol(protocol: Any) -> str | None:
+def _protocol(protocol: str | None) -> str | None:
     if protocol is None:
         return None
     fault = fields.method_fault(protocol) if isinstance(protocol, str) else "is not a str"
+    too_long = isinstance(protocol, str) and fields.length_fault(":protocol", protocol)
+    if too_long:
+        raise InvalidRequest(f"protocol={_cut(protocol)} {too_long}")
     if fault:
         raise InvalidRequest(f"protocol={protocol!r} {fault}")
-    return str(protocol)
+    return str.__str__(protocol)
 
 
 @attrs.frozen
 class OpenChannel(Request):
-    """Open a stream for data and datagrams both ways (RFC 9297); the answer is a `Channel`.
+    """A request for a stream of data and datagrams both ways (RFC 9297), answered by a `Channel`.
 
     Attributes:
         protocol: what is spoken on it, with the method CONNECT (RFC 9220), such as

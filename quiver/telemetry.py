@@ -9,6 +9,9 @@
 | connection.attempt   |                       | origin, connection, address                   |
 | connection.ready     | duration, max_streams | origin, connection, address, local, handshake |
 | connection.settings  |                       | origin, connection, settings                  |
+| connection.suspended |                       | origin, connection, reason                    |
+| connection.resumed   |                       | origin, connection                            |
+| connection.migrated  | duration              | origin, connection, former, local, failure    |
 | connection.draining  | active                | origin, connection, reason                    |
 | connection.stop      | duration, requests    | origin, connection, established               |
 | connection.exception | duration, requests    | origin, connection, established, kind, error  |
@@ -16,14 +19,17 @@
 | queue.depth          | queued, active, idle  | origin                                        |
 
 Durations are seconds as floats: of the handshake when a connection is ready, of its whole life when
-that is over. `active` exchanges of a draining connection go on. `origin` is text such as
-"https://localhost:4443"; `connection` the integer name of a connection in its pool, `established`
-whether it was ever ready; `kind` the error's kind and `error` the exception itself; `direction` is
-"sent" or "received". There is one `attempt` for each of the host's addresses that is tried;
-`address` and `local` are pairs (host, port); `handshake` is a `quiver.models.Handshake`, and
-`settings` what the server announced, by name (RFC 9114 7.2.4). A streamed response counts as
-answered when its head is there. Every `start` is followed by exactly one `stop` or `exception`.
-`queue.depth` is sent when the number of waiting callers has changed.
+that is over, of the validation of its new path when it has migrated from the local address `former`
+to `local`: `failure` is None then, and else says why that came to nothing. A suspended connection,
+whose server may be gone, gets no requests until it is resumed or over; `active` exchanges of a
+draining one go on. `origin` is text such as "https://localhost:4443"; `connection` the integer name
+of a connection in its pool, `established` whether it was ever ready; `kind` the error's kind and
+`error` the exception itself; `direction` is "sent" or "received". There is one `attempt` for each
+of the host's addresses that is tried, several at a time (RFC 8305); `address` and `local` are pairs
+(host, port); `handshake` is a `quiver.models.Handshake`, and `settings` what the server announced,
+by name (RFC 9114 7.2.4). A streamed response counts as answered when its head is there. Every
+`start` is followed by exactly one `stop` or `exception`. `queue.depth` is sent when the number of
+waiting callers has changed.
 
     def record(event, measurements, metadata):
         histogram.record(measurements["duration"], origin=metadata["origin"])
@@ -46,11 +52,15 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
+from quiver.actors.propagation import must_propagate_from_call
+from quiver.printable import in_message
 from quiver.request import Request
 
 __all__ = [
     "EVENTS",
     "Listener",
+    "Measurements",
+    "Metadata",
     "Observation",
     "Observer",
     "attach",
@@ -61,21 +71,28 @@ __all__ = [
     "unobserve",
 ]
 
-Listener = Callable[[str, dict[str, Any], dict[str, Any]], object]
+Measurements = dict[str, Any]
+"""The numbers of one event, by the names in the catalogue."""
+
+Metadata = dict[str, Any]
+"""What one event is about, by the names in the catalogue."""
+
+Listener = Callable[[str, Measurements, Metadata], object]
+"""A callable that is given an event's name, its measurements and its metadata."""
 
 
 class Observation(Protocol):
-    """One request as its caller has it. What a method raises is logged and harms nobody."""
+    """One request as its caller sees it. What a method raises is logged and has no other effect."""
 
     @property
     def request(self) -> Request:
-        """What is sent: the request that was asked, or another in its place."""
+        """The request to send: the one that was asked, or another in its place."""
 
     def answered(self, answer: Any) -> object:
-        """The Response, StreamedResponse (its head is there) or Channel. Do not keep it."""
+        """Take the Response, StreamedResponse (its head is there) or Channel. Do not keep it."""
 
     def ended(self, error: BaseException | None) -> object:
-        """Called last, and once: after the answer, for a stream or a channel when that is over.
+        """Take the end, last and once: after the answer, of a stream or channel when that is over.
 
         In the thread that waits for the answer, reads or closes; in the loop's for an ask that
         does not block, and for a stream that nobody holds any more.
@@ -83,7 +100,7 @@ class Observation(Protocol):
 
 
 Observer = Callable[[str, Request], Observation]
-"""Called with the origin as text and the request, in the thread that asks."""
+"""A callable that is given the origin as text and the request, in the thread that asks."""
 
 EVENTS: Final = (
     "request.start",
@@ -93,6 +110,9 @@ EVENTS: Final = (
     "connection.attempt",
     "connection.ready",
     "connection.settings",
+    "connection.suspended",
+    "connection.resumed",
+    "connection.migrated",
     "connection.draining",
     "connection.stop",
     "connection.exception",
@@ -101,19 +121,31 @@ EVENTS: Final = (
 )
 
 listening: bool = False
-"""Whether anybody listens to anything. Test it before you put an event together."""
+"""Whether there is any listener: to be tested before an event is put together."""
 
 observer: Observer | None = None
-"""Who observes requests, if anybody does."""
+"""The observer of requests, if there is one."""
 
-# Ours, and aioquic's two, which warn of what a caller hears as an error: in a program that has
-# set up no logging, Python would print that on stderr.
+# Ours, and aioquic's two, which log as warnings what a caller is told as an error: without a
+# handler, Python would print these on stderr in a program that has set up no logging.
 for _name in ("quiver", "quic", "http3"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
+
+class _Printable(logging.Filter):
+    """Escapes what aioquic logs as it came: the reason phrase of a CONNECTION_CLOSE, say."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = in_message(record.getMessage()), None
+        return True
+
+
+for _name in ("quic", "http3"):
+    logging.getLogger(_name).addFilter(_Printable())
+
 _logger = logging.getLogger("quiver.telemetry")
 _lock = threading.Lock()
-# Both are replaced, never changed: `emit` reads them without the lock.
+# Both are replaced as a whole and never changed: `emit` reads them without the lock.
 _attached: Mapping[str, tuple[frozenset[str], Listener]] = {}
 _by_event: Mapping[str, tuple[tuple[str, Listener], ...]] = {}
 
@@ -135,7 +167,7 @@ def attach(handler_id: str, events: Iterable[str], fn: Listener) -> None:
 
 
 def detach(handler_id: str) -> bool:
-    """Stop calling the listener. False when there is none of that name (any more)."""
+    """Stop calling the listener; return False when there is none of that name (any more)."""
     with _lock:
         if handler_id not in _attached:
             return False
@@ -159,7 +191,7 @@ def observe(begin: Observer) -> None:
 
 
 def unobserve(begin: Observer) -> bool:
-    """Stop calling it. False when it is not the observer. What it has begun is still ended."""
+    """Stop calling it, and return False if it is no observer. What it has begun is still ended."""
     global observer
     with _lock:
         if observer != begin:
@@ -168,18 +200,20 @@ def unobserve(begin: Observer) -> bool:
         return True
 
 
-def emit(event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-    """Tell the listeners of `event`. Raises nothing that a listener raised."""
+def emit(event: str, measurements: Mapping[str, float], metadata: Mapping[str, object]) -> None:
+    """Call the listeners of `event`; one that raises is logged and detached."""
     for handler_id, fn in _by_event.get(event, ()):
         try:
             fn(event, dict(measurements), dict(metadata))
-        except Exception:
+        except BaseException as error:
+            if must_propagate_from_call(error):
+                raise
             _logger.exception("listener %r failed on %s and was detached", handler_id, event)
             _detach_failed(handler_id, fn)
 
 
 def _detach_failed(handler_id: str, fn: Listener) -> None:
-    with _lock:  # unless another one has taken its name meanwhile
+    with _lock:  # by then another listener may have its name
         if handler_id in _attached and _attached[handler_id][1] is fn:
             _replace({name: entry for name, entry in _attached.items() if name != handler_id})
 

@@ -14,7 +14,7 @@ import pytest
 import quiver
 from quiver import telemetry, testing
 from quiver.testing import Origin
-from tests.support.scripts import ROOT, run_program, run_script
+from tests.support.programs.runner import ROOT, run_program, run_script
 
 PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GUIDES: Final = [page for page in PAGES if page.parent.name == "guides"]
@@ -31,6 +31,7 @@ PROGRAMS: Final = {
 }
 # Blocks that are shown and not run: how many on a page, and why.
 SHOWN: Final = {
+    "docs/index.md": (1, "it serves until somebody presses Enter"),
     "docs/guides/locust.md": (2, "Locust runs them; tests/quiver/adapters/test_locust.py does so"),
 }
 OTHER_LANGUAGES: Final = {"", "text", "sh", "console", "toml", "ini"}
@@ -88,7 +89,8 @@ def test_the_site_is_built_without_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
-    run_program("-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path))
+    build = ("-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path))
+    run_program(*build, timeout=50.0)
     pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in PAGES[1:]}
     built = {page.removesuffix("index").rstrip("/") for page in pages}
     assert [name for name in built if not (tmp_path / name / "index.html").is_file()] == []
@@ -110,7 +112,7 @@ def test_the_reference_has_every_public_name() -> None:
 
 
 def quiver_names_in_prose() -> set[str]:
-    """Errors stand in a table of the README, the shared client's methods in a sentence."""
+    """Errors stand in a table of their own page, the shared client's methods in a sentence."""
     sentence = reference("quiver").partition("## Client")[2].partition(":::")[0]
     methods = re.findall(r"`(?:quiver\.)?(\w+)`", sentence)
     errors = [name for name in quiver.__all__ if is_error(name)]
@@ -122,9 +124,31 @@ def is_error(name: str) -> bool:
     return isinstance(value, type) and issubclass(value, quiver.QuiverError)
 
 
-def test_what_the_design_names_is_there() -> None:
-    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
-    rooms = set(re.findall(r"`((?:quiver|actors|tests)/[\w/.]*)`", page))
-    assert [room for room in sorted(rooms) if not (ROOT / room).exists()] == []
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=named
+)
+def test_what_the_page_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    found = set(re.findall(r"`((?:quiver|actors|tests|benchmarks|examples|docs)/[\w/.]*)`", text))
+    assert [each for each in sorted(found) if not (ROOT / each).exists()] == []
+
+
+def test_the_design_has_every_room() -> None:
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    rooms = set(re.findall(r"`(quiver/\w+/)`", text))
     folders = {f"quiver/{each.parent.name}/" for each in (ROOT / "quiver").glob("*/__init__.py")}
     assert folders - {"quiver/actors/"} <= rooms
+
+
+def test_the_map_has_every_file() -> None:
+    """Of the rooms whose files are told apart; in the others a sentence does."""
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    rooms = ["quiver", *(f"quiver/{room}" for room in ("quic", "quic/aioquic", "h3", "streams"))]
+    files = [
+        str(file.relative_to(ROOT))
+        for room in (*rooms, "quiver/pool", "actors")
+        for file in sorted((ROOT / room).glob("*.py"))
+        if not file.stem.startswith("__")
+    ]
+    assert len(files) > 60
+    assert [file for file in files if f"`{file}`" not in text] == []

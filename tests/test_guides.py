@@ -17,18 +17,25 @@ GUIDES = sorted(
     if guide.stem != "testing"  # its examples are tests: tests/quiver/testing/test_plugin.py
     and guide.stem != "gevent"  # it patches the program: tests/test_docs.py
 )
+CUT_SHORT = "cut short: the server reset the stream with H3_INTERNAL_ERROR (0x102)"
 SEEN: dict[str, list[str]] = {
-    "actors": ["200 {'id': 42}", "20", "True", "{'id': 7}", "{'id': 8}", "the pool is gone"],
+    "actors": [
+        *("200 {'id': 42}", "20", "True", "{'id': 7}", "{'id': 8}", "the pool is gone"),
+        *("total 17", "anew 1"),
+    ],
     "channels": ["200", "b'a datagram'", "b'bytes on the stream'", "peer", "3"],
     "command-line": [],
     "locust": [],  # its locustfile is run by tests/quiver/adapters/test_locust.py
     "observability": ["True", "order INTERNAL None", "GET CLIENT 200", "1.0", "['/delay/0.1']"],
-    "downloads": ["200 3000000", "[]", "cut short with code 0x102", "3000000"],
+    "downloads": ["200 3000000", "[]", CUT_SHORT, "3000000"],
     "fallback": ["HTTP/3", "30"],
     "httpx": [
         "{'id': 42} HTTP/3",
         "b'one two'",
         "[(b'x-checksum', b'abc'), (b'x-count', b'2')]",
+    ],
+    "real-networks": [
+        *("200", "transient True", "200 by its address", "3000000", "200 as localhost", "True"),
     ],
     "requests": ["{'id': 42} 30", "3000000", "ReceiveTimeout"],
     "uploads": ["413"],

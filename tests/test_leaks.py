@@ -8,8 +8,8 @@ import pytest
 
 import quiver
 from quiver.testing import Origin
-from tests.support.holding import Held, settles_within
-from tests.support.load import run_callers
+from tests.support.chaos.background_load import run_callers
+from tests.support.held_resources import Held, settles_within
 
 ROUNDS = 20
 CALLERS = 10
@@ -37,7 +37,7 @@ def round_of_pool(origin: Origin) -> None:
     pool.stop()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.long
 @pytest.mark.parametrize("one_round", [round_of_client, round_of_pool])
 def test_nothing_grows(origin: Origin, one_round: Callable[[Origin], None]) -> None:
     one_round(origin)  # the first starts what stays: the hub's thread, its wake-up descriptors

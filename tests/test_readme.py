@@ -1,4 +1,4 @@
-"""The README says what the code says: options, errors, files, and examples that run."""
+"""The README and the tables of the docs say what the code says; the README's examples run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 import quiver
@@ -17,15 +18,27 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def section(title: str) -> str:
-    """The text below one of the README's headings."""
-    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+def page(name: str) -> str:
+    """The text of a page of the docs."""
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
-def table(title: str) -> list[list[str]]:
-    """The cells of the table in a section, without its head."""
-    rows = [line for line in section(title).splitlines() if line.startswith("|")]
+def section(title: str, text: str) -> str:
+    """The text below one of the headings."""
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def table(text: str) -> list[list[str]]:
+    """The cells of the first table, without its head."""
+    rows = text[text.index("\n|") :].strip().partition("\n\n")[0].splitlines()
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+OPTIONS = table(section("Of a pool", page("options.md")))
+REQUEST_OPTIONS = table(section("Of a request", page("options.md")))
+KINDS = table(page("errors.md"))
+ERRORS = table(section("All of them", page("errors.md")))
+COMMANDS = table(page("guides/command-line.md"))
 
 
 def shown(default: object) -> str:
@@ -40,7 +53,20 @@ def test_the_options_are_those_of_the_code() -> None:
         [f"`{each.name}`", shown(each.default), each.unit, each.meaning]
         for each in config.options()
     ]
-    assert table("Options") == expected
+    assert expected == OPTIONS
+
+
+def test_the_limits_of_a_request_are_those_of_the_code() -> None:
+    told = {name.strip("`"): default for name, default, _ in REQUEST_OPTIONS}
+    limits = {each for each in attrs.fields_dict(quiver.Request) if each.endswith("timeout")}
+    assert told.keys() == limits
+    inherited = {name for name, default in told.items() if default == "the pool's"}
+    assert inherited <= {each.name for each in config.options()}
+
+
+def test_the_kinds_are_those_of_the_code() -> None:
+    told = {(kind, base.strip("`")) for kind, base, _ in KINDS}
+    assert told == {(each.kind, each.__name__) for each in errors.QuiverError.__subclasses__()}
 
 
 def leaves(of: type[errors.QuiverError]) -> set[type[errors.QuiverError]]:
@@ -57,7 +83,7 @@ def builtin_of(error: type[errors.QuiverError]) -> str:
 
 def test_the_errors_are_those_of_the_code() -> None:
     told: dict[str, tuple[str, str]] = {}
-    for names, kind, builtin, _ in table("Errors"):
+    for names, kind, builtin, _ in ERRORS:
         for name in re.findall(r"`(\w+)`", re.sub(r"\(.*\)", "", names)):
             told[name] = kind, builtin.strip("`")
     assert told == {
@@ -68,7 +94,7 @@ def test_the_errors_are_those_of_the_code() -> None:
 
 def test_the_attributes_that_the_table_names_are_there() -> None:
     given: dict[str, Any] = {"code": 1}
-    for names, *_ in table("Errors"):
+    for names, *_ in ERRORS:
         attributes = re.findall(r"`\.(\w+)`", names)
         if attributes:
             error = getattr(quiver, re.findall(r"`(\w+)`", names)[0])("said", **given)
@@ -76,7 +102,9 @@ def test_the_attributes_that_the_table_names_are_there() -> None:
 
 
 def test_the_files_of_the_shape_are_there() -> None:
-    named = re.findall(r"^ {4,}([\w/]+(?:\.py|/))", section("The shape of the code"), re.MULTILINE)
+    named = re.findall(
+        r"^ {4,}([\w/]+(?:\.py|/))", section("The shape of the code", README), re.MULTILINE
+    )
     assert len(named) >= 8
     for name in named:
         assert (ROOT / "quiver" / name).exists(), name
@@ -86,7 +114,7 @@ def test_the_files_of_the_shape_are_there() -> None:
 
 def test_the_make_targets_are_there() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"make (\w+)", section("Two commands")):
+    for target in re.findall(r"make (\w+)", section("Two commands", README)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
@@ -111,9 +139,7 @@ def test_the_examples_run(
 
 
 def test_the_commands_are_those_of_the_code() -> None:
-    told = {
-        re.findall(r"`quiver (\w+)", command)[0]: does for command, does in table("Command line")
-    }
+    told = {re.findall(r"`quiver (\w+)", command)[0]: does for command, does in COMMANDS}
     assert set(told) == set(main.commands)
     for command, does in told.items():
         options = {option for each in main.commands[command].params for option in each.opts}

@@ -23,7 +23,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from quiver.adapters.extras import extra
+from quiver.adapters.shared.optional_imports import extra
 
 with extra("locust"):
     from locust import HttpUser  # before anything that it patches

@@ -1,34 +1,37 @@
-"""Policy: the fallback table with its clock, its lock and its file."""
+"""Policy: HTTP/3 or TCP for each request: the fallback table with a clock, a lock and a file."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
-import tempfile
 import time
-from collections.abc import Iterable
+import weakref
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from quiver.adapters.fallback import FallbackTable, PolicyName, Route
-from quiver.adapters.turn import Turn
+from quiver.adapters.shared.alternatives_file import AlternativesFile
+from quiver.adapters.shared.fallback_table import FallbackTable, PolicyName, Route
+from quiver.adapters.shared.fork_safe_lock import ForkSafeLock
 from quiver.errors import (
     CheckoutTimeout,
     GoAway,
+    InvalidRequest,
     NameResolutionFailed,
     PoolStopped,
     QueueFull,
     QuiverError,
     RequestTimeout,
+    ResourceExhausted,
 )
 from quiver.origin import Origin
 from quiver.request import Request
-from quiver.source import Source
+from quiver.streams.body_source import BodySource
 
-__all__ = ["Policy"]
+__all__ = ["Policy", "cause_of"]
 
 OUR_LIMITS: Final = (CheckoutTimeout, QueueFull, PoolStopped, RequestTimeout)
-NO_VERDICT: Final = (GoAway, NameResolutionFailed)
+NO_VERDICT: Final = (GoAway, InvalidRequest, NameResolutionFailed, ResourceExhausted)
 
 logger = logging.getLogger("quiver.adapters")
 
@@ -40,8 +43,11 @@ class Policy:
         name: "always": HTTP/3 first; "alt-svc": only where a hint or an Alt-Svc field (RFC 7838)
             says that it is spoken.
         fallback_after: seconds that a request waits for a connection before it goes out over TCP.
+            A second address of the host is tried after 0.25.
         hints: URLs of origins that are known to speak HTTP/3.
-        file: where to keep what Alt-Svc fields have told; None keeps it in memory only.
+        file: where to keep what Alt-Svc fields have told; None keeps it in memory only. News are
+            written at once ten times, then at most once in ten seconds, and at the end. What is no
+            such file is begun anew. Whatever it says holds for 30 days at most.
 
     Raises:
         ValueError: no such policy, or no time above 0.
@@ -52,7 +58,7 @@ class Policy:
         self,
         name: PolicyName = "always",
         *,
-        fallback_after: float = 0.3,
+        fallback_after: float = 0.5,
         hints: Iterable[str] = (),
         file: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -60,71 +66,103 @@ class Policy:
             raise ValueError(f"fallback_after={fallback_after!r}: must be seconds above 0")
         self.fallback_after = fallback_after
         self._table = FallbackTable(name, map(Origin.parse, hints))
-        self._file = file
-        self._lock = Turn()
-        if file is not None:
-            self._load(file)
+        self._lock = ForkSafeLock()
+        self._file = None if file is None else AlternativesFile(file)
+        if self._file is not None:
+            self._load(self._file)
+            weakref.finalize(self, _write, self._table, self._file, self._lock)
 
     def route(self, origin: Origin) -> Route | None:
-        """Where to try HTTP/3 now, or None for TCP."""
+        """Return where to try HTTP/3 now, or None for TCP."""
         with self._lock:
-            return self._table.route(origin, time.time())
+            return self._table.route(origin, time.monotonic())
 
     def succeeded(self, origin: Origin) -> None:
-        """HTTP/3 has answered."""
+        """Note that HTTP/3 has answered."""
         with self._lock:
             self._table.succeeded(origin)
 
     def gives_way(self, origin: Origin, request: Request, error: QuiverError) -> bool:
-        """Whether the request, which HTTP/3 failed with `error`, may go out over TCP.
+        """Tell whether the request, which HTTP/3 failed with `error`, may go out over TCP.
 
-        Only if nothing of it was processed and nothing of its body read. A limit of our own pool
-        is no reason. What says nothing about HTTP/3 there does not make it be left alone.
+        Only if nothing of it was processed and all of its body can be read from its start: then
+        we read it no more. A limit of our own pool is no reason. What says nothing about HTTP/3
+        there does not make it be left alone.
         """
-        body = request.body
-        if not error.unprocessed or (isinstance(body, Source) and body.opened):
+        if not error.unprocessed:
             return False
+        # One without time left has none for TCP either, but the next one shall not wait in vain.
+        if not isinstance(cause_of(error), OUR_LIMITS + NO_VERDICT):
+            with self._lock:
+                self._table.failed(origin, time.monotonic(), str(error))
         if isinstance(error, OUR_LIMITS):
             return False
+        if isinstance(request.body, BodySource) and not request.body.withdraw():
+            return False
         logger.debug("%s: over TCP, because: %s", origin, error)
-        if not isinstance(error, NO_VERDICT):
-            with self._lock:
-                self._table.failed(origin, time.time())
         return True
+
+    @contextlib.contextmanager
+    def explained(self, url: str) -> Iterator[None]:
+        """Add a note to what TCP raises within, which says why HTTP/3 had failed before.
+
+        Else a refused certificate, say, would be seen as the closed port of TCP.
+        """
+        try:
+            yield
+        except Exception as error:
+            with contextlib.suppress(QuiverError), self._lock:
+                why = self._table.why(Origin.parse(url), time.monotonic())
+                if why:
+                    error.add_note(f"This was TCP's error. HTTP/3 had failed before: {why}")
+            raise
 
     def heard(self, origin: Origin, field: str | None) -> None:
         """Take in the Alt-Svc field of a response, if it had one."""
         if field is None:
             return
+        now = time.monotonic()
         with self._lock:
-            news = self._table.alternatives.learn(origin, field, time.time())
-            text = self._table.alternatives.dump() if news and self._file is not None else None
-        if text is not None and self._file is not None:
-            self._save(os.fspath(self._file), text)
+            due = self._table.alternatives.learn(origin, field, now) and self._is_due(now)
+        if due:
+            self.flush()
 
     def network_changed(self) -> None:
         """Forget the alternatives that were not said to persist (RFC 7838 2.2)."""
+        now = time.monotonic()
         with self._lock:
-            self._table.alternatives.network_changed()
+            due = self._table.alternatives.network_changed() and self._is_due(now)
+        if due:
+            self.flush()
 
-    def _load(self, file: str | os.PathLike[str]) -> None:
-        try:
-            with open(file, encoding="utf-8") as opened:
-                self._table.alternatives.load(opened.read())
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError) as error:
-            logger.warning("%s: begun anew, because it cannot be read: %s", file, error)
+    def flush(self) -> None:
+        """Write to the file what waits for that. The end of an adapter or the program does so."""
+        if self._file is not None:
+            _write(self._table, self._file, self._lock)
 
-    def _save(self, file: str, text: str) -> None:
-        """In one step, so that another program never reads half of it."""
+    def _is_due(self, now: float) -> bool:
+        return self._file is not None and self._file.news(now)
+
+    def _load(self, file: AlternativesFile) -> None:
+        text = file.read()
+        if text is None:
+            return
         try:
-            with tempfile.NamedTemporaryFile(
-                "w", dir=os.path.dirname(file) or ".", encoding="utf-8", delete=False
-            ) as opened:
-                opened.write(text)
-            os.replace(opened.name, file)
-        except OSError as error:
-            logger.warning("%s: not kept: %s", file, error)
-            with contextlib.suppress(OSError, UnboundLocalError):
-                os.unlink(opened.name)
+            self._table.alternatives.load(text, time.monotonic(), time.time())
+        except ValueError as error:
+            file.damaged(error)
+
+
+def _write(table: FallbackTable, file: AlternativesFile, lock: ForkSafeLock) -> None:
+    """Write what is pending. The policy may be gone by then."""
+    with lock:
+        if not file.pending:
+            return
+        text = table.alternatives.dump(time.monotonic(), time.time())
+    file.write(text)
+
+
+def cause_of(error: QuiverError) -> QuiverError:
+    """Return the error, or what a request had waited for when its time was up: a connection."""
+    cause = error.__cause__
+    return cause if isinstance(error, RequestTimeout) and isinstance(cause, QuiverError) else error

@@ -21,9 +21,10 @@ from __future__ import annotations
 
 from collections import Counter as Counts
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from quiver.adapters.extras import extra
+from quiver.adapters.shared.optional_imports import extra
+from quiver.telemetry import Measurements, Metadata
 
 with extra("prometheus"):
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
@@ -31,11 +32,11 @@ with extra("prometheus"):
     from prometheus_client.registry import Collector
 
 from quiver import telemetry
-from quiver.adapters.census import Counted, census
+from quiver.adapters.shared.pool_counts import PoolCounts, pool_counts
 
 __all__ = ["PoolCollector"]
 
-CONNECTION_STATES: Final = ("connecting", "connected", "draining")
+CONNECTION_STATES: Final = ("connecting", "connected", "suspended", "draining")
 
 
 class PoolCollector(Collector):
@@ -77,9 +78,9 @@ class PoolCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus asks for at each scrape."""
-        return self._metrics(list(census()))
+        return self._metrics(list(pool_counts()))
 
-    def _metrics(self, pools: list[Counted]) -> Iterator[Metric]:
+    def _metrics(self, pools: list[PoolCounts]) -> Iterator[Metric]:
         yield _gauge("connections", "Connections, by state.", "state", _connections(pools))
         yield _gauge("streams", "Stream slots, lent (active) or free.", "state", _streams(pools))
         waiting = Counts[tuple[str, ...]]()
@@ -89,23 +90,21 @@ class PoolCollector(Collector):
         yield from self._replies.collect()
         yield from self._durations.collect()
 
-    def _replied(
-        self, event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
-    ) -> None:
+    def _replied(self, event: str, measurements: Measurements, metadata: Metadata) -> None:
         del event
         origin = metadata["origin"]
         self._replies.labels(origin, _outcome(metadata)).inc()
         self._durations.labels(origin).observe(measurements["duration"])
 
 
-def _outcome(metadata: Mapping[str, Any]) -> str:
+def _outcome(metadata: Metadata) -> str:
     if "error" in metadata:
         return type(metadata["error"]).__name__
     status = metadata["status"]
     return "channel" if status is None else f"{status // 100}xx"
 
 
-def _connections(pools: list[Counted]) -> Counts[tuple[str, ...]]:
+def _connections(pools: list[PoolCounts]) -> Counts[tuple[str, ...]]:
     counts = Counts[tuple[str, ...]]()
     for pool in pools:
         for state in CONNECTION_STATES:
@@ -115,7 +114,7 @@ def _connections(pools: list[Counted]) -> Counts[tuple[str, ...]]:
     return counts
 
 
-def _streams(pools: list[Counted]) -> Counts[tuple[str, ...]]:
+def _streams(pools: list[PoolCounts]) -> Counts[tuple[str, ...]]:
     counts = Counts[tuple[str, ...]]()
     for pool in pools:
         counts[pool.origin, "active"] += pool.stats.active

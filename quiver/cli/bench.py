@@ -5,16 +5,24 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import click
 from rich.console import Console
 from rich.live import Live
 
-from quiver.cli import result
-from quiver.cli.connecting import asking, body_of, client_of, connecting, headers_of
-from quiver.cli.exits import Exit, exit_of, reporting
-from quiver.cli.load import Load, Plan
+from quiver.cli import bench_report
+from quiver.cli.bench_load import Load, Plan
+from quiver.cli.connection_options import (
+    Connection,
+    asking,
+    body_of,
+    client_of,
+    connecting,
+    headers_of,
+    tell_of_proxy,
+)
+from quiver.cli.exit_status import ExitStatus, exit_status_of, reporting_errors
 
 __all__ = ["bench"]
 
@@ -37,7 +45,7 @@ _COUNT = click.IntRange(min=1)
     "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw latencies by percentile."
 )
 @connecting
-@reporting
+@reporting_errors
 def bench(
     url: str,
     method: str | None,
@@ -49,8 +57,8 @@ def bench(
     rate: float | None,
     as_json: bool,
     plot: Path | None,
-    **connection: Any,
-) -> Exit:
+    **connection: Unpack[Connection],
+) -> ExitStatus:
     """Ask for URL many times, at a rate or as fast as answers come, and tell the latencies.
 
     One request goes ahead, uncounted: when that fails, so does the command.
@@ -59,22 +67,23 @@ def bench(
         raise click.BadParameter(
             "needs matplotlib: install quiver-http3[plot]", param_hint="--plot"
         )
+    tell_of_proxy(url, connection)
     body = _whole(data)
     method = method or ("GET" if body is None else "POST")
     fields, threads = headers_of(headers), min(threads, concurrency)
     plan = Plan(method, url, fields, body, concurrency, requests, threads, rate)
-    with client_of(**connection, checkout_timeout=None) as client:
+    with client_of(connection, checkout_timeout=None) as client:
         client.request(method, url, headers=plan.headers, body=body)
         with Load(client, plan) as load:
             interrupted = not _watch(load)
     _show(load, as_json)
     if plot is not None:
-        result.plot(load, plot)
-    return Exit.INTERRUPTED if interrupted else _verdict(load)
+        bench_report.plot(load, plot)
+    return ExitStatus.INTERRUPTED if interrupted else _verdict(load)
 
 
 def _whole(data: str | None) -> bytes | None:
-    """The body is sent many times, and so read once."""
+    """Read the body at once: it is sent many times."""
     with body_of(data) as body:
         return body if body is None or isinstance(body, bytes) else body.read()
 
@@ -87,7 +96,7 @@ def _watch(load: Load) -> bool:
             while load.running:
                 load.wait(_REFRESH)
                 if console.is_terminal:
-                    live.update(result.now(load), refresh=True)
+                    live.update(bench_report.now(load), refresh=True)
     except KeyboardInterrupt:
         return False
     return True
@@ -95,12 +104,12 @@ def _watch(load: Load) -> bool:
 
 def _show(load: Load, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(result.as_json(load), indent=2))
+        click.echo(json.dumps(bench_report.as_json(load), indent=2))
     else:
-        Console().print(result.shown(load))
+        Console().print(bench_report.shown(load))
 
 
-def _verdict(load: Load) -> Exit:
-    """That of its most frequent error, if there was one."""
-    errors = result.sorted_errors(load)
-    return exit_of(errors[0][0]) if errors else Exit.OK
+def _verdict(load: Load) -> ExitStatus:
+    """Return the exit status of the most frequent error, if there was one."""
+    errors = bench_report.sorted_errors(load)
+    return exit_status_of(errors[0][0]) if errors else ExitStatus.OK

@@ -1,4 +1,4 @@
-"""What `quiver demo` runs: threads that ask, a server that answers, one connection stopped."""
+"""The load of `quiver demo`: threads that ask, a server, and one connection that is stopped."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from typing import Self
 import pykka
 
 import quiver
-from quiver.cli.crew import Crew
+from quiver.cli.worker_threads import WorkerThreads
 from quiver.models import ConnectionStats, GetConnections, Stats
 from quiver.pool.connection import Connection
+from quiver.pool.manager import ANSWERS_WITHIN
 from quiver.testing import Origin
 
 TIME_LIMIT = 15.0  # seconds after which threads ask no more, done or not
@@ -68,7 +69,7 @@ class Demo:
         self.account = Account(requests)
         self._options = {"max_connections": connections}
         self._callers = threads
-        self._crew = Crew()
+        self._threads = WorkerThreads()
         self._targets = itertools.cycle(PATHS)
         self.stopped: str | None = None  # the connection that was stopped half-way
 
@@ -76,9 +77,11 @@ class Demo:
         with ExitStack() as stack:
             self.origin = stack.enter_context(Origin())
             rule = {"cafile": self.origin.cafile, **self._options}
-            self.client = stack.enter_context(quiver.Client(pools={"default": rule}, name="demo"))
+            self.client = stack.enter_context(
+                quiver.Client(pools={"default": rule}, name="demo", trust_env=False)
+            )
             self.account.started = time.monotonic()
-            self._crew.start([self._call] * self._callers)
+            self._threads.start([self._call] * self._callers)
             self._ends = stack.pop_all()
         return self
 
@@ -90,20 +93,21 @@ class Demo:
     ) -> None:
         self.account.planned = 0  # after an interrupt: ask no more
         with self._ends:
-            self._crew.finish()
+            self._threads.finish()
 
     @property
     def running(self) -> bool:
-        return self._crew.running
+        return self._threads.running
 
     def wait(self, seconds: float) -> None:
         """Wait for the threads, at most so long."""
-        self._crew.wait(seconds)
+        self._threads.wait(seconds)
 
     def stats(self) -> tuple[Stats, list[ConnectionStats]]:
-        """The pool now: its counts, and each of its connections."""
+        """Ask the pool for its counts, and for each of its connections."""
         pool = self.client.pool(self.origin.url)
-        return self.client.stats(self.origin.url), pool.ask(GetConnections())
+        connections = pool.ask(GetConnections(), timeout=ANSWERS_WITHIN)
+        return self.client.stats(self.origin.url), connections
 
     def stop_a_connection_half_way(self) -> None:
         """Stop one connection actor, once, when half of the requests are asked."""

@@ -1,4 +1,4 @@
-"""PURE: when requests are due, how long they took, and for whom.
+"""Due times, latencies and their percentiles. Pure.
 
 A caller that waits for one answer before it asks again stops asking while the server stalls, and
 the stall shows up once, where callers who come at a steady rate would have met it many times. So
@@ -25,22 +25,22 @@ class Timing(NamedTuple):
 
     @property
     def service(self) -> float:
-        """From the moment at which it was sent."""
+        """Latency from the moment at which it was sent."""
         return self.answered - self.sent
 
     @property
     def corrected(self) -> float:
-        """From the moment at which it should have been sent."""
+        """Latency from the moment at which it should have been sent."""
         return self.answered - min(self.due, self.sent)
 
 
 def due(turn: int, rate: float) -> float:
-    """Seconds after the start at which request number `turn`, from 0 on, is to be sent."""
+    """Return turn / rate: seconds after the start at which a request, from 0 on, is to be sent."""
     return turn / rate
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """What `share` percent of sorted values do not exceed, between neighbours in proportion."""
+    """Return what `share` percent of sorted values do not exceed, with linear interpolation."""
     if not ordered:
         return 0.0
     place = (len(ordered) - 1) * share / 100

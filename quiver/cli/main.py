@@ -13,8 +13,9 @@ except ImportError as missing:
 from quiver import __version__
 from quiver.cli.bench import bench
 from quiver.cli.demo import Demo
+from quiver.cli.demo_view import run_live
+from quiver.cli.exit_status import ExitStatus, reporting_errors
 from quiver.cli.get import get
-from quiver.cli.view import run_live
 
 
 @click.group()
@@ -31,7 +32,8 @@ main.add_command(bench)
 @click.option("--requests", default=4_000, show_default=True, help="Requests in all.")
 @click.option("--threads", default=32, show_default=True, help="Threads that ask.")
 @click.option("--connections", default=2, show_default=True, help="Connections in the pool.")
-def demo(requests: int, threads: int, connections: int) -> None:
+@reporting_errors
+def demo(requests: int, threads: int, connections: int) -> ExitStatus:
     """Many threads through one pool to an HTTP/3 server in a process of its own.
 
     One connection is stopped half-way; the summary shows that nothing is lost.
@@ -41,4 +43,4 @@ def demo(requests: int, threads: int, connections: int) -> None:
             raise click.BadParameter(f"{value} is less than 1", param_hint=f"--{name}")
     with Demo(requests=requests, threads=threads, connections=connections) as running:
         run_live(running)
-    sys.exit(0 if running.account.complete else 1)
+    return ExitStatus.OK if running.account.complete else ExitStatus.FAILED

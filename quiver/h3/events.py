@@ -1,9 +1,10 @@
-"""What a session reports, in the order in which it happened. All are frozen values.
+"""What a connection reports, in the order in which it happened. Values; nobody changes them.
 
-A request's stream yields Informational*, Headers, Body*, Trailers?; the one with `ended` is the
-last one, and so are Trailers. Or it breaks off, also as the last: StreamReset, StreamMalformed,
-HeadersTooLarge. After `Session.cancel` a stream says nothing more. Closed is the last event of
-all, and comes exactly once.
+    Informational*, Headers, Body*, TrailersReceived?
+
+of each request's stream; the one with `ended` is the last one, and so is TrailersReceived. Or it
+breaks off, also as the last: StreamResetReceived, StreamMalformed, HeadersTooLarge. After `cancel`
+a stream says nothing more. ConnectionEnded is the last event of all, and comes exactly once.
 """
 
 from __future__ import annotations
@@ -11,30 +12,39 @@ from __future__ import annotations
 import attrs
 
 from quiver.errors import QuiverError
+from quiver.fields import Pairs
+from quiver.quic.engine import (
+    PathFailed,
+    PathValidated,
+    PingAcknowledged,
+    StopSendingReceived,
+    StreamResetReceived,
+)
+from quiver.redaction import names_of
 
 __all__ = [
     "Body",
     "CapacityChanged",
-    "Closed",
-    "Datagram",
+    "ConnectionEnded",
     "Event",
-    "GoAway",
+    "GoAwayReceived",
     "Headers",
     "HeadersTooLarge",
+    "HttpDatagramReceived",
     "Informational",
+    "PathFailed",
+    "PathValidated",
     "PingAcknowledged",
     "Ready",
     "Settings",
-    "StopSending",
+    "StopSendingReceived",
     "StreamMalformed",
-    "StreamReset",
-    "Trailers",
+    "StreamResetReceived",
+    "TrailersReceived",
 ]
 
-Pairs = list[tuple[str, str]]
 
-
-@attrs.frozen
+@attrs.define
 class Ready:
     """The handshake is done; requests may be opened.
 
@@ -47,7 +57,7 @@ class Ready:
     resumed: bool
 
 
-@attrs.frozen
+@attrs.define
 class Settings:
     """The server's SETTINGS have come (RFC 9114 7.2.4), some time after Ready.
 
@@ -60,33 +70,33 @@ class Settings:
     datagrams: bool
 
 
-@attrs.frozen
+@attrs.define
 class CapacityChanged:
     """The server lets more requests be opened; `max_streams` is cumulative (RFC 9000 4.6)."""
 
     max_streams: int
 
 
-@attrs.frozen
+@attrs.define
 class Informational:
     """An interim response (1xx); the final one follows."""
 
     stream_id: int
     status: int
-    headers: Pairs
+    headers: Pairs = attrs.field(repr=names_of)
 
 
-@attrs.frozen
+@attrs.define
 class Headers:
     """The final response's status and fields; names in lower case, values from latin-1."""
 
     stream_id: int
     status: int
-    headers: Pairs
+    headers: Pairs = attrs.field(repr=names_of)
     ended: bool
 
 
-@attrs.frozen
+@attrs.define
 class Body:
     """A piece of the content. Only the one that ends the stream can be empty."""
 
@@ -95,31 +105,15 @@ class Body:
     ended: bool
 
 
-@attrs.frozen
-class Trailers:
+@attrs.define
+class TrailersReceived:
     """The trailer section. It waits for the end of the stream, so it is always the last."""
 
     stream_id: int
-    headers: Pairs
+    headers: Pairs = attrs.field(repr=names_of)
 
 
-@attrs.frozen
-class StreamReset:
-    """The server reset the response with an error code (RFC 9114 8.1)."""
-
-    stream_id: int
-    code: int
-
-
-@attrs.frozen
-class StopSending:
-    """The server wants no more of the request. Its response may still come."""
-
-    stream_id: int
-    code: int
-
-
-@attrs.frozen
+@attrs.define
 class StreamMalformed:
     """The response was malformed (RFC 9114 4.1.2); its stream has been reset by us."""
 
@@ -127,7 +121,7 @@ class StreamMalformed:
     reason: str
 
 
-@attrs.frozen
+@attrs.define
 class HeadersTooLarge:
     """A header or trailer section was refused, and its stream cancelled.
 
@@ -142,30 +136,23 @@ class HeadersTooLarge:
     limit: int
 
 
-@attrs.frozen
-class GoAway:
+@attrs.define
+class GoAwayReceived:
     """The server takes no requests whose stream id is `stream_id` or above (RFC 9114 5.2)."""
 
     stream_id: int
 
 
-@attrs.frozen
-class PingAcknowledged:
-    """The server answered the PING sent with this number."""
-
-    uid: int
-
-
-@attrs.frozen
-class Datagram:
+@attrs.define
+class HttpDatagramReceived:
     """An HTTP datagram that belongs to a request (RFC 9297)."""
 
     stream_id: int
     payload: bytes
 
 
-@attrs.frozen
-class Closed:
+@attrs.define
+class ConnectionEnded:
     """The connection is over, by whichever side; `error` says why."""
 
     error: QuiverError
@@ -178,13 +165,15 @@ Event = (
     | Informational
     | Headers
     | Body
-    | Trailers
-    | StreamReset
-    | StopSending
+    | TrailersReceived
+    | StreamResetReceived
+    | StopSendingReceived
     | StreamMalformed
     | HeadersTooLarge
-    | GoAway
+    | GoAwayReceived
     | PingAcknowledged
-    | Datagram
-    | Closed
+    | PathValidated
+    | PathFailed
+    | HttpDatagramReceived
+    | ConnectionEnded
 )

@@ -1,19 +1,27 @@
-"""Header sections, both ways: a Request as fields (RFC 9114 4.3.1), a response from them."""
+"""Field sections, both ways: a Request as fields (RFC 9114 4.3.1), a response; and as blocks."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+import pylsqpack
+
 from quiver import fields
+from quiver.fields import Pairs
+from quiver.h3.codes import ErrorCode
+from quiver.h3.protocol_error import ProtocolError
+from quiver.h3.settings import ServerSettings
 from quiver.origin import Origin
 from quiver.request import HeaderPairs, OpenChannel, Request
 
 __all__ = [
     "Fields",
     "Malformed",
-    "Pairs",
+    "Qpack",
+    "content_length",
     "request_fields",
     "response_of",
     "section_size",
@@ -22,11 +30,13 @@ __all__ = [
 ]
 
 Fields = list[tuple[bytes, bytes]]
-Pairs = list[tuple[str, str]]
 
 _CONTENT_EXPECTED: Final = frozenset({"POST", "PUT", "PATCH"})
 _STATUS: Final = re.compile(rb"[1-9][0-9][0-9]")
 _PLAIN_VALUE: Final = re.compile(rb"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+
+_NO_FIELDS: Final = b"\x00\x00"
+"""A header block without fields (RFC 9204 4.5.1): trailers can be that, but ls-qpack refuses it."""
 
 
 class Malformed(Exception):
@@ -148,3 +158,74 @@ def _value(name: bytes, value: bytes) -> str:
 def _shown(part: bytes) -> str:
     """A name or value for a message: quoted, and no longer than a line."""
     return repr(part[:60])[1:] + ("..." if len(part) > 60 else "")
+
+
+def content_length(headers: Pairs) -> int | None:
+    """The declared length (RFC 9110 8.6). ValueError when it is none, or there are several."""
+    declared = {value for name, value in headers if name == "content-length"}
+    if not declared:
+        return None
+    if len(declared) > 1:
+        raise ValueError(f"content-length has several values: {sorted(declared)}")
+    (value,) = declared
+    if not (value.isascii() and value.isdigit()):
+        raise ValueError(f"content-length is {value!r}")
+    return int(value)
+
+
+# as blocks ----------------------------------------------------------------------------------
+
+
+class Qpack:
+    """One connection's encoder and decoder: sections as blocks, both ways (RFC 9204), by ls-qpack.
+
+    Responses get no dynamic table, so a block never waits for another stream, and a refused one
+    leaves no reference behind. With a table of 4,096 bytes, 64 KiB of references decode to 256 MiB.
+    Requests use the table that the server offers.
+
+    `encode(stream_id, fields)` returns what the encoder stream is to be told first, and the block.
+    `encode_alone` does without the table: nothing has to be told. Both raise ValueError when a
+    field is too long.
+    """
+
+    def __init__(self) -> None:
+        self._encoder = pylsqpack.Encoder()
+        self.encode_alone: Callable[[int, Fields], tuple[bytes, bytes]] = pylsqpack.Encoder().encode
+        self._decoder = pylsqpack.Decoder(0, 0)
+        self.encode: Callable[[int, Fields], tuple[bytes, bytes]] = self._encoder.encode
+
+    def apply(self, settings: ServerSettings) -> bytes:
+        """Use the table that the server allows. Returns what its encoder stream is to be told."""
+        return self._encoder.apply_settings(
+            max_table_capacity=settings.table_capacity, blocked_streams=settings.blocked_streams
+        )
+
+    def decode(self, stream_id: int, block: bytes) -> Fields:
+        """The fields of a block. Raises ProtocolError."""
+        if block == _NO_FIELDS:
+            return []
+        try:
+            # What our decoder stream would have to tell is empty without a dynamic table.
+            return self._decoder.feed_header(stream_id, block)[1]
+        except (pylsqpack.DecompressionFailed, pylsqpack.StreamBlocked) as error:
+            code, reason = ErrorCode.QPACK_DECOMPRESSION_FAILED, "a header block cannot be decoded"
+            raise ProtocolError(code, reason) from error
+
+    def take_encoder_stream(self, chunk: bytes) -> None:
+        """Instructions for the table of responses (RFC 9204 4.3), which there is none of.
+
+        Raises ProtocolError.
+        """
+        try:
+            self._decoder.feed_encoder(chunk)
+        except pylsqpack.EncoderStreamError as error:
+            code, reason = ErrorCode.QPACK_ENCODER_STREAM_ERROR, "the QPACK table has no room"
+            raise ProtocolError(code, reason) from error
+
+    def take_decoder_stream(self, chunk: bytes) -> None:
+        """What it has taken of the table of requests (RFC 9204 4.4). Raises ProtocolError."""
+        try:
+            self._encoder.feed_decoder(chunk)
+        except pylsqpack.DecoderStreamError as error:
+            code = ErrorCode.QPACK_DECODER_STREAM_ERROR
+            raise ProtocolError(code, "it acknowledges what was not sent") from error

@@ -13,6 +13,7 @@ import attrs
 
 from quiver.errors import QuiverError
 from quiver.models import Response
+from quiver.redaction import names_of
 
 
 class Rejection(enum.Enum):
@@ -102,7 +103,7 @@ class Inform:
 
     ticket: int
     status: int
-    headers: list[tuple[str, str]]
+    headers: list[tuple[str, str]] = attrs.field(repr=names_of)
 
 
 @attrs.frozen
@@ -111,7 +112,7 @@ class Begin:
 
     ticket: int
     status: int
-    headers: list[tuple[str, str]]
+    headers: list[tuple[str, str]] = attrs.field(repr=names_of)
 
 
 @attrs.frozen
@@ -127,7 +128,7 @@ class End:
     """The ticket's streamed response is complete."""
 
     ticket: int
-    trailers: list[tuple[str, str]]
+    trailers: list[tuple[str, str]] = attrs.field(repr=names_of)
 
 
 @attrs.frozen

@@ -1,33 +1,49 @@
 """Callers: what one connection holds of those whose exchanges it carries.
 
-A reply that is not answered yet; the inlet of a streamed response or a channel; the outlet of a
-body that is on its way out. Here actions of the table become what a caller sees.
+A reply that is not answered yet; the receive buffer of a streamed response or a channel; the send
+buffer of a body that is on its way out. Here actions of the table become what a caller sees.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
-from quiver.actors.reply import Reply
-from quiver.async_upload import upload_of
-from quiver.body import StreamedResponse
-from quiver.channel import Channel, ChannelPost, StreamData, Trailers
-from quiver.errors import QuiverError
-from quiver.inlet import Inlet
+from quiver.config import PoolConfig
+from quiver.errors import QuiverError, ResourceExhausted
+from quiver.fields import Pairs
+from quiver.h3.client_connection import ClientConnection
+from quiver.h3.headers import trailer_fields
 from quiver.models import Response
 from quiver.pool import messages
-from quiver.pool.endpoint import Endpoint
-from quiver.pool.exchange import Mode, Pairs
-from quiver.pool.messages import Exchange
+from quiver.pool.exchanges import Limits, Mode
+from quiver.pool.informational import InformationalCalls
+from quiver.pool.messages import PoolAnswer, PoolReply, StartExchange
+from quiver.pool.target import PoolTarget
 from quiver.request import OpenChannel, Request, StreamRequest
-from quiver.upload import Errands, Outlet, Upload
+from quiver.streams.caller_thread import CallerThreadExecutor
+from quiver.streams.channel import Channel, ChannelBuffers, StreamData, Trailers
+from quiver.streams.receive_buffer import ReceiveBuffer
+from quiver.streams.response import StreamedResponse
+from quiver.streams.send_buffer import HIGH_WATER, SendBuffer
+from quiver.streams.upload import Upload, upload_of
 
-__all__ = ["Callers", "Held", "mode_of"]
+__all__ = [
+    "Caller",
+    "Callers",
+    "drop_unsent",
+    "limits_of",
+    "mode_of",
+    "send_datagrams",
+    "send_stream",
+]
+
+LOW_WATER: Final = HIGH_WATER // 2  # bytes; below it the filler is asked for more
 
 
 def mode_of(request: Request) -> Mode:
@@ -37,40 +53,63 @@ def mode_of(request: Request) -> Mode:
     return Mode.STREAMED if isinstance(request, StreamRequest) else Mode.BUFFERED
 
 
+def limits_of(request: Request, config: PoolConfig, deadline: float | None) -> Limits:
+    """The time limits of its exchange: those that it brings, or else its pool's."""
+    return Limits(
+        deadline,
+        request.timeout or config.timeout,
+        request.receive_timeout or config.receive_timeout,
+        config.stream_idle_timeout,
+        request.send_timeout,
+    )
+
+
 @attrs.define(eq=False)
-class Held:
+class Caller:
     """One caller's exchange, and what it and the connection have in common."""
 
-    exchange: Exchange
-    reply: Reply[Any] | None  # until it has a response or channel, which is then its caller's only
+    exchange: StartExchange
+    reply: PoolReply | None  # until it has a response or channel, which is then its caller's only
     stream_id: int
     mode: Mode
-    inlet: Inlet[Any] | None = None
-    outlet: Outlet | None = None
+    receive_buffer: ReceiveBuffer[Any] | None = None
+    send_buffer: SendBuffer | None = None
     upload: Upload | None = None
-    post: ChannelPost | None = None
+    channel: ChannelBuffers | None = None
+    informational: InformationalCalls | None = None  # from the first interim response on
     sent: bool = False  # the end of the request was handed on
-    _errands: Errands | None = attrs.field(default=None, alias="errands")
+    _executor: CallerThreadExecutor | None = attrs.field(default=None, alias="executor")
 
     @property
-    def errands(self) -> Errands:
-        """Made when there is one to run: most exchanges have none."""
-        if self._errands is None:
-            self._errands = Errands(self.reply)
-        return self._errands
+    def executor(self) -> CallerThreadExecutor:
+        """Where its own code is run; made when there is some, which most exchanges have none of."""
+        if self._executor is None:
+            self._executor = CallerThreadExecutor(self.reply)
+        return self._executor
 
-    def end_errands(self) -> None:
-        """Nothing more is to be run."""
-        if self._errands is not None:
-            self._errands.close()
+    def shut_down_executor(self) -> None:
+        """Run nothing more."""
+        if self._executor is not None:
+            self._executor.shutdown()
+        if self.informational is not None:
+            self.informational.close()
+
+    def answers_in_turn(self, outcome: PoolAnswer) -> bool:
+        """Whether the caller is still to be told of something before, and is answered then."""
+        return self.informational is not None and self.informational.answer(outcome)
 
     def hand_over(self, response: StreamedResponse | Channel) -> None:
-        """From here on nobody but the caller holds it; it is closed when the caller is gone."""
+        """Give the caller a response that it alone holds: closed when the caller is gone."""
         reply, self.reply = self.reply, None
-        if self._errands is not None:
-            self._errands.leave()
-        if reply is not None:
+        if self._executor is not None:
+            self._executor.detach()
+        if reply is not None and not self.answers_in_turn(response):
             reply.answer(response)
+
+    @property
+    def request(self) -> Request:
+        """The request to send if it is sent again."""
+        return self.exchange.request if self.upload is None else self.upload.request
 
     def replayable(self) -> bool:
         """Whether the request can be sent again as if for the first time; it is read no more."""
@@ -78,33 +117,40 @@ class Held:
 
 
 class Callers:
-    """By ticket. `tell` sends a message to the connection itself, from any thread."""
+    """The callers of one connection, by ticket.
 
-    def __init__(self, endpoint: Endpoint, tell: Callable[[object], None]) -> None:
-        self._origin = endpoint.name
-        self._config = endpoint.config
+    Args:
+        tell: sends a message to the connection itself, from any thread.
+
+    Attributes:
+        sending: those whose request is not sent to its end.
+    """
+
+    def __init__(self, target: PoolTarget, tell: Callable[[object], None]) -> None:
+        self._origin = target.name
+        self._config = target.config
         self._tell = tell
-        self._held: dict[int, Held] = {}
-        self._stirred: dict[int, Inlet[Any]] = {}  # inlets that got something in this batch
-        self.sending: dict[int, Held] = {}  # those whose request is not sent to its end
+        self._by_ticket: dict[int, Caller] = {}
+        self._to_wake: dict[int, ReceiveBuffer[Any]] = {}  # got something in this batch
+        self.sending: dict[int, Caller] = {}  # those whose request is not sent to its end
 
-    def get(self, ticket: int) -> Held | None:
-        return self._held.get(ticket)
+    def get(self, ticket: int) -> Caller | None:
+        return self._by_ticket.get(ticket)
 
     # coming ---------------------------------------------------------------------------------
 
     def add(
-        self, exchange: Exchange, reply: Reply[Any], stream_id: int, mode: Mode, *, sent: bool
-    ) -> Held:
-        """A request has its stream; `sent`: to its end, as `whole_body` said."""
+        self, exchange: StartExchange, reply: PoolReply, stream_id: int, mode: Mode, *, sent: bool
+    ) -> Caller:
+        """Add one whose request has its stream; `sent`: to its end, as `whole_body` said."""
         ticket = exchange.ticket
-        held = self._held[ticket] = Held(exchange, reply, stream_id, mode)
+        caller = self._by_ticket[ticket] = Caller(exchange, reply, stream_id, mode)
         if not sent:
-            self.sending[ticket] = held
-            held.outlet = self._outlet(ticket)
+            self.sending[ticket] = caller
+            caller.send_buffer = self._send_buffer(ticket)
             if mode is not Mode.CHANNEL:
-                held.upload = upload_of(exchange.request, held.outlet)
-        return held
+                caller.upload = upload_of(exchange.request, caller.send_buffer)
+        return caller
 
     def whole_body(self, request: Request) -> tuple[bytes | None, bool]:
         """The body to send with the header section, and whether that is all there is."""
@@ -113,105 +159,119 @@ class Callers:
         assert request.body is None or isinstance(request.body, bytes)
         return request.body, True
 
-    def open_channel(self, held: Held, max_datagram_size: int) -> None:
+    def open_channel(self, caller: Caller, max_datagram_size: int) -> None:
         """Give the caller its channel; the response will be an event on it."""
-        ticket = held.exchange.ticket
-        assert held.outlet is not None
-        held.post = ChannelPost(held.outlet, self._config.max_datagrams)
-        held.post.max_datagram_size = max_datagram_size
-        held.inlet = self._inlet(ticket)
-        held.hand_over(Channel(held.inlet, held.post))
+        ticket = caller.exchange.ticket
+        assert caller.send_buffer is not None
+        caller.channel = ChannelBuffers(caller.send_buffer, self._config.max_datagrams)
+        caller.channel.max_datagram_size = max_datagram_size
+        caller.receive_buffer = self._receive_buffer(ticket)
+        caller.hand_over(Channel(caller.receive_buffer, caller.channel))
 
     # what the table says --------------------------------------------------------------------
 
     def inform(self, ticket: int, status: int, headers: Pairs) -> None:
-        held = self._held[ticket]
-        callback = held.exchange.request.on_informational
+        caller = self._by_ticket[ticket]
+        callback, calls = caller.exchange.request.on_informational, caller.informational
         if callback is not None:
-            held.errands.run(partial(callback, status, headers))
+            if calls is None:
+                calls = InformationalCalls(callback, caller.reply, caller.send_buffer)
+                caller.informational = calls
+            calls.tell(status, headers)
 
-    def begin(self, ticket: int, status: int, headers: Pairs) -> None:
-        held = self._held[ticket]
-        if held.inlet is not None:
-            held.inlet.put(Response(status, headers), 0)
-            self._stirred[ticket] = held.inlet
-            return
-        held.inlet = self._inlet(ticket)
-        held.hand_over(StreamedResponse(status, headers, held.inlet))
+    def begin(self, ticket: int, status: int, headers: Pairs) -> Caller:
+        caller = self._by_ticket[ticket]
+        if caller.receive_buffer is None:
+            caller.receive_buffer = self._receive_buffer(ticket)
+            caller.hand_over(StreamedResponse(status, headers, caller.receive_buffer))
+        else:
+            caller.receive_buffer.put(Response(status, headers), 0)
+            self._to_wake[ticket] = caller.receive_buffer
+        return caller
 
     def deliver(self, ticket: int, content: bytes) -> None:
-        held = self._held[ticket]
-        assert held.inlet is not None
-        item = StreamData(content) if held.mode is Mode.CHANNEL else content
-        held.inlet.put(item, len(content))
-        self._stirred[ticket] = held.inlet
+        caller = self._by_ticket[ticket]
+        assert caller.receive_buffer is not None
+        item = StreamData(content) if caller.mode is Mode.CHANNEL else content
+        caller.receive_buffer.put(item, len(content))
+        self._to_wake[ticket] = caller.receive_buffer
 
     def datagram(self, ticket: int, payload: bytes) -> bool:
-        """False when an older datagram was dropped for it."""
-        held = self._held[ticket]
-        if held.post is None or held.inlet is None:
+        """Hand on a datagram. Returns False when an older one was dropped for it."""
+        caller = self._by_ticket[ticket]
+        if caller.channel is None or caller.receive_buffer is None:
             return True
-        self._stirred[ticket] = held.inlet
-        return held.post.receive(held.inlet, payload)
+        self._to_wake[ticket] = caller.receive_buffer
+        return caller.channel.receive(caller.receive_buffer, payload)
 
-    def stir(self) -> None:
+    def wake_readers(self) -> None:
         """Wake the readers that got something, once a batch."""
-        if self._stirred:
-            for inlet in self._stirred.values():
-                inlet.stir()
-            self._stirred.clear()
+        if self._to_wake:
+            for receive_buffer in self._to_wake.values():
+                receive_buffer.wake_reader()
+            self._to_wake.clear()
 
     # going ----------------------------------------------------------------------------------
 
-    def answer(self, ticket: int, outcome: Response | BaseException) -> Held:
-        """The outcome of an exchange; an error also for a reader in the middle."""
-        held = self._pop(ticket, outcome if isinstance(outcome, QuiverError) else None)
+    def answer(self, ticket: int, outcome: Response | BaseException) -> Caller:
+        """Tell the outcome of an exchange; an error also to a reader in the middle."""
+        in_turn = type(outcome) is Response and self._by_ticket[ticket].answers_in_turn(outcome)
+        caller = self._pop(ticket, outcome if isinstance(outcome, QuiverError) else None)
         if isinstance(outcome, BaseException):
-            self._fail(held, outcome)
-        elif held.reply is not None:
-            held.reply.answer(outcome)
-        return held
+            self._fail(caller, outcome)
+        elif caller.reply is not None and not in_turn:
+            caller.reply.answer(outcome)
+        return caller
 
-    def end(self, ticket: int, trailers: Pairs) -> Held:
-        """A streamed response is complete."""
-        held = self._pop(ticket)
-        assert held.inlet is not None
-        if trailers and held.mode is Mode.CHANNEL:
-            held.inlet.put(Trailers(trailers), 0)
-        held.inlet.trailers = trailers
-        held.inlet.end()
-        return held
+    def end(self, ticket: int, trailers: Pairs) -> Caller:
+        """Complete a streamed response."""
+        caller = self._pop(ticket)
+        assert caller.receive_buffer is not None
+        if trailers and caller.mode is Mode.CHANNEL:
+            caller.receive_buffer.put(Trailers(trailers), 0)
+        caller.receive_buffer.trailers = trailers
+        caller.receive_buffer.end()
+        return caller
 
     def give_up(self, ticket: int) -> None:
-        """Its caller has left."""
-        held = self._held.get(ticket)
-        if held is not None:
+        """Forget one who has left."""
+        caller = self._by_ticket.get(ticket)
+        if caller is not None:
             self._pop(ticket)
 
-    def take_back(self, ticket: int) -> Held:
-        """It goes on elsewhere, as if it had never been here."""
+    def abandon(self, ticket: int, error: QuiverError) -> None:
+        """End one in whose name something failed, wherever it stands: it is told first."""
+        self._fail(self._by_ticket[ticket], error)
+        with contextlib.suppress(Exception):  # this may be what failed
+            self._pop(ticket, error)
+        self._by_ticket.pop(ticket, None)
+
+    def take_back(self, ticket: int) -> Caller:
+        """Forget one that goes on elsewhere, as if it had never been here."""
         return self._pop(ticket)
 
     def fail_all(self, error: QuiverError) -> None:
-        for ticket in list(self._held):
-            self.answer(ticket, copy.copy(error))
+        for ticket in list(self._by_ticket):
+            self.abandon(ticket, copy.copy(error))
 
-    def _pop(self, ticket: int, reason: QuiverError | None = None) -> Held:
-        held = self._held.pop(ticket)
+    def _pop(self, ticket: int, reason: QuiverError | None = None) -> Caller:
+        caller = self._by_ticket[ticket]
         self.sending.pop(ticket, None)
-        self._stirred.pop(ticket, None)
-        if held.outlet is not None:
-            held.outlet.close(reason)
-        if held.upload is not None and held.upload.unfinished:
-            held.upload.start(held.errands, apart=False)
-        held.end_errands()
-        return held
+        self._to_wake.pop(ticket, None)
+        if caller.send_buffer is not None:
+            caller.send_buffer.close(reason)
+        if caller.upload is not None and caller.upload.unfinished:
+            with contextlib.suppress(ResourceExhausted):  # then the collector closes it
+                caller.upload.start(caller.executor, own_thread=False)
+        caller.shut_down_executor()
+        del self._by_ticket[ticket]  # not sooner: whatever fails above, its caller can be told
+        return caller
 
-    def _fail(self, held: Held, error: BaseException) -> None:
-        if held.inlet is not None:
-            held.inlet.end(error)
-        if held.reply is not None:
-            held.reply.fail(error)
+    def _fail(self, caller: Caller, error: BaseException) -> None:
+        if caller.receive_buffer is not None:
+            caller.receive_buffer.end(error)
+        if caller.reply is not None:
+            caller.reply.fail(error)
 
     # boxes ----------------------------------------------------------------------------------
 
@@ -220,13 +280,78 @@ class Callers:
         small = body is None or (isinstance(body, bytes) and len(body) <= self._config.send_buffer)
         return not small or bool(request.trailers)
 
-    def _inlet(self, ticket: int) -> Inlet[Any]:
-        return Inlet(
+    def _receive_buffer(self, ticket: int) -> ReceiveBuffer[Any]:
+        return ReceiveBuffer(
             self._origin,
             self._config.receive_window,
-            partial(self._tell, messages.Taken(ticket)),
+            partial(self._tell, messages.ReadOn(ticket)),
             partial(self._tell, messages.GiveUp(ticket)),
         )
 
-    def _outlet(self, ticket: int) -> Outlet:
-        return Outlet(self._origin, partial(self._tell, messages.Filled(ticket)))
+    def _send_buffer(self, ticket: int) -> SendBuffer:
+        return SendBuffer(self._origin, partial(self._tell, messages.Filled(ticket)))
+
+
+# The sending half: bodies, stream data and datagrams, as there is room ----------------------
+
+
+def send_stream(h3: ClientConnection, caller: Caller, buffer: int) -> bool:
+    """Hand on what the send buffer holds, until `buffer` bytes wait to be acknowledged.
+
+    Returns:
+        Whether the body goes on from our side: something was handed on, or there is nothing yet.
+        Else it is for the server to take what waits. Of a channel the server owes its response,
+        whatever our side does.
+    """
+    send_buffer = caller.send_buffer
+    assert send_buffer is not None
+    moved = _move(h3, caller.stream_id, send_buffer, buffer)
+    if send_buffer.drained:
+        caller.sent = True
+        _end(h3, caller.stream_id, send_buffer)
+    elif (
+        caller.upload is not None and send_buffer.pending < LOW_WATER and not caller.upload.filling
+    ):
+        caller.upload.filling = True
+        # Who waits for a streamed response wants it before the body is through.
+        caller.upload.start(caller.executor, own_thread=caller.mode is Mode.STREAMED)
+    return caller.channel is None and (bool(moved) or not send_buffer.pending)
+
+
+def _move(h3: ClientConnection, stream_id: int, send_buffer: SendBuffer, buffer: int) -> int:
+    moved = 0
+    room = buffer - h3.unacknowledged(stream_id)
+    while room > 0 and (piece := send_buffer.take(room)):
+        h3.send_body(stream_id, bytes(piece), False)
+        room -= len(piece)
+        moved += len(piece)
+    return moved
+
+
+def _end(h3: ClientConnection, stream_id: int, send_buffer: SendBuffer) -> None:
+    if send_buffer.trailers:
+        h3.send_trailers(stream_id, trailer_fields(send_buffer.trailers))
+    else:
+        h3.send_body(stream_id, b"", True)
+
+
+def send_datagrams(h3: ClientConnection, caller: Caller) -> int:
+    """Hand on the channel's datagrams. Returns how many had to be dropped."""
+    dropped = 0
+    unsent = caller.channel.unsent if caller.channel is not None else ()
+    while unsent:
+        dropped += not h3.send_datagram(caller.stream_id, unsent.popleft())
+    return dropped
+
+
+def drop_unsent(h3: ClientConnection, caller: Caller, code: int) -> None:
+    """End the request's half of the stream of an exchange that is over.
+
+    In order if it is a channel, unless bytes that were written to it are dropped by that.
+    """
+    if caller.send_buffer is None:
+        return
+    if caller.channel is not None and not caller.send_buffer.pending:
+        h3.send_body(caller.stream_id, b"", True)
+    else:
+        h3.abort_body(caller.stream_id, code)

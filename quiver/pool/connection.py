@@ -2,345 +2,448 @@
 
     RESOLVING -> CONNECTING -> CONNECTED -> DRAINING -> gone
 
-RESOLVING looks the name up, off the hub; CONNECTING tries one address after the other; CONNECTED
+RESOLVING looks the name up, off the hub; CONNECTING tries its addresses side by side; CONNECTED
 takes exchanges; DRAINING finishes those it has. It may end from any state, and whatever the end
 is, every caller it holds gets an answer and the coordinator a `ConnectionDown`.
 
-It is made of three parts: `Dialling` gets it connected, `Carrying` does the work for callers, and
-here stands its life as the coordinator sees it. A batch of messages, or of datagrams that were
-ready together, ends in one flush: see `after_batch`.
+It holds its parts by name, and here stands its life as the coordinator sees it:
+
+    Dialer          gets it connected: the name, its addresses, their time
+    Transport       the socket and the HTTP/3 connection of the attempt that has won
+    ExchangeRunner  what it does for callers
+    Liveness        whether the server is still there
+    PathKeeper      asks it, and follows our own address
+
+A batch of messages, or of datagrams that were ready together, ends in one flush: see `after_batch`.
 """
 
 from __future__ import annotations
 
+import copy
 import enum
 import time
-from typing import Any
+from collections.abc import Callable, Hashable
+from functools import partial
 
-import pykka
-
-from quiver.actors.reply import Reply
-from quiver.actors.signals import ForkedAway, Terminated, TimerFired
-from quiver.errors import (
-    QuiverError,
-    ReceiveTimeout,
-    RequestTimeout,
-    SendTimeout,
-)
+from quiver.actors.loop_stalls import StallWatch
+from quiver.actors.native_threads import let_threads_run
+from quiver.actors.state_machine import StateMachine
+from quiver.actors.system_messages import AnyActorRef, ForkedAway, Terminated, TimerFired
+from quiver.errors import QuiverError
 from quiver.h3 import events
-from quiver.pool import intake, messages
-from quiver.pool.actions import Answer, ExchangeAction
-from quiver.pool.carrying import Carrying
-from quiver.pool.dialling import State
-from quiver.pool.endpoint import Endpoint
-from quiver.pool.messages import Exchange, Occurrence
+from quiver.pool import messages
+from quiver.pool.address_attempts import Address
+from quiver.pool.dial_progress import Progress
+from quiver.pool.dialer import Connected, Dialer, Outcome
+from quiver.pool.exchange_runner import ExchangeRunner
+from quiver.pool.liveness import Liveness, idle_limit
+from quiver.pool.messages import PoolReply, SocketEvent, StartExchange
+from quiver.pool.path_keeper import PathKeeper
+from quiver.pool.receive_turns import SLICE, Overdue
+from quiver.pool.ref import tell
+from quiver.pool.reports import ConnectionReport
+from quiver.pool.socket_errors import Meaning
+from quiver.pool.target import PoolTarget
+from quiver.pool.transport import Transport
 
-H3_NO_ERROR = 0x100
 LINGERS = 2  # one for callers who were answered to ask again, one for the pool to forward that
-H3_REQUEST_CANCELLED = 0x10C
-PING = 1  # a PING's name; which of several was answered never matters
 SPENT = 1.0  # seconds that a server is given to allow more streams, when all have ended
-FAREWELL = 1.0  # seconds to leave before the idle timeout: what is sent right at it may be lost
-SILENCE = 1.0  # seconds without a packet: time to knock, and suspect when a request times out
+LOOK_AGAIN = 0.001  # seconds
+LATE = 0.05  # seconds after its time: something may have come that the timer has not waited for
 
 
-class Connection(Carrying):
-    """One QUIC connection to `endpoint`, number `number` of the pool that `coordinator` leads."""
+class ConnectionState(enum.Enum):
+    """Where a connection is in its life."""
 
+    RESOLVING = "resolving"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    DRAINING = "draining"
+
+
+DIALS = (ConnectionState.RESOLVING, ConnectionState.CONNECTING)
+
+
+class Connection(StateMachine):
+    """One QUIC connection to `target`, number `number` of the pool that `coordinator` leads."""
+
+    initial = ConnectionState.RESOLVING
     answers_with = ()  # the replies that reach it are the pool's callers': no error is theirs
+    never_waits = True  # whoever listens to telemetry is called in it
 
-    def __init__(self, number: int, endpoint: Endpoint, coordinator: pykka.ActorRef[Any]) -> None:
-        super().__init__(number, endpoint, coordinator)
-        self._heard = 0.0  # when the last datagram came
-        self._knocks = 0  # since the last event of a stream
+    def __init__(self, number: int, target: PoolTarget, coordinator: AnyActorRef) -> None:
+        super().__init__()
+        self._number = number
+        self._target = target
+        self._config = target.config
+        self._coordinator = coordinator
+        self._error: QuiverError | None = None  # what the network ended it with
+        self._overdue = Overdue()
+        self._stalls = StallWatch()
+        self._report = ConnectionReport(target.name, number)
+        tell_me = partial(tell, self.actor_ref)
+        self._transport = Transport(target, tell_me)
+        self._dialer = Dialer(target, tell_me, self._report.attempt, self._tell_progress)
+        self._liveness = Liveness()
+        self._runner = ExchangeRunner(
+            self, target, self._transport, self._liveness, self.timers, self._report, tell_me
+        )
+        self._keeper = PathKeeper(
+            number,
+            target,
+            self._transport,
+            self._liveness,
+            self._runner.exchanges,
+            self.timers,
+            self._report,
+            self._tell_pool,
+            self._end,
+            self._leave_path,
+            self._withdraw,
+        )
 
-    # its life ------------------------------------------------------------------------------
+    # its life -------------------------------------------------------------------------------
 
     def on_start(self) -> None:
+        assert self.hub is not None
+        self._stalls.stalls = self.hub.stalls
+        self._stalls.listen(True)
         self.watch(self._coordinator)
         self._report.start()
         super().on_start()
+        self._dialer.start()
+        self.timers.at("dial", self._dialer.due())
 
     def on_enter(self, state: enum.Enum) -> None:
         self._report.entered(state)
 
-    def _attempting(self, address: tuple[Any, ...]) -> None:
-        self._report.attempt(address)
-
     def _ready(self, max_streams: int) -> None:
-        if self.state is not State.CONNECTING or self._session.closed:
-            return  # told to drain meanwhile; or broken at once, and the attempt has failed
-        self.become(State.CONNECTED)
-        self._report.ready(max_streams, self._socket, self._session)
-        self._tell(self._coordinator, messages.ConnectionReady(self._number, max_streams))
-        self._rest()
-        self._arrange_ping()
+        self.become(ConnectionState.CONNECTED)
+        self._report.ready(max_streams, self._transport.socket, self._transport.h3)
+        self._tell_pool(messages.ConnectionReady(self._number, max_streams))
+        self.check_idle()
+        self._keeper.arrange_ping()
         if self._config.max_age is not None:
             self.timers.start("age", self._config.max_age)
 
+    def _tell_pool(self, message: object) -> None:
+        tell(self._coordinator, message)
+
     # what it is told ------------------------------------------------------------------------
 
-    def on_receive(self, message: Any) -> None:
+    def on_receive(self, message: object) -> None:
         match message:
-            case Occurrence.READABLE:
+            case SocketEvent.READABLE:
                 self._receive()
-            case Exchange():
+            case StartExchange():
                 self._open(message, self.defer())
             case TimerFired(key, _):
                 self._timer_fired(key)
-            case messages.Taken(ticket):
-                self._taken(ticket)
+            case messages.ReadOn(ticket):
+                self._runner.read_on(ticket)
             case messages.Filled(ticket):
-                self._filled(ticket)
+                self._runner.filled(ticket)
             case messages.GiveUp(ticket):
-                self._give_up(ticket)
+                self._runner.give_up(ticket)
             case messages.Drain(reason):
                 self._drain(reason)
-            case Occurrence.REFUSED:
-                self._refused()
+            case SocketEvent.FAILED:
+                self._judge_socket_errors()
+            case messages.Resolved(outcome):
+                self._resolved(outcome)
             case Terminated():
                 self._drain("its coordinator is gone")
             case _:
-                super().on_receive(message)
+                raise TypeError(f"{self} does not know the message {message!r}")
 
     def _timer_fired(self, key: object) -> None:
         match key:
             case "quic":
-                now = time.monotonic()
-                self._session.tick(now)
-                self._take_events(now)
-            case "sweep":
-                self._sweep(time.monotonic())
+                due = (self._dialer if self.state in DIALS else self._transport.h3).timer()
+                if due is not None and time.monotonic() - due > LATE:
+                    self._judge_later("quic")
+                else:
+                    self._tick()
+            case "sweep" | "silence" | "dial" | "suspicion" | ("settings", int()):
+                self._judge_later(key)
+            case "more" if self._overdue.keys:
+                self._receive()
             case "ping":
-                self._ping_in_time()
-            case "silence":
-                self._knock()
-            case "idle" if not self._busy:
+                self._keeper.ping_in_time()
+            case "former":
+                self._transport.forget_former()
+            case "idle" if not self._runner.busy:
                 self._withdraw("it was idle")
             case "age" if not self._report.requests:  # nobody has needed it: nor a successor
                 self._withdraw("it grew old unused")
-            case "spent" if not self._busy and self._spent:
+            case "spent" if not self._runner.busy and self._spent:
                 self._withdraw("its server allows no more streams")
             case "age":
-                self._tell(self._coordinator, messages.Aged(self._number))
-            case "probe":
-                self._probed(time.monotonic())
-            case ("settings", int(ticket)):
-                self._turn_away(ticket, self._endpoint.no_settings())
-            case _:
-                self.dialling_timer_fired(key)
+                self._tell_pool(messages.Aged(self._number))
+            case ("callback", int(ticket)):
+                self._runner.callback_overdue(ticket)
 
-    def _open(self, exchange: Exchange, reply: Reply[Any]) -> None:
-        if self.state is not State.CONNECTED or reply.done:  # given up on its way here
-            self._return(exchange, reply, unused=True)
+    def _judge_later(self, key: Hashable) -> None:
+        """Take all that has come, in as many turns as it takes, before something is called late."""
+        if key not in self._overdue.keys:
+            self._overdue.add(key)
+            self._receive()
+
+    def _judge(self, key: Hashable) -> None:
+        """Do what a timer asks for, now that all has been taken that had come before."""
+        match key:
+            case "quic":
+                self._tick()
+            case "sweep":
+                self._sweep(time.monotonic())
+            case "silence":
+                self._keeper.ping_in_silence()
+            case "dial":
+                self._dialed(self._dialer.look)
+            case "suspicion":
+                self._keeper.proceed(self._liveness.suspicion.tick(time.monotonic()))
+            case ("settings", int(ticket)):
+                self._runner.waiting.turn_away(ticket, self._target.no_settings())
+
+    def _open(self, exchange: StartExchange, reply: PoolReply) -> None:
+        lent = self.state is ConnectionState.CONNECTED and not self._liveness.suspicion.raised
+        if lent and self._liveness.wants_look(time.monotonic()):
+            lent = self._keeper.look_before_lending()
+        if not lent or reply.done:  # given up on its way here
+            self.returned(exchange, reply, unused=True)
         else:
-            self._start_exchange(exchange, reply)
+            self._runner.start(exchange, reply)
+
+    # the dial -------------------------------------------------------------------------------
+
+    def _resolved(self, outcome: list[Address] | QuiverError) -> None:
+        if isinstance(outcome, QuiverError):
+            self._end(outcome)
+        elif self.state is ConnectionState.RESOLVING:
+            self.become(ConnectionState.CONNECTING)
+            self._dialed(partial(self._dialer.resolved, outcome))
+
+    def _tell_progress(self, progress: Progress) -> None:
+        self._tell_pool(messages.DialProgress(self._number, progress))
+
+    def _dialed(self, step: Callable[[float], Outcome]) -> None:
+        """Take a step of the dial, if it goes on, and what that has come to."""
+        if self.state not in DIALS or self._error is not None:
+            return
+        now = time.monotonic()
+        match step(now):
+            case Connected(transport, happened):
+                self._transport.adopt(transport)
+                self.timers.cancel("dial")
+                self._liveness.heard(now)
+                self._take_events(happened, now)
+            case QuiverError() as error:
+                self._end(error)
 
     # what the network brings ----------------------------------------------------------------
 
     def _receive(self) -> None:
-        """Take every datagram that is there; what they ask to be sent goes out in one flush."""
-        self._readable = False
-        if self._socket is None:
-            return
-        self._heard = now = time.monotonic()
-        self.lingers = LINGERS if self._exchanges else 0
-        try:
-            self._session.receive_all(self._socket.receive(), now)
-        except ConnectionRefusedError:
-            self._tell(self.actor_ref, Occurrence.REFUSED)
-        self._take_events(now)
+        """Take what has come, and its share of the turn; all that asks to be sent goes out in one
+        flush. What was overdue is judged when nothing is left."""
+        now, begun = time.monotonic(), time.thread_time()
+        self._note_stall(now)
+        if self._transport.socket is None:  # it is dialled, or was told of one that has closed
+            self._dialed(self._dialer.receive)
+        else:
+            self.lingers = LINGERS if self._runner.exchanges else 0
+            self._take_datagrams(now)
+        if time.thread_time() - begun > SLICE:
+            let_threads_run()
+        if self._overdue.keys:
+            part = self._dialer if self.state in DIALS else self._transport
+            for key in self._overdue.due(part.more):
+                self._judge(key)
+            if self._overdue.keys:
+                # By the loop: a message to itself would come before others can be heard. READABLE
+                # comes sooner, but only if there is more indeed.
+                self.timers.start("more", LOOK_AGAIN)
 
-    def _take_events(self, now: float) -> None:
-        actions: list[ExchangeAction] = []
-        for event in self._session.events():
-            meaning = intake.MEANINGS.get(type(event))
-            if meaning is not None:
-                self._knocks = 0
-                actions += meaning(self._exchanges, event, now)
-            else:
-                self._do(actions)
-                actions = []
-                self._occurred(event)
-        self._do(actions)
+    def _take_datagrams(self, now: float) -> None:
+        transport, begun = self._transport, time.thread_time()
+        while True:
+            if transport.receive(now):
+                step = self._liveness.heard(now)
+                if step is not None:
+                    self._keeper.proceed(step)
+            if transport.socket is None:
+                return
+            self._take_events(transport.h3.events(), now)
+            ended = time.thread_time()
+            if not transport.may_go_on(ended - begun):
+                return
+            begun, now = ended, time.monotonic()
+
+    def _tick(self) -> None:
+        if self.state in DIALS:
+            self._dialed(self._dialer.tick)
+        else:
+            now, h3 = time.monotonic(), self._transport.h3
+            h3.tick(now)
+            self._take_events(h3.events(), now)
+
+    def _note_stall(self, now: float) -> None:
+        missed = self._stalls.missed(now)
+        if missed:
+            self._dialer.excuse(missed)
+            self._liveness.excuse(missed, now)
+            self._runner.exchanges.excuse(missed, now)
+
+    def _take_events(self, happened: list[events.Event], now: float) -> None:
+        for event in self._runner.feed(happened, now):
+            self._occurred(event)
 
     def _occurred(self, event: events.Event) -> None:
-        """What says something of the connection as a whole, or is not for its exchanges' table."""
+        """Do what an event of the connection as a whole asks for."""
         match event:
             case events.Ready(max_streams):
                 self._ready(max_streams)
             case events.CapacityChanged(max_streams):
-                grown = messages.CapacityChanged(self._number, max_streams)
-                self._tell(self._coordinator, grown)
+                self._tell_pool(messages.StreamLimitRaised(self._number, max_streams))
             case events.Settings():
-                self._report.settled(self._session)
-                self._settle(event)
-            case events.Datagram(stream_id, payload):
-                self._datagram(stream_id, payload)
-            case events.StopSending(stream_id):
-                self._stop_sending(stream_id)
-            case events.GoAway(stream_id):
-                self._do(self._exchanges.goaway(stream_id))
+                self._report.settled(self._transport.h3)
+                self._runner.settle(event)
+            case events.GoAwayReceived(stream_id):
+                self._runner.goaway(stream_id)
                 self._withdraw("its server sent GOAWAY")
-            case events.Closed(error):
-                self._closed(error)
+            case events.PathValidated(seconds):
+                self._keeper.validated(seconds)
+            case events.PathFailed(seconds):
+                self._keeper.invalid(seconds)
+            case events.ConnectionEnded(error):
+                self._end(error)
 
-    def _refused(self) -> None:
-        if self.state is State.CONNECTING:
-            self._attempt_failed(self._endpoint.refused())
-        elif self._socket is not None:
-            self._end(self._endpoint.port_closed())
+    def _judge_socket_errors(self) -> None:
+        """See what to make of the errors that the socket has met; none of them is raised."""
+        self._dialed(self._dialer.judge_socket_errors)
+        while (error := self._transport.take_error()) is not None:
+            match error.meaning:
+                case Meaning.REFUSED | Meaning.UNREACHABLE:
+                    self._keeper.failed(error)
+                case Meaning.TOO_LONG:
+                    self._transport.h3.shorten()
+                case Meaning.LOST:
+                    pass  # QUIC sends again what was in it
 
     # silence --------------------------------------------------------------------------------
 
     def _sweep(self, now: float) -> None:
-        self._pump(now)
-        for ticket in self._exchanges.tickets():
-            self._taken(ticket)
-        late = self._exchanges.sweep(now)
-        self._do(late)
-        timed_out = any(
-            isinstance(action, Answer)
-            and isinstance(action.outcome, RequestTimeout | ReceiveTimeout | SendTimeout)
-            for action in late
-        )
-        if timed_out and now - self._heard > SILENCE:
-            self._suspect()
-
-    def _suspect(self) -> None:
-        """Lend it no more, and see whether it answers a PING: a lost peer sends no farewell."""
-        self._withdraw("it went silent")
-        self._session.ping(PING)
-        self.timers.start("probe", SILENCE)
-
-    def _probed(self, now: float) -> None:
-        silence = now - self._heard
-        if silence > SILENCE:
-            self._end(self._endpoint.silent(silence))
-
-    def _arrange_ping(self) -> None:
-        """Often enough for `keep_alive`, and for neither side to time out with requests open."""
-        share = 1 / 3 if self._exchanges else 2 / 3  # one that is lost leaves time for another
-        wanted = (self._config.keep_alive, self._session.idle_timeout * share)
-        self.timers.start_in_step("ping", min(each for each in wanted if each))
-
-    def _ping_in_time(self) -> None:
-        if self._exchanges or self._config.keep_alive is not None:
-            self._session.ping(PING)
-        self._arrange_ping()
-
-    def _next_knock(self) -> float:
-        return max(self._heard, self._begun) + SILENCE * (1 << self._knocks)
-
-    def _knock(self) -> None:
-        """Say something while callers wait in silence, each time after twice as long.
-
-        When a NAT on the way has changed our port, it tells the server where we are now; and one
-        that was not sure of that may send again (RFC 9000 8, 9.3).
-        """
-        self._knocks += 1
-        self._session.ping(PING)
+        if self._runner.sweep(now) and self._liveness.is_silent(now):
+            self._keeper.silent()
 
     def after_batch(self) -> None:
         """One flush of datagrams, timers set anew, readers woken."""
-        if self._socket is not None:
-            if self._callers.sending:
-                self._pump(time.monotonic())
-            self._flush()
-            self.timers.at("quic", self._session.timer())
-            self.timers.at("sweep", self._exchanges.next_deadline())
-            self.timers.at("silence", self._next_knock() if self._exchanges else None)
-        self._callers.stir()
+        runner, transport = self._runner, self._transport
+        if transport.socket is not None:
+            if runner.sending:
+                runner.pump(time.monotonic())
+            transport.flush()
+            self.timers.at("quic", transport.h3.timer())
+            self.timers.at("sweep", runner.exchanges.next_deadline())
+        elif self.state in DIALS:
+            self._dialer.flush()
+            self.timers.at("quic", self._dialer.timer())
+            self.timers.at("dial", self._dialer.due())
+        is_open = bool(runner.exchanges)
+        self.timers.at("silence", self._liveness.ping_due() if is_open else None)
+        self._stalls.listen(is_open or self.state in DIALS)
+        runner.wake_readers()
 
-    # its end --------------------------------------------------------------------------------
+    # what its exchanges tell ----------------------------------------------------------------
 
-    def _rest(self) -> None:
-        """When nothing is open: close if draining, else see how long that lasts."""
-        if self._busy:
+    def released(self, tickets: tuple[int, ...]) -> None:
+        tell(self._coordinator, messages.Released(self._number, tickets))
+
+    def returned(self, exchange: StartExchange, reply: PoolReply, *, unused: bool) -> None:
+        self.forward(self._coordinator, messages.Returned(self._number, exchange, unused), reply)
+
+    def failing(self) -> None:
+        self._withdraw("it fails its requests")
+
+    def check_idle(self) -> None:
+        """Close if nothing is open and it drains, else see how long that lasts."""
+        if self._runner.busy:
             return
-        if self.state is State.DRAINING:
+        if self.state is ConnectionState.DRAINING:
             self.leave()
             return
         if self._spent:
             self.timers.start("spent", SPENT)
-        leisure = self._leisure()
-        if leisure is not None:
-            self.timers.start("idle", leisure)
+        config, h3 = self._config, self._transport.h3
+        limit = idle_limit(config.idle_timeout, config.keep_alive, h3.idle_timeout)
+        if limit is not None:
+            self.timers.start("idle", limit)
 
-    def _leisure(self) -> float | None:
-        """Seconds of idleness to leave after: ours, or sooner, before the server may forget it."""
-        ours, silence = self._config.idle_timeout, self._session.idle_timeout
-        if self._config.keep_alive is not None:  # PINGs see to it that it does not
-            return ours
-        theirs = silence - min(FAREWELL, silence / 4)
-        return theirs if ours is None else min(ours, theirs)
+    # its end --------------------------------------------------------------------------------
 
     @property
     def _spent(self) -> bool:
         """Whether it has carried all the streams it may. One allowed none waits for the first."""
-        return 0 < self._session.max_streams <= self._session.streams_opened
+        h3 = self._transport.h3
+        return 0 < h3.max_streams <= h3.streams_opened
 
     def _withdraw(self, reason: str) -> None:
-        """Drain by our own decision: the coordinator must hear of it."""
-        if self.state is not State.DRAINING:
-            self._tell(self._coordinator, messages.Draining(self._number))
+        """Drain by our own decision, and tell the coordinator."""
+        if self.state is not ConnectionState.DRAINING:
+            self._tell_pool(messages.Draining(self._number))
             self._drain(reason)
 
     def _drain(self, reason: str) -> None:
-        if self.state is not State.DRAINING:
-            self._report.draining(len(self._exchanges), reason)
-            self.become(State.DRAINING)
-            for ticket in list(self._unsettled):
-                self._turn_away(ticket, None)
-            self._rest()
+        if self.state is not ConnectionState.DRAINING:
+            self._report.draining(len(self._runner.exchanges), reason)
+            self.become(ConnectionState.DRAINING)
+            self._runner.waiting.turn_away_all()
+            self.check_idle()
 
     def _end(self, error: QuiverError) -> None:
-        """The network has ended it; whoever is still held gets this error."""
-        self._do(self._exchanges.lost(error))
-        super()._end(error)
+        """End by an error of the network's, which whoever is still open gets."""
+        self._runner.lost(error)
+        self._error = error
+        self.leave()
+
+    def _leave_path(self, error: QuiverError) -> None:
+        """End what cannot follow our address; requests that never left go by another one."""
+        never_left = copy.copy(error)
+        never_left.unprocessed = True
+        self._runner.goaway(self._transport.left, never_left)
+        self._end(error)
 
     def on_stop_requested(self) -> bool:
         """Finish what is open first; asked twice, or when draining already, end at once."""
-        if self.state is State.DRAINING:
+        if self.state is ConnectionState.DRAINING:
             return True
         self._withdraw("it was asked to stop")
         return False
 
     def on_exit(self, reason: BaseException | None) -> None:
+        self._stalls.listen(False)
         if isinstance(reason, ForkedAway):
-            self._drop_socket()
-            for _, reply in self._unsettled.values():
-                reply.fail(self._endpoint.forked())
-            return self._callers.fail_all(self._endpoint.forked())
-        if self._hub is not None and self._hub.stopped:
+            self._dialer.close()
+            self._transport.close()
+            return self._runner.fail_all(self._target.forked())
+        if self.hub is not None and self.hub.stopped:
             reason = None  # with all actors: it has not failed
-        error = self._error or self._endpoint.last_words(reason)
+        error = self._error
+        if error is None and reason is not None:
+            error = self._target.actor_failed(reason)
         # Whatever ended it may be broken still: that must not keep anybody from an answer.
-        self._guarded(self._hang_up)
-        for ticket in list(self._unsettled):
-            self._guarded(self._turn_away, ticket, None)
-        for _, reply in self._unsettled.values():
-            reply.fail(error or self._endpoint.stopped())
-        self._callers.fail_all(error or self._endpoint.stopped())
-        self._guarded(self._report.down, error)
-        return self._tell(self._coordinator, messages.ConnectionDown(self._number, error))
+        self.safely(self._dialer.hang_up)
+        self.safely(self._transport.hang_up)
+        self.safely(self._runner.waiting.turn_away_all)
+        self._runner.fail_all(error or self._target.stopped())
+        self.safely(self._report.down, error)
+        return self._tell_pool(messages.ConnectionDown(self._number, error))
 
-    def _hang_up(self) -> None:
-        try:
-            if self._socket is not None:
-                self._session.close(H3_NO_ERROR, "")
-                self._flush()
-        finally:
-            self._drop_socket()
+    def crash_error(self, message: object, error: BaseException) -> Exception:  # noqa: ARG002
+        return self._target.actor_failed(error)
 
-    def crash_error(self, message: Any, error: BaseException) -> Exception:  # noqa: ARG002
-        lost = self._endpoint.last_words(error)
-        assert lost is not None
-        return lost
-
-    def undelivered(self, message: Any, reply: Reply[Any]) -> bool:
-        """What was still on its way here never left: the pool carries it on."""
-        if not isinstance(message, Exchange):
+    def undelivered(self, message: object, reply: PoolReply) -> bool:
+        """Give back to the pool what was still on its way here: it has never left."""
+        if not isinstance(message, StartExchange):
             return False
-        self._return(message, reply, unused=True)
+        self.returned(message, reply, unused=True)
         return True

@@ -7,28 +7,25 @@ only that the ticket is lent, until the connection releases it.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import random
 import time
 from functools import partial
-from typing import Any, Self
-
-import pykka
+from typing import Any, Unpack, cast
 
 from quiver import telemetry
 from quiver.actors import registry as registries
-from quiver.actors.actor import GeventActor, GeventActorRef
-from quiver.actors.hub import HubStopped
+from quiver.actors.descriptors import NoneLeft
+from quiver.actors.hub import HubStalled, HubStopped
+from quiver.actors.loop_stalls import StallWatch, stalled_between
 from quiver.actors.reply import Reply
 from quiver.actors.restarts import RestartIntensity
-from quiver.actors.signals import ForkedAway, Terminated, TimerFired
-from quiver.config import PoolConfig
+from quiver.actors.system_messages import AnyActorRef, ForkedAway, Terminated, TimerFired
+from quiver.config import PoolConfig, PoolOptions
 from quiver.errors import (
     DatagramsDisabled,
     InvalidRequest,
     PoolStopped,
-    QueueFull,
     QuiverError,
 )
 from quiver.models import GetConnections, GetStats
@@ -44,13 +41,16 @@ from quiver.pool.actions import (
     Retire,
     RoutingAction,
 )
-from quiver.pool.ask import Ask, Asked
+from quiver.pool.checkout import PendingRequest, PoolTimeout, Refusals, exhausted, is_failure
+from quiver.pool.client_pools import ClientPools
 from quiver.pool.connection import Connection
-from quiver.pool.endpoint import Endpoint
-from quiver.pool.ref import PoolRef
-from quiver.pool.refusals import PoolGone, PoolTimeout, Refusals
+from quiver.pool.dial_progress import Dials, Progress
+from quiver.pool.idle_policy import IdlePolicy
+from quiver.pool.messages import PoolReply
+from quiver.pool.ref import PoolLifetime, PoolRef, ReplyPolicy, RequestReply, tell
 from quiver.pool.reports import QueueReport, logger, observe_request
 from quiver.pool.routing import RoutingTable
+from quiver.pool.target import PoolTarget
 from quiver.request import OpenChannel, Request
 
 PROTOCOL = "http/3"
@@ -59,26 +59,31 @@ PROTOCOL = "http/3"
 MAX_CRASHES, WITHIN = 10, 5.0  # within so many seconds
 
 # A caller that does not wait for its answers may have as many asks unread beyond `max_waiting`.
-UNREAD = 10_000
+UNREAD_ASKS = 10_000
+
+AFTER_STALL = 0.05  # seconds for connections to take what came while the loop was deaf
 
 
 class TooManyCrashes(Exception):
     """Connection actors failed faster than they may be replaced."""
 
 
-class HTTP3Pool(GeventActor):
+class HTTP3Pool(ReplyPolicy):
     """A pool of HTTP/3 connections to one origin. Ask it a `Request`, or `GetStats()`."""
 
     ref_class = PoolRef
     answers_with = (QuiverError,)
+    never_waits = True  # whoever listens to telemetry is called in it
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
+    def __init__(self, target: PoolTarget, client_pools: ClientPools | None = None) -> None:
+        self.target = target
+        self.lifetime = PoolLifetime()
+        self.dials = Dials()
         super().__init__()
-        config = endpoint.config
-        self.actor_inbox.limit = config.max_waiting + UNREAD
+        config = target.config
+        self.actor_inbox.limit = config.max_waiting + UNREAD_ASKS
         self._config = config
-        self._refusals = Refusals(endpoint)
+        self._refusals = Refusals(target)
         self._table = RoutingTable(
             max_connections=config.max_connections,
             max_streams_per_connection=config.max_streams_per_connection,
@@ -87,12 +92,23 @@ class HTTP3Pool(GeventActor):
             jitter=partial(random.uniform, 0.5, 1.0),
         )
         self._tickets = itertools.count(1)
-        self._asks: dict[int, Ask] = {}  # those that wait for a slot
-        self._connections: dict[int, pykka.ActorRef[Any]] = {}
+        self._asks: dict[int, PendingRequest] = {}  # those that wait for a slot
+        self._connections: dict[int, AnyActorRef] = {}
         self._numbers: dict[str, int] = {}  # of connections, by urn
         self._crashes = RestartIntensity(MAX_CRASHES, WITHIN)
-        self._queue_report = QueueReport(endpoint.name)
+        self._queue_report = QueueReport(target.name)
         self._stopping = False
+        self._failure: BaseException | None = None  # what it ended of, if it was that
+        self._client_pools = client_pools  # None: started by itself, it ends when it is stopped
+        self._idle_policy = IdlePolicy(
+            None if client_pools is None else config.pool_idle_timeout, time.monotonic()
+        )
+        self._stalls = StallWatch()
+        self._overdue = False  # some are, and are told so in a moment
+
+    def on_start(self) -> None:
+        assert self.hub is not None
+        self._stalls.stalls = self.hub.stalls
 
     @classmethod
     def start(
@@ -101,8 +117,8 @@ class HTTP3Pool(GeventActor):
         *,
         config: PoolConfig | None = None,
         registry: registries.Registry = registries.default,
-        **options: Any,
-    ) -> GeventActorRef[Self]:
+        **options: Unpack[PoolOptions],
+    ) -> PoolRef:
         """The pool of `origin`: the one that lives, or a new one.
 
         Args:
@@ -114,20 +130,47 @@ class HTTP3Pool(GeventActor):
         Raises:
             InvalidURL, InvalidOptions: what is wrong with the arguments.
             PoolStopped: the interpreter is exiting.
+            RequestTimeout: something blocks the loop.
+            ResourceExhausted: no descriptor is left for the loop under the actors, or to read a
+                file that the options name.
         """
         where = origin if isinstance(origin, Origin) else Origin.parse(origin)
-        pool = cls(Endpoint(where, config or PoolConfig.build(where, **options)))
+        target = PoolTarget(where, config or PoolConfig.build(where, **options))
+        return cls.start_at(target, registry)
+
+    @classmethod
+    def start_at(
+        cls,
+        target: PoolTarget,
+        registry: registries.Registry,
+        client_pools: ClientPools | None = None,
+    ) -> PoolRef:
+        """As `start`, where what the options name has been read already.
+
+        With the `client_pools` of a client, which may start it again, it ends when nobody uses it.
+        """
+        pool = cls(target, client_pools)
         try:
-            ref = registry.start(where, PROTOCOL, pool)
+            ref = registry.start(target.origin, PROTOCOL, pool)
         except HubStopped as stopped:
-            raise PoolStopped(f"{stopped}", origin=str(where)) from stopped
+            raise PoolStopped(f"{stopped}", origin=target.name) from stopped
+        except HubStalled as stalled:
+            raise PoolTimeout(f"it was not started: {stalled}", origin=target.name) from stalled
+        except NoneLeft as error:
+            raise exhausted(error, target.name) from error
         if ref is not pool.actor_ref:
-            logger.debug("%s: found a pool that runs; its own options stay", where)
-        return ref
+            logger.debug("%s: found a pool that runs; its own options stay", target.name)
+            if client_pools is None and isinstance(ref, PoolRef):
+                ref.lifetime.kept = True
+                if ref.ended():
+                    return cls.start_at(target, registry)
+        elif client_pools is not None:
+            client_pools.add(pool)
+        return cast("PoolRef", ref)
 
     # what it is told ------------------------------------------------------------------------
 
-    def on_receive(self, message: Any) -> Any:
+    def on_receive(self, message: object) -> Any:
         now = time.monotonic()
         match message:
             case Request():
@@ -144,66 +187,96 @@ class HTTP3Pool(GeventActor):
                 return self._table.stats()
             case GetConnections():
                 return self._table.connections()
+            case messages.DialProgress(connection, progress):
+                self.dials.came(connection, progress)
             case messages.ConnectionReady(connection, max_streams):
+                self.dials.arrived(connection)
                 self._do(self._table.ready(connection, max_streams, now))
-            case messages.CapacityChanged(connection, max_streams):
+            case messages.StreamLimitRaised(connection, max_streams):
                 self._do(self._table.capacity_changed(connection, max_streams, now))
+            case messages.Suspended(connection):
+                self._do(self._table.suspended(connection, now))
+            case messages.Resumed(connection):
+                self._do(self._table.resumed(connection, now))
             case messages.Draining(connection):
                 self._do(self._table.draining(connection, now))
             case messages.Aged(connection):
                 self._do(self._table.aged(connection, now))
             case messages.ConnectionDown(connection, error):
+                self.dials.ended(connection, error)
                 self._do(self._table.down(connection, now, error))
+            case messages.Unneeded(for_good):
+                self._idle_policy.unneeded(now, for_good=for_good)
+                self._drain_if_idle()
             case Terminated(ref, reason):
                 self._terminated(ref, reason, now)
             case TimerFired(key, _):
                 self._timer_fired(key, now)
             case _:
-                self._decline(f"{message!r} is neither a quiver.Request nor quiver.GetStats()")
+                kind = type(message).__name__  # what it says may be a secret
+                self._refuse_message(f"a {kind} is neither a quiver.Request nor quiver.GetStats()")
         return None
 
     def _accept(self, request: Request, now: float) -> None:
-        ours, theirs = self.endpoint.origin, request.origin
+        ours, theirs = self.target.origin, request.origin
         if theirs is not ours and theirs is not None and theirs != ours:
-            return self._decline(f"target: {request.origin} is not the origin of this pool")
+            return self._refuse_message(f"target: {request.origin} is not the origin of this pool")
         reply = self.defer() if self.asked else Reply()  # one that is told wants no answer
-        since = reply.since if isinstance(reply, Asked) else now  # what is forwarded has none
-        if telemetry.listening:
-            observe_request(self.endpoint.name, request, reply)
-        timeout = request.timeout or self._config.timeout
-        if isinstance(request, OpenChannel):
-            timeout = request.timeout
-            if request.require_datagrams and not self._config.datagrams:
-                said = "require_datagrams=True, but the pool has datagrams=False"
-                reply.fail(DatagramsDisabled(said, origin=self.endpoint.name))
-                return None
-        deadline = None if timeout is None else since + timeout
-        return self._submit(Ask.new(request, reply, self._config, deadline, since), now)
+        since = (
+            reply.since if isinstance(reply, RequestReply) else now
+        )  # what is forwarded has none
+        try:
+            if telemetry.listening:
+                observe_request(self.target.name, request, reply, since)
+            timeout = request.timeout or self._config.timeout
+            if isinstance(request, OpenChannel):
+                timeout = request.timeout
+                self._check_datagrams(request)
+            deadline = None if timeout is None else since + timeout
+            ask = PendingRequest.new(request, reply, self._config, deadline, since)
+            unheard = stalled_between(since, now)
+            if unheard:
+                self._excuse(now)  # the others, for the same time: the sweep excuses no one twice
+                ask = ask.excused(unheard)
+        except Exception as error:  # noqa: BLE001 - of a request that is not what it seems
+            reply.fail(error if isinstance(error, QuiverError) else self.target.failed(error))
+            return None
+        return self._submit(ask, now)
 
-    def _submit(self, ask: Ask, now: float, *, front: bool = False) -> None:
+    def _check_datagrams(self, request: OpenChannel) -> None:
+        if request.require_datagrams and not self._config.datagrams:
+            said = "require_datagrams=True, but the pool has datagrams=False"
+            raise DatagramsDisabled(said, origin=self.target.name)
+
+    def _submit(self, ask: PendingRequest, now: float, *, front: bool = False) -> None:
         if ask.reply.done:  # given up on its way here
             return
         ticket = next(self._tickets)
         self._asks[ticket] = ask
-        ask.reply.held_by(partial(self._cancelled, ticket))
-        until = ask.patience.until(connected=self._table.lends)
+        self._stalls.listen(True)
+        ask.reply.on_cancel(partial(self._cancelled, ticket))
+        until = ask.checkout.until(connected=self._table.lends)
         self._do(self._table.submit(ticket, until, now, front=front))
 
     def _cancelled(self, ticket: int) -> None:
-        """Called by the Reply, in its caller's thread."""
-        with contextlib.suppress(pykka.ActorDeadError):
-            self.actor_ref.tell(messages.Cancel(ticket))
+        """Pass on that the Reply was cancelled. Called in its caller's thread."""
+        tell(self.actor_ref, messages.Cancel(ticket))
 
-    def _take_back(self, returned: messages.Returned, reply: Reply[Any], now: float) -> None:
+    def _take_back(self, returned: messages.Returned, reply: PoolReply, now: float) -> None:
         exchange = returned.exchange
         if returned.unused:
             connection, ticket = returned.connection, exchange.ticket
             self._do(self._table.released(connection, ticket, now, unused=True))
-        self._submit(Ask.again(exchange, reply, self._config, now), now, front=True)
+        self._submit(PendingRequest.again(exchange, reply, self._config, now), now, front=True)
 
     def _timer_fired(self, key: object, now: float) -> None:
         match key:
             case "sweep":
+                # First what lies in the inbox; after a deafness, also what lies in the sockets.
+                self._overdue = True
+                self.timers.start("overdue", AFTER_STALL if self._excuse(now) else 0.0)
+            case "overdue":
+                self._overdue = False
                 self._do(self._table.sweep(now))
             case "redial":
                 self._do(self._table.redial(now))
@@ -211,11 +284,19 @@ class HTTP3Pool(GeventActor):
                 for connection in self._connections.values():
                     connection.stop(block=False)
 
-    def _decline(self, fault: str) -> None:
+    def _excuse(self, now: float) -> bool:
+        """Whether nothing could be heard for a while; for that, nobody's deadline is nearer."""
+        missed = self._stalls.missed(now)
+        if missed:
+            for ticket, ask in self._asks.items():
+                self._asks[ticket] = ask.excused(missed)
+        return missed > 0.0
+
+    def _refuse_message(self, fault: str) -> None:
         """An error for whoever asked; a bad message that was only told must not end the pool."""
         if self.asked:
-            raise InvalidRequest(fault, origin=self.endpoint.name)
-        logger.warning("%s: %s", self.endpoint.name, fault)
+            raise InvalidRequest(fault, origin=self.target.name)
+        logger.warning("%s: %s", self.target.name, fault)
 
     # what the table asks for ----------------------------------------------------------------
 
@@ -247,35 +328,74 @@ class HTTP3Pool(GeventActor):
     def _reject(self, rejected: Reject) -> None:
         ask = self._asks[rejected.ticket]
         now = time.monotonic()
-        timed_out = rejected.reason is Rejection.CHECKOUT_TIMEOUT
-        if timed_out and ask.patience.left(now, connected=self._table.lends):
-            self._submit(ask, now, front=True)  # a connection has come, and it is full
+        timed_out, connected = rejected.reason is Rejection.CHECKOUT_TIMEOUT, self._table.lends
+        if timed_out and ask.checkout.left(now, connected=connected):
+            self._submit(ask, now, front=True)  # a connection has come, or time was given
         else:
-            ask.reply.fail(self._refusals.of(rejected, ask.request, ask.patience, now))
+            dials = None if connected else self.dials
+            ask.reply.fail(self._refusals.of(rejected, ask.request, ask.checkout, now, dials))
         del self._asks[rejected.ticket]
 
     def _open(self, number: int) -> None:
-        ref = Connection.start(number, self.endpoint, self.actor_ref)
+        ref = Connection.start(number, self.target, self.actor_ref)
         self._connections[number] = ref
         self._numbers[ref.actor_urn] = number
+        self.dials.came(number, Progress())
         self.watch(ref)
 
     def _tell(self, connection: int, message: object) -> None:
-        with contextlib.suppress(pykka.ActorDeadError):  # its Terminated is on the way
-            self._connections[connection].tell(message)
+        tell(self._connections[connection], message)
 
     def after_batch(self) -> None:
-        self.timers.at("sweep", self._table.next_deadline())
+        waits = self._asks and not self._overdue
+        self.timers.at("sweep", self._table.next_deadline() if waits else None)
+        self._stalls.listen(bool(self._asks))
+        if not self._connections:
+            self._end_if_idle(time.monotonic())
+        elif self._idle_policy.for_good:
+            self._drain_if_idle()
         if telemetry.listening:
             self._queue_report.update(self._table.stats())
 
+    # nobody needs it ------------------------------------------------------------------------
+
+    @property
+    def idle_since(self) -> float | None:
+        """The time of its last use; None while it is in use, held, or not to end for idleness."""
+        if self._config.pool_idle_timeout is None or self.lifetime.held:
+            return None
+        return self._idle_policy.used(self._table.used) if self._table.idle else None
+
+    def _drain_if_idle(self) -> None:
+        """Let go of the connections if all are idle. Whoever asks meanwhile has another dialled."""
+        if self._table.idle:
+            for connection in list(self._connections):
+                self._do(self._table.draining(connection, time.monotonic()))
+                self._tell(connection, messages.Drain("nobody needs its pool"))
+
+    def _may_end(self) -> float | None:
+        table = self._table
+        if self._stopping or not table.idle:
+            return None
+        until, refused = self._idle_policy.until, table.refused_until
+        return until(table.used, proven=table.proven, refused_until=refused)
+
+    def _end_if_idle(self, now: float) -> None:
+        """End for idleness, without a connection, or see when that may be."""
+        until = self._may_end()
+        if until is not None and until <= now:
+            if self.lifetime.ends_unless(lambda: not self.actor_inbox.empty()):
+                return self.leave()
+            self._idle_policy.put_off(now)
+            until = self._may_end()
+        return self.timers.at("idle", until)
+
     # its end --------------------------------------------------------------------------------
 
-    def _terminated(
-        self, ref: pykka.ActorRef[Any], reason: BaseException | None, now: float
-    ) -> None:
+    def _terminated(self, ref: AnyActorRef, reason: BaseException | None, now: float) -> None:
         number = self._numbers.pop(ref.actor_urn)
         del self._connections[number]
+        self.dials.ended(number)
         self._do(self._table.down(number, now))
         if self._stopping and not self._connections:
             self.leave()
@@ -283,7 +403,7 @@ class HTTP3Pool(GeventActor):
             self.leave(TooManyCrashes(f"{MAX_CRASHES} in {WITHIN} seconds; last: {reason!r}"))
 
     def on_stop_requested(self) -> bool:
-        """Those who wait are turned away; what is open has `shutdown_timeout` to finish."""
+        """Turn away those who wait; what is open has `shutdown_timeout` to finish."""
         if not self._stopping:
             self._stopping = True
             self._do(self._table.stop())
@@ -294,31 +414,26 @@ class HTTP3Pool(GeventActor):
         return not self._connections
 
     def on_exit(self, reason: BaseException | None) -> None:
+        if is_failure(reason):
+            self._failure = reason
+            self.lifetime.failure = repr(reason)
+        self._stalls.listen(False)
         for ask in self._asks.values():
             ask.reply.fail(self._refusals.gone(reason))
         self._asks.clear()
+        if self._client_pools is not None:
+            self._client_pools.remove(self)
         if isinstance(reason, ForkedAway):
             return
         for connection in self._connections.values():
-            with contextlib.suppress(pykka.ActorDeadError):
-                connection.tell(messages.Drain("its coordinator is gone"))
+            tell(connection, messages.Drain("its coordinator is gone"))
 
-    def crash_error(self, message: Any, error: BaseException) -> Exception:  # noqa: ARG002
+    def crash_error(self, message: object, error: BaseException) -> Exception:  # noqa: ARG002
         return self._refusals.gone(error)
 
-    @classmethod
-    def new_reply(cls) -> Reply[Any]:
-        return Asked()
-
-    @classmethod
-    def dead_error(cls, ref: Any, message: Any) -> Exception:  # noqa: ARG003
-        return PoolGone("the pool is stopped: start another", origin=ref.origin)
-
-    @classmethod
-    def timeout_error(cls, ref: Any, message: Any, timeout: float | None) -> Exception:  # noqa: ARG003
-        return PoolTimeout(f"no answer within timeout={timeout} seconds", origin=ref.origin)
-
-    @classmethod
-    def overflow_error(cls, ref: Any, message: Any) -> Exception:  # noqa: ARG003
-        limit = ref.actor_inbox.limit
-        return QueueFull(f"{limit} asks lie in the pool's inbox already", origin=ref.origin)
+    def undelivered(self, message: object, reply: PoolReply) -> bool:  # noqa: ARG002
+        """Tell what lies in the inbox of a pool that has failed why it did."""
+        if self._failure is None:
+            return False
+        reply.fail(self._refusals.gone(self._failure))
+        return True

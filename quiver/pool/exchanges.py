@@ -19,21 +19,20 @@ and an entry that comes due too early goes back for the rest.
 from __future__ import annotations
 
 import copy
+import enum
 import heapq
 import math
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
-from quiver.errors import (
-    GoAway,
-    ProtocolViolation,
-    QuiverError,
-    ReceiveTimeout,
-    RequestTimeout,
-    ResponseTooLarge,
-    SendTimeout,
-    StreamIdleTimeout,
-    StreamReset,
-)
+import attrs
+
+from quiver import errors
+from quiver.errors import QuiverError
+from quiver.fields import Pairs
+from quiver.h3 import events
+from quiver.h3.codes import ErrorCode, name_of
+from quiver.h3.headers import content_length
 from quiver.models import Response
 from quiver.pool.actions import (
     Answer,
@@ -46,25 +45,123 @@ from quiver.pool.actions import (
     ResetStream,
     Retry,
 )
-from quiver.pool.exchange import Exchange, Limits, Mode, Pairs
 
 Actions = tuple[ExchangeAction, ...]
 
-H3_REQUEST_REJECTED: Final = 0x10B
-H3_REQUEST_CANCELLED: Final = 0x10C
-H3_MESSAGE_ERROR: Final = 0x10E
+_BODILESS: Final = frozenset({204, 304})
+
+
+class Mode(enum.Enum):
+    """The way in which a response reaches its caller."""
+
+    BUFFERED = "buffered"  # as a whole
+    STREAMED = "streamed"  # its head, then its content as it comes
+    CHANNEL = "channel"  # everything as events; the caller has it from the start
+
+
+@attrs.define(eq=False)
+class Limits:
+    """The time limits of an exchange, in seconds on the caller's clock; None is no limit.
+
+    Attributes:
+        deadline: when the whole request must be over.
+        timeout: the seconds that `deadline` came from, for the error's message.
+        receive_timeout: silence of the server to bear with.
+        idle_timeout: how long content may lie unread.
+        send_timeout: how long the request's body may wait to be taken; None is as silence.
+    """
+
+    deadline: float | None = None
+    timeout: float | None = None
+    receive_timeout: float | None = None
+    idle_timeout: float | None = None
+    send_timeout: float | None = None
+
+
+@attrs.define(eq=False)
+class Exchange:
+    """What is known of one exchange. `begun`: its caller has a response or channel in hand."""
+
+    stream_id: int
+    ticket: int
+    mode: Mode
+    bodiless: bool  # no content may come: HEAD, 204, 304
+    limits: Limits
+    heard: float  # when the server last gave, or our side last took, a sign of life
+    begun: bool = False
+    status: int = 0  # until the final response's header section has come
+    headers: Pairs = attrs.field(factory=list)
+    expected: int | None = None  # content-length
+    size: int = 0
+    chunks: list[bytes] = attrs.field(factory=list)  # of a buffered body
+    unread: int = 0  # bytes that wait for the reader
+    read: float = 0.0  # when the reader last took some, or had nothing to take
+    stuck: bool = False  # its body waits for the server to take some
+    entry: float = math.inf  # when its entry in the heap comes due
+
+    def respond(self, status: int, headers: Pairs, now: float) -> None:
+        """Take the final response's head. ValueError: its content-length is none."""
+        self.heard = now
+        self.status, self.headers = status, headers
+        if status in _BODILESS and self.mode is not Mode.CHANNEL:  # RFC 9110 9.3.6: any 2xx opens
+            self.bodiless = True
+        if not self.bodiless and self.mode is not Mode.CHANNEL:
+            self.expected = content_length(headers)
+
+    def receive(self, size: int, now: float) -> None:
+        """Count content that came."""
+        self.heard = now
+        self.size += size
+        if self.mode is not Mode.BUFFERED:
+            if not self.unread:
+                self.read = now
+            self.unread += size
+
+    @property
+    def too_long(self) -> bool:
+        return self.expected is not None and self.size > self.expected
+
+    @property
+    def too_short(self) -> bool:
+        return self.expected is not None and not self.bodiless and self.size < self.expected
+
+    def due(self) -> float:
+        """The time at which it ends if nothing more happens; infinity for never."""
+        deadline = math.inf if self.limits.deadline is None else self.limits.deadline
+        return min(deadline, self._silent_until())
+
+    def excuse(self, seconds: float, now: float) -> None:
+        """Add time, until `now`, in which nothing could be heard: that was nobody's silence."""
+        self.heard = min(self.heard + seconds, now)
+        self.read = min(self.read + seconds, now)
+
+    @property
+    def untaken(self) -> bool:
+        """Whether its body waits for the server, which has a time limit of its own for that."""
+        return self.stuck and self.limits.send_timeout is not None
+
+    def _silent_until(self) -> float:
+        limits = self.limits
+        if self.unread:  # it waits for its reader, not for the server
+            return math.inf if limits.idle_timeout is None else self.read + limits.idle_timeout
+        if self.untaken:
+            return self.heard + (limits.send_timeout or 0.0)
+        open_channel = self.mode is Mode.CHANNEL and self.status  # may be silent
+        if limits.receive_timeout is None or open_channel:
+            return math.inf
+        return max(self.heard, self.read) + limits.receive_timeout
 
 
 class Exchanges:
     """All that one connection has in flight. Times are seconds on the caller's clock.
 
     Args:
-        max_body_size: bytes of a buffered body.
+        max_body_size: bytes of a buffered body; None is no limit.
         origin: as text, for errors.
     """
 
-    def __init__(self, *, max_body_size: int, origin: str) -> None:
-        self._max_body_size = max_body_size
+    def __init__(self, *, max_body_size: int | None, origin: str) -> None:
+        self._max_body_size = math.inf if max_body_size is None else max_body_size
         self._origin = origin
         self._open: dict[int, Exchange] = {}
         self._streams: dict[int, int] = {}  # ticket -> stream
@@ -95,7 +192,7 @@ class Exchanges:
         limits: Limits,
         mode: Mode = Mode.BUFFERED,
     ) -> None:
-        """A request went out.
+        """Add a request that goes out.
 
         Raises:
             ValueError: the stream or the ticket is open already.
@@ -121,6 +218,14 @@ class Exchanges:
             exchange.read = max(exchange.read, read)
             self._arm(exchange)
 
+    def excuse(self, seconds: float, now: float) -> None:
+        """For so long, until `now`, nothing could be heard, and nobody could read.
+
+        Silence is not counted for that time; the deadlines of whole requests stay.
+        """
+        for exchange in self._open.values():
+            exchange.excuse(seconds, now)  # its entry may now be too early, which does no harm
+
     def is_sent(self, ticket: int, now: float) -> None:
         """The request's body goes on, or it is for our side to go on with it."""
         exchange = self._of(ticket)
@@ -138,7 +243,9 @@ class Exchanges:
     def break_off(self, ticket: int, error: BaseException) -> Actions:
         """The request cannot be sent to its end: its body failed."""
         exchange = self._of(ticket)
-        return () if exchange is None else self._abort(exchange, error, H3_REQUEST_CANCELLED)
+        if exchange is None:
+            return ()
+        return self._abort(exchange, error, ErrorCode.H3_REQUEST_CANCELLED)
 
     def cancel(self, ticket: int) -> Actions:
         """The caller gave up; its reply has its answer."""
@@ -146,7 +253,7 @@ class Exchanges:
         if stream_id is None:
             return ()
         self._close(self._open[stream_id])
-        return ResetStream(stream_id, H3_REQUEST_CANCELLED), Release(ticket)
+        return ResetStream(stream_id, ErrorCode.H3_REQUEST_CANCELLED), Release(ticket)
 
     def sweep(self, now: float) -> Actions:
         """End those whose time is up at `now`."""
@@ -161,43 +268,38 @@ class Exchanges:
                 self._arm(exchange)
             else:
                 error = self._too_late(exchange, now)
-                actions += self._abort(exchange, error, H3_REQUEST_CANCELLED)
+                actions += self._abort(exchange, error, ErrorCode.H3_REQUEST_CANCELLED)
         return tuple(actions)
 
     # what the server sends ------------------------------------------------------------------
 
-    def informational(self, stream_id: int, status: int, headers: Pairs, now: float) -> Actions:
-        """A 1xx response: a sign of life, and news for a caller who wants them."""
-        exchange = self._open.get(stream_id)
-        if exchange is None:
-            return ()
-        exchange.heard = now
-        return (Inform(exchange.ticket, status, headers),)
+    def take(self, event: Any, now: float) -> Actions:
+        """What an event of a stream, one of those in `OF_STREAMS`, means for its caller."""
+        exchange = self._open.get(event.stream_id)
+        return () if exchange is None else OF_STREAMS[type(event)](self, exchange, event, now)
 
-    def headers(
-        self, stream_id: int, status: int, headers: Pairs, ended: bool, now: float
-    ) -> Actions:
+    def _interim(self, exchange: Exchange, event: events.Informational, now: float) -> Actions:
+        """A 1xx response: a sign of life, and news for a caller who wants them."""
+        exchange.heard = now
+        return (Inform(exchange.ticket, event.status, event.headers),)
+
+    def _headers(self, exchange: Exchange, event: events.Headers, now: float) -> Actions:
         """The final response's header section."""
-        exchange = self._open.get(stream_id)
-        if exchange is None:
-            return ()
         try:
-            exchange.respond(status, headers, now)
+            exchange.respond(event.status, event.headers, now)
         except ValueError as fault:
             return self._violation(exchange, str(fault))
         if exchange.mode is not Mode.BUFFERED:
             exchange.begun = True
-            begin = Begin(exchange.ticket, status, headers)
-            return (begin, *(self._complete(exchange) if ended else ()))
+            begin = Begin(exchange.ticket, event.status, event.headers)
+            return (begin, *(self._complete(exchange) if event.ended else ()))
         if (exchange.expected or 0) > self._max_body_size:
             return self._too_large(exchange)
-        return self._complete(exchange) if ended else ()
+        return self._complete(exchange) if event.ended else ()
 
-    def body(self, stream_id: int, content: bytes, ended: bool, now: float) -> Actions:
+    def _body(self, exchange: Exchange, event: events.Body, now: float) -> Actions:
         """A piece of content. Where none may be (HEAD, 204, 304), the response is malformed."""
-        exchange = self._open.get(stream_id)
-        if exchange is None:
-            return ()
+        content = event.content
         actions: Actions = ()
         if content and exchange.bodiless:  # RFC 9110 6.4.1
             return self._violation(exchange, "content came where none may be")
@@ -214,55 +316,39 @@ class Exchanges:
                     return self._too_large(exchange)
         else:
             exchange.heard = now
-        return (*actions, *self._complete(exchange)) if ended else actions
+        return (*actions, *self._complete(exchange)) if event.ended else actions
 
-    def trailers(self, stream_id: int, headers: Pairs, now: float) -> Actions:  # noqa: ARG002
+    def _trailers(self, exchange: Exchange, event: events.TrailersReceived, _: float) -> Actions:
         """The trailer section, which ends the response."""
-        exchange = self._open.get(stream_id)
-        return () if exchange is None else self._complete(exchange, headers)
+        return self._complete(exchange, event.headers)
 
-    def reset(self, stream_id: int, code: int) -> Actions:
+    def _reset(self, exchange: Exchange, event: events.StreamResetReceived, _: float) -> Actions:
         """RESET_STREAM before the response was complete."""
-        exchange = self._open.get(stream_id)
-        if exchange is None:
-            return ()
-        error = StreamReset(
-            f"the server reset the stream with code 0x{code:x}", code=code, origin=self._origin
-        )
-        if code == H3_REQUEST_REJECTED:  # RFC 9114 4.1.1: nothing was acted upon
+        said = f"the server reset the stream with {name_of(event.code)}"
+        error = errors.StreamReset(said, code=event.code, origin=self._origin)
+        if event.code == ErrorCode.H3_REQUEST_REJECTED:  # RFC 9114 4.1.1: nothing was acted upon
             return self._hand_back(exchange, error)
         return self._fail(exchange, error)
 
-    def malformed(self, stream_id: int, reason: str) -> Actions:
-        """The response breaks HTTP/3; the session has reset its stream already."""
-        exchange = self._open.get(stream_id)
-        if exchange is None:
-            return ()
-        error = ProtocolViolation(f"malformed response: {reason}", origin=self._origin)
-        return self._fail(exchange, error)
+    def _malformed(self, exchange: Exchange, event: events.StreamMalformed, _: float) -> Actions:
+        """The response breaks HTTP/3; its stream has been reset already."""
+        said = f"malformed response: {event.reason}"
+        return self._fail(exchange, errors.ProtocolViolation(said, origin=self._origin))
 
-    def headers_too_large(self, stream_id: int, size: int, limit: int) -> Actions:
-        """A header section is over the limit; the session has reset its stream already."""
-        exchange = self._open.get(stream_id)
-        if exchange is None:
-            return ()
-        error = ResponseTooLarge(
-            f"a header section of {size} bytes or more exceeds max_header_size={limit} bytes",
-            origin=self._origin,
-        )
-        return self._fail(exchange, error)
+    def _oversized(self, exchange: Exchange, event: events.HeadersTooLarge, _: float) -> Actions:
+        """A header section is over the limit; its stream has been reset already."""
+        size, limit = event.size, event.limit
+        said = f"a header section of {size} bytes or more exceeds max_header_size={limit} bytes"
+        return self._fail(exchange, errors.ResponseTooLarge(said, origin=self._origin))
 
-    def goaway(self, stream_id: int) -> Actions:
-        """Streams from this id on were not and will not be acted upon (RFC 9114 5.2)."""
+    def goaway(self, stream_id: int, cause: QuiverError | None = None) -> Actions:
+        """Streams from this id on were not acted upon (RFC 9114 5.2); for a `cause`, never left."""
         actions: list[ExchangeAction] = []
         for exchange in [e for e in self._open.values() if e.stream_id >= stream_id]:
-            error = GoAway(
-                f"refused by GOAWAY with id {stream_id}, on stream {exchange.stream_id}",
-                origin=self._origin,
-                id=stream_id,
-            )
-            actions.append(ResetStream(exchange.stream_id, H3_REQUEST_CANCELLED))
-            actions += self._hand_back(exchange, error)
+            said = f"refused by GOAWAY with id {stream_id}, on stream {exchange.stream_id}"
+            refused = errors.GoAway(said, origin=self._origin, id=stream_id)
+            actions.append(ResetStream(exchange.stream_id, ErrorCode.H3_REQUEST_CANCELLED))
+            actions += self._hand_back(exchange, copy.copy(cause) or refused)
         return tuple(actions)
 
     def lost(self, error: QuiverError) -> Actions:
@@ -324,29 +410,40 @@ class Exchanges:
         return Release(exchange.ticket), Retry(exchange.ticket, error)
 
     def _violation(self, exchange: Exchange, fault: str) -> Actions:
-        error = ProtocolViolation(f"malformed response: {fault}", origin=self._origin)
-        return self._abort(exchange, error, H3_MESSAGE_ERROR)
+        error = errors.ProtocolViolation(f"malformed response: {fault}", origin=self._origin)
+        return self._abort(exchange, error, ErrorCode.H3_MESSAGE_ERROR)
 
     def _wrong_length(self, exchange: Exchange) -> Actions:
         got = f"{exchange.size} bytes came"
         return self._violation(exchange, f"content-length is {exchange.expected}, but {got}")
 
     def _too_large(self, exchange: Exchange) -> Actions:
-        error = ResponseTooLarge(
-            f"the body exceeds max_body_size={self._max_body_size} bytes", origin=self._origin
-        )
-        return self._abort(exchange, error, H3_REQUEST_CANCELLED)
+        said = f"the body exceeds max_body_size={self._max_body_size} bytes"
+        error = errors.ResponseTooLarge(said, origin=self._origin)
+        return self._abort(exchange, error, ErrorCode.H3_REQUEST_CANCELLED)
 
     def _too_late(self, exchange: Exchange, now: float) -> QuiverError:
         limits = exchange.limits
         if limits.deadline is not None and limits.deadline <= now:
             said = f"no whole response within timeout={limits.timeout} seconds"
-            return RequestTimeout(said, origin=self._origin)
-        if exchange.unheeded:
+            return errors.RequestTimeout(said, origin=self._origin)
+        if exchange.unread:
             said = f"nobody read it for stream_idle_timeout={limits.idle_timeout} seconds"
-            return StreamIdleTimeout(said, origin=self._origin)
+            return errors.StreamIdleTimeout(said, origin=self._origin)
         if exchange.untaken:
             said = f"the server took nothing of the body for send_timeout={limits.send_timeout}"
-            return SendTimeout(f"{said} seconds", origin=self._origin)
+            return errors.SendTimeout(f"{said} seconds", origin=self._origin)
         said = f"the server was silent for receive_timeout={limits.receive_timeout} seconds"
-        return ReceiveTimeout(said, origin=self._origin)
+        return errors.ReceiveTimeout(said, origin=self._origin)
+
+
+# Looked up by class: this is done for every event, and a chain of tests would show.
+OF_STREAMS: Final[dict[type, Callable[[Exchanges, Exchange, Any, float], Actions]]] = {
+    events.Headers: Exchanges._headers,
+    events.Body: Exchanges._body,
+    events.TrailersReceived: Exchanges._trailers,
+    events.Informational: Exchanges._interim,
+    events.StreamResetReceived: Exchanges._reset,
+    events.StreamMalformed: Exchanges._malformed,
+    events.HeadersTooLarge: Exchanges._oversized,
+}

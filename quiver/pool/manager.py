@@ -1,22 +1,55 @@
-"""Manager: origin -> pool. A registry lookup when the pool runs, a supervised start when not."""
+"""Manager: origin -> pool. A registry lookup when the pool runs, a supervised start when not.
+
+What it starts stands in a tree, one root for each client:
+
+    root (one_for_one)
+    ├── https://a.example (one_for_one) ── HTTP3Pool ·· connections
+    └── https://b.example (one_for_one) ── HTTP3Pool ·· connections
+
+A pool that crashes is started again by its own supervisor, so that one bad origin uses up no
+other's restarts. An origin's supervisor that gives up is forgotten by the root; the next request to
+that origin begins anew. An origin's supervisor whose pool has ended in order ends with it, and so
+does the root with the last of them; both start again when they are needed. Connections are no
+supervisor's children: the coordinator replaces them as the routing table says, and itself fails
+when their actors crash too often.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import pykka
 
 from quiver.actors.actor import GeventActorRef
+from quiver.actors.descriptors import NoneLeft
+from quiver.actors.hub import Hub, HubStalled, HubStopped
+from quiver.actors.propagation import raised_by_signal
 from quiver.actors.registry import Registry, marker_of
-from quiver.actors.supervisor import StartChild
-from quiver.config import OriginRules
-from quiver.errors import PoolStopped, QuiverError
+from quiver.actors.supervisor import ChildSpec, Restart, StartChild, Stopping, Supervisor
+from quiver.actors.system_messages import AnyActorRef
+from quiver.actors.wait_queue import WouldWaitForItself
+from quiver.config import OriginRules, PoolConfig
+from quiver.errors import InternalError, PoolStopped, QuiverError
 from quiver.models import GetStats, Stats
 from quiver.origin import Origin
-from quiver.pool import supervision
+from quiver.pool.address_memory import AddressMemory
+from quiver.pool.checkout import PoolTimeout, exhausted
+from quiver.pool.client_pools import ClientPools, Owner
+from quiver.pool.coordinator import HTTP3Pool
+from quiver.pool.ref import LentRef, PoolRef
+from quiver.pool.target import PoolTarget
 
-ROOT = "root"
+logger = logging.getLogger("quiver.pool")
+
+MAX_RESTARTS, WITHIN = 3, 5.0  # of one origin's pool, in so many seconds
+GRACE = 1.0  # seconds that each level of the tree gets beyond what those below it may take
+FOREVER = 10 * 365 * 86_400.0  # seconds: a supervisor's children have a limit always
+ROOT, POOL = "root", "pool"
 ATTEMPTS = 3  # a supervisor that gives up in the moment we reach it is replaced
+ANSWERS_WITHIN = 5.0  # seconds for an actor's answer that needs no network
 
 
 class Manager:
@@ -24,75 +57,174 @@ class Manager:
 
     Args:
         rules: which origin gets which options.
-        registry: where pools are found; the client's own.
+        registry: where pools are found; None makes one. What is found in one that others share is
+            not the client's to end.
         name: of the client, for the log.
+        before_start: called with each origin whose pool is not found, in the thread that asks.
     """
 
-    def __init__(self, rules: OriginRules, registry: Registry, name: str) -> None:
+    def __init__(
+        self,
+        rules: OriginRules,
+        registry: Registry | None,
+        name: str,
+        before_start: Callable[[Origin], object] = lambda _: None,
+    ) -> None:
+        self._before_start = before_start
         self._rules = rules
-        self._registry = registry
+        self._registry = Registry() if registry is None else registry
         self._name = name
         self._closed = False
+        self._longest = 0.0  # seconds that a supervisor of its own may take to stop
+        self._client_pools = ClientPools()
+        self._addresses = AddressMemory()  # which outlive the pools that found them
+        self._owner = Owner(name, self._client_pools)
+        self._owner.closed = registry is not None
 
     def pool(self, origin: Origin) -> GeventActorRef[Any]:
         """The pool of `origin`, started if it does not run.
 
         Raises:
-            PoolStopped: the client is closed, the interpreter exits, or the start fails.
+            PoolStopped: the client is closed, its tree is being stopped, or the interpreter exits.
+            InternalError: the start fails.
+            RequestTimeout: something blocks the loop.
             InvalidOptions: its roots cannot be read.
+            ResourceExhausted: no descriptor is left to start it.
         """
         found = self._registry.find(origin)
         if found is not None:
             return found
+        self._before_start(origin)
         try:
-            return self._start(origin)
-        except QuiverError:
-            raise
-        except Exception as error:  # such as HubStopped: the interpreter exits
+            return Hub.current().run(partial(self._start, origin))
+        except NoneLeft as error:
+            raise exhausted(error, str(origin)) from error
+        except HubStopped as error:  # the interpreter exits
             raise PoolStopped(f"it was not started: {error!r}", origin=str(origin)) from error
+        except HubStalled as error:
+            raise PoolTimeout(f"it was not started: {error}", origin=str(origin)) from error
+
+    def lend(self, origin: Origin) -> LentRef:
+        """As `pool`; the ref is somebody's own, and keeps the pool from ending for idleness."""
+        while True:
+            pool = self.pool(origin)
+            assert isinstance(pool, PoolRef)
+            ref = pool.lifetime.lent_to(self._owner) or LentRef(pool, self._owner)
+            if not pool.ended():
+                return ref
 
     def stats(self, origin: Origin) -> Stats:
         """Counts of the origin's pool; all 0 when there is none. It is not started for this."""
         pool = self._registry.find(origin)
         none = Stats(idle=0, active=0, queued=0, connections=0)
         try:
-            return none if pool is None else pool.ask(GetStats())
+            return none if pool is None else pool.ask(GetStats(), timeout=ANSWERS_WITHIN)
         except pykka.ActorDeadError:  # it ended in this moment
             return none
 
     def close(self) -> None:
         """Stop all pools in order: open requests may finish within their `shutdown_timeout`."""
-        self._closed = True
+        self._closed = self._owner.closed = True
         root = self._registry.find(ROOT)
-        if root is not None:
-            root.stop()
+        if root is None:
+            return
+        try:
+            root.stop(timeout=self._longest + 2 * GRACE)
+        except pykka.Timeout:
+            logger.warning("%s: its pools did not stop in time and are killed", self._name)
+            root.kill()
+
+    # in the loop's thread, where no signal handler's exception comes in between ---------------
 
     def _start(self, origin: Origin) -> GeventActorRef[Any]:
+        try:
+            return self._started(origin)
+        except (QuiverError, HubStopped, HubStalled, WouldWaitForItself):
+            raise
+        except pykka.Timeout as error:
+            raise PoolTimeout(f"it was not started: {error}", origin=str(origin)) from error
+        except Exception as error:
+            if raised_by_signal(error):  # in a patched program
+                raise
+            raise InternalError(f"it was not started: {error!r}", origin=str(origin)) from error
+
+    def _started(self, origin: Origin) -> GeventActorRef[Any]:
         config = self._rules.config_for(origin)
-        supervisor = StartChild(supervision.origin_spec(origin, config))
-        pool = StartChild(supervision.pool_spec(origin, config, self._registry))
+        supervisor = origin_spec(origin, config)
+        pool = pool_spec(origin, config, self._registry, self._client_pools, self._addresses)
+        self._longest = max(self._longest, supervisor.shutdown)
         for _ in range(ATTEMPTS):
             root = self._root()
             if root is None:
                 raise PoolStopped("the client is closed", origin=str(origin))
             try:
-                return root.ask(supervisor).ask(pool)  # type: ignore[no-any-return]
+                above = root.ask(StartChild(supervisor), timeout=ANSWERS_WITHIN)
+                return above.ask(StartChild(pool), timeout=ANSWERS_WITHIN)  # type: ignore[no-any-return]
+            except Stopping:
+                raise PoolStopped("its client is being stopped", origin=str(origin)) from None
             except pykka.ActorDeadError:
                 continue
-        raise PoolStopped("its supervisor fails as soon as it is started", origin=str(origin))
+        raise PoolStopped("its supervisors are being stopped", origin=str(origin))
 
     def _root(self) -> GeventActorRef[Any] | None:
         """The root supervisor, or None when the client is closed, even just now."""
         if self._closed:
             return None
-        root = self._registry.start(ROOT, None, supervision.root(self._name))
+        root = self._registry.start(ROOT, None, root_of(self._name))
         if self._closed:  # `close` may have looked for it too early
-            root.stop()
+            root.stop(block=False)
             return None
         return root
 
 
-def protocol_of(ref: pykka.ActorRef[Any]) -> str | None:
+def protocol_of(ref: AnyActorRef) -> str | None:
     """What a pool speaks, "http/3", from its bare ref; None for a ref that is no live pool."""
     marker = marker_of(ref)
     return marker if isinstance(marker, str) else None
+
+
+# the tree -----------------------------------------------------------------------------------
+
+
+def root_of(name: str) -> Supervisor:
+    """The supervisor of a client, not yet launched."""
+    return Supervisor(name=name, auto_shutdown=True)
+
+
+def origin_spec(origin: Origin, config: PoolConfig) -> ChildSpec:
+    """What the root starts for one origin: the supervisor of its pool."""
+    return ChildSpec(
+        id=origin,
+        start=partial(_start_origin, str(origin)),
+        restart=Restart.TEMPORARY,
+        shutdown=_shutdown(config) + GRACE,
+    )
+
+
+def pool_spec(
+    origin: Origin,
+    config: PoolConfig,
+    registry: Registry,
+    client_pools: ClientPools,
+    addresses: AddressMemory,
+) -> ChildSpec:
+    """What the origin's supervisor starts. A pool that has ended in order stays away.
+
+    One that takes the place of another reads no file again: that could fail where it went well.
+    """
+    target = cache(partial(PoolTarget, origin, config, addresses))
+    return ChildSpec(
+        id=POOL,
+        start=lambda: HTTP3Pool.start_at(target(), registry, client_pools),
+        restart=Restart.TRANSIENT,
+        shutdown=_shutdown(config),
+    )
+
+
+def _shutdown(config: PoolConfig) -> float:
+    limit = config.shutdown_timeout
+    return (FOREVER if limit is None else limit) + GRACE
+
+
+def _start_origin(name: str) -> GeventActorRef[Any]:
+    return Supervisor.start(max_restarts=MAX_RESTARTS, within=WITHIN, name=name, auto_shutdown=True)

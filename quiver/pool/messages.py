@@ -1,7 +1,7 @@
-"""What the coordinator and its connections say to each other.
+"""The messages between the coordinator and its connections.
 
 Streams and channels travel like buffered exchanges do: the request and the caller's Reply in one
-forwarded `Exchange`. The class of its request says which of them it is.
+forwarded `StartExchange`. The class of its request says which of them it is.
 """
 
 from __future__ import annotations
@@ -9,13 +9,27 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from quiver.actors.reply import Reply
 from quiver.errors import QuiverError
+from quiver.models import ConnectionStats, GetConnections, GetStats, Response, Stats
+from quiver.pool.address_attempts import Address
+from quiver.pool.dial_progress import Progress
 from quiver.request import Request
+from quiver.streams.channel import Channel
+from quiver.streams.response import StreamedResponse
+
+PoolQuestion = Request | GetStats | GetConnections
+"""What a pool is asked."""
+
+PoolAnswer = Response | StreamedResponse | Channel | Stats | list[ConnectionStats]
+"""What a pool answers, each to its own question."""
+
+PoolReply = Reply[PoolAnswer]
 
 # To a connection: from the coordinator, or from a reader or writer of one of its streams.
 
 
-class Exchange(NamedTuple):
+class StartExchange(NamedTuple):
     """Send this request and answer its caller; the caller's Reply is forwarded with it.
 
     `deadline` is on the monotonic clock, seconds. `attempts` counts the connections on which the
@@ -29,7 +43,7 @@ class Exchange(NamedTuple):
     waited: float = 0.0
 
 
-class Taken(NamedTuple):
+class ReadOn(NamedTuple):
     """The reader of this ticket has taken a good part of what was there."""
 
     ticket: int
@@ -56,6 +70,13 @@ class Drain(NamedTuple):
 # From a connection to the coordinator.
 
 
+class DialProgress(NamedTuple):
+    """The connection, which is not there yet, has come so far."""
+
+    connection: int
+    progress: Progress
+
+
 class ConnectionReady(NamedTuple):
     """The handshake is over; the server allows this many streams in the connection's life."""
 
@@ -63,7 +84,7 @@ class ConnectionReady(NamedTuple):
     max_streams: int
 
 
-class CapacityChanged(NamedTuple):
+class StreamLimitRaised(NamedTuple):
     """The server's cumulative limit of streams has grown to this."""
 
     connection: int
@@ -84,12 +105,24 @@ class Returned(NamedTuple):
     """
 
     connection: int
-    exchange: Exchange
+    exchange: StartExchange
     unused: bool
 
 
 class Aged(NamedTuple):
     """The connection has reached `max_age`."""
+
+    connection: int
+
+
+class Suspended(NamedTuple):
+    """The connection's server may be gone: lend it nothing until it is resumed."""
+
+    connection: int
+
+
+class Resumed(NamedTuple):
+    """The suspended connection has heard of its server."""
 
     connection: int
 
@@ -107,6 +140,15 @@ class ConnectionDown(NamedTuple):
     error: QuiverError | None
 
 
+# From the other pools of its client.
+
+
+class Unneeded(NamedTuple):
+    """End when you are idle, unless somebody asks first; `for_good`: nobody can ask any more."""
+
+    for_good: bool
+
+
 # From a caller, through its Reply.
 
 
@@ -119,14 +161,14 @@ class Cancel(NamedTuple):
 # What a connection tells itself.
 
 
-class Occurrence(enum.Enum):
-    """What happened on the connection's socket."""
+class SocketEvent(enum.Enum):
+    """An event of the connection's socket."""
 
     READABLE = "readable"
-    REFUSED = "refused"
+    FAILED = "failed"
 
 
 class Resolved(NamedTuple):
-    """What the origin's name was resolved to: addresses as `socket.connect` takes them."""
+    """The origin's name is looked up: addresses as `socket.connect` takes them, or the error."""
 
-    outcome: list[tuple[int, tuple[str, int]]] | QuiverError
+    outcome: list[Address] | QuiverError

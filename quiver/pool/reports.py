@@ -1,26 +1,46 @@
-"""What a connection and a request tell to telemetry and the log, in one place each."""
+"""Telemetry and log records of connections, requests and the queue.
+
+`ask_observed` is the other way round: an observer is told of a request in its caller's thread, and
+may put another in its place.
+"""
 
 from __future__ import annotations
 
 import enum
 import logging
 import time
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 from quiver import telemetry
-from quiver.actors.reply import Reply
+from quiver.actors.handle import Handle
+from quiver.actors.log import log_forwarder
+from quiver.actors.propagation import must_propagate_from_call
 from quiver.errors import QuiverError
-from quiver.h3.agreement import Agreement
-from quiver.h3.session import Session
+from quiver.h3.client_connection import ClientConnection
 from quiver.models import Stats
+from quiver.pool.messages import PoolReply
 from quiver.pool.udp import UdpSocket
 from quiver.request import Request
+from quiver.streams.receive_buffer import Reader
+from quiver.telemetry import Measurements, Metadata, Observation, Observer
+
+__all__ = ["ConnectionReport", "QueueReport", "ask_observed", "logger", "observe_request"]
+
+T = TypeVar("T")
+LocalName = tuple[str, int]  # host and port of ours
 
 logger = logging.getLogger("quiver.pool")
 
+# All that speak in the loop, the last two aioquic's.
+log_forwarder.take(
+    "quiver.pool", "quiver.telemetry", "quiver.upload", "quiver.qlog", "quic", "http3"
+)
+
 
 class ConnectionReport:
-    """One connection's life: start, ready, draining, then stop or exception."""
+    """The events of one connection: start, ready, draining, then stop or exception."""
 
     def __init__(self, origin: str, connection: int) -> None:
         self._name = f"{origin} connection {connection}"
@@ -36,31 +56,45 @@ class ConnectionReport:
     def entered(self, state: enum.Enum) -> None:
         logger.debug("%s: %s", self._name, state.value)
 
-    def attempt(self, address: tuple[Any, ...]) -> None:
+    def attempt(self, address: tuple[object, ...]) -> None:
         self._emit("connection.attempt", {}, address=address[:2])
 
-    def ready(self, max_streams: int, socket: UdpSocket | None, session: Session) -> None:
+    def ready(self, max_streams: int, socket: UdpSocket | None, h3: ClientConnection) -> None:
         self._established = True
         if telemetry.listening and socket is not None:
             measurements = {"duration": self._age(), "max_streams": max_streams}
             about = {"address": socket.address, "local": socket.local}
-            self._emit(
-                "connection.ready", measurements, handshake=Agreement(session).handshake, **about
-            )
+            self._emit("connection.ready", measurements, handshake=h3.handshake, **about)
 
-    def settled(self, session: Session) -> None:
+    def settled(self, h3: ClientConnection) -> None:
         if telemetry.listening:
-            self._emit("connection.settings", {}, settings=Agreement(session).settings)
+            self._emit("connection.settings", {}, settings=h3.settings)
 
     def draining(self, active: int, reason: str) -> None:
         logger.debug("%s drains: %s", self._name, reason)
         self._emit("connection.draining", {"active": active}, reason=reason)
 
+    def migrated(
+        self, seconds: float, former: LocalName, local: LocalName, failure: str | None
+    ) -> None:
+        outcome = failure or f"validated in {seconds:.3f} s"
+        logger.debug("%s migrates from %s to %s: %s", self._name, former, local, outcome)
+        about = {"former": former, "local": local, "failure": failure}
+        self._emit("connection.migrated", {"duration": seconds}, **about)
+
+    def suspended(self, reason: str) -> None:
+        logger.debug("%s is suspended: %s", self._name, reason)
+        self._emit("connection.suspended", {}, reason=reason)
+
+    def resumed(self) -> None:
+        logger.debug("%s is lent again", self._name)
+        self._emit("connection.resumed", {})
+
     def dropped(self, count: int, direction: str) -> None:
         self._emit("datagram.dropped", {"count": count}, direction=direction)
 
     def down(self, error: QuiverError | None) -> None:
-        logger.debug("%s is down: %s", self._name, error)
+        logger.debug("%s is down: %s", self._name, error or "closed in order")
         measurements = {"duration": self._age(), "requests": self.requests}
         more: dict[str, Any] = {"established": self._established}
         if error is None:
@@ -72,21 +106,23 @@ class ConnectionReport:
     def _age(self) -> float:
         return time.monotonic() - self._started
 
-    def _emit(self, event: str, measurements: dict[str, Any], **more: Any) -> None:
+    def _emit(self, event: str, measurements: Measurements, **more: object) -> None:
         if telemetry.listening:
             telemetry.emit(event, measurements, {**self._metadata, **more})
 
 
-def observe_request(origin: str, request: Request, reply: Reply[Any]) -> None:
-    """Tell when a request starts, and when its caller has an outcome, whatever it is."""
-    started = time.monotonic()
+def observe_request(origin: str, request: Request, reply: PoolReply, since: float) -> None:
+    """Tell that a request starts, and when its caller has an outcome, whatever it is.
+
+    Its duration is what the caller waits, from the monotonic time `since`.
+    """
     metadata = {"origin": origin, "method": request.method, "target": request.target}
     telemetry.emit("request.start", {}, metadata.copy())
-    reply.when_done(lambda: _request_done(started, metadata, reply))
+    reply.when_done(lambda: _request_done(since, metadata, reply))
 
 
-def _request_done(started: float, metadata: dict[str, Any], reply: Reply[Any]) -> None:
-    measurements = {"duration": time.monotonic() - started}
+def _request_done(since: float, metadata: Metadata, reply: PoolReply) -> None:
+    measurements = {"duration": time.monotonic() - since}
     outcome = reply.outcome
     if isinstance(outcome, BaseException):
         metadata.update(kind=getattr(outcome, "kind", "unrecoverable"), error=outcome)
@@ -97,7 +133,7 @@ def _request_done(started: float, metadata: dict[str, Any], reply: Reply[Any]) -
 
 
 class QueueReport:
-    """Tells the depth of the queue when it has changed."""
+    """The event of the queue's depth, when that has changed."""
 
     def __init__(self, origin: str) -> None:
         self._origin = origin
@@ -109,3 +145,56 @@ class QueueReport:
         self._told = stats.queued
         measurements = {"queued": stats.queued, "active": stats.active, "idle": stats.idle}
         telemetry.emit("queue.depth", measurements, {"origin": self._origin})
+
+
+# Observers of requests ----------------------------------------------------------------------
+
+
+_observers = logging.getLogger("quiver.telemetry")
+
+
+def ask_observed(begin: Observer, origin: str, request: Request, ask: Callable[[Request], T]) -> T:
+    """Ask the request, or the one that the observer puts in its place, and return the answer."""
+    try:
+        observation = begin(origin, request)
+        request = observation.request
+    except BaseException as error:
+        if must_propagate_from_call(error):
+            raise
+        _observers.exception("the observer %r failed to begin; the request goes on", begin)
+        return ask(request)
+    try:
+        answer = ask(request)
+    except BaseException as error:
+        _safely(observation.ended, error)
+        raise
+    if isinstance(answer, Handle):  # of an ask that does not block; to observe keeps it not going
+        answer.reply.when_done(partial(_conclude, observation, answer.reply))
+    else:
+        _answered(observation, answer)
+    return answer
+
+
+def _conclude(observation: Observation, reply: PoolReply) -> None:
+    outcome = reply.outcome
+    if isinstance(outcome, BaseException):
+        _safely(observation.ended, outcome)
+    else:
+        _answered(observation, outcome)
+
+
+def _answered(observation: Observation, answer: object) -> None:
+    _safely(observation.answered, answer)
+    if isinstance(answer, Reader):
+        answer.when_over(partial(_safely, observation.ended))
+    else:
+        _safely(observation.ended, None)
+
+
+def _safely(call: Callable[[T], object], argument: T) -> None:
+    try:
+        call(argument)
+    except BaseException as error:
+        if must_propagate_from_call(error):
+            raise
+        _observers.exception("an observation failed in %r", call)

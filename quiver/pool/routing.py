@@ -24,15 +24,21 @@ dialled in their place. They go on lending meanwhile. Every connection that beco
 the oldest retiring one (`Retire`), and one that is used up retires at once. A draining connection
 gets nothing new; its leases go on until they are released.
 
-**Room** is what QUIC's credit, the cap and the requests per connection leave: see `lender`.
+**Suspended** is a lending connection whose peer may be gone: it is live and keeps its leases, but
+has no room, until it is `resumed` or down.
+
+**Room** is what QUIC's credit, the cap and the requests per connection leave: `ConnectionSlots`.
 
 **Dials.** Each request that arrives opens one more connection, room or not (eager); beyond that
 there is a connecting one for each waiting caller. After a failed attempt further dials are held
 back (see `backoff`): `Redial(at)` asks to be called then. Two cases go ahead at once, because
 nobody else can serve the caller: a request that arrives while nothing is connecting or lending, and
 the loss of the last connection that was of use. One that is lost before it carried a request counts
-as a failed attempt, lest we dial it in a circle. When an attempt fails with an error and nothing is
-connecting or lending, all that wait get that error at once.
+as a failed attempt: otherwise a server that closes every new connection would be redialled without
+backoff. When an attempt fails with an error and nothing is connecting or lending, all that wait get
+that error at once. If it is a refusal (one side refuses the other's certificate, say), which may
+come after the handshake too, so does whoever comes during the pause that follows: a caller who asks
+again and again makes no more dials than one who waits.
 
 **Races.** An event about a connection or ticket that the table no longer knows is a legitimate
 race: it returns `()`. An impossible one (a ticket submitted twice, a connection ready twice) raises
@@ -43,6 +49,7 @@ from __future__ import annotations
 
 import enum
 import itertools
+import math
 import sys
 from collections.abc import Callable
 
@@ -57,18 +64,57 @@ from quiver.pool.actions import (
     Retire,
     RoutingAction,
 )
-from quiver.pool.backoff import Backoff
-from quiver.pool.lender import Lender
-from quiver.pool.waiting import WaitingQueue
+from quiver.pool.backoff import Backoff, refuses
+from quiver.pool.waiting_queue import WaitingQueue
 
 Actions = tuple[RoutingAction, ...]
 
 
-class State(enum.Enum):
-    """IDLE until a connection has been ready, and again when the last such connection is gone."""
+class PoolState(enum.Enum):
+    """The state of a pool: IDLE unless it has a connection that has been ready."""
 
     IDLE = "idle"
     CONNECTED = "connected"
+
+
+class ConnectionSlots:
+    """The stream slots of connection `id`: `room = min(limit - opened, cap - len(leases))`.
+
+    QUIC's MAX_STREAMS is cumulative (RFC 9000 4.6): it limits how many streams are ever opened, not
+    how many are open. So `opened` counts every lease in a connection's life; giving one back leaves
+    it alone unless the stream was never used. `cap` limits what is open at one time.
+    """
+
+    __slots__ = ("cap", "id", "leases", "limit", "opened", "suspended")
+
+    def __init__(self, connection: int, cap: int) -> None:
+        self.id = connection
+        self.cap = cap
+        self.limit = 0
+        self.opened = 0
+        self.leases: set[int] = set()
+        self.suspended = False
+
+    @property
+    def room(self) -> int:
+        """How many more streams it may be lent now."""
+        if self.suspended:
+            return 0
+        return min(self.limit - self.opened, self.cap - len(self.leases))
+
+    def allow(self, limit: int) -> None:
+        """Raise the cumulative limit; a smaller one than before is void (RFC 9000 19.11)."""
+        self.limit = max(self.limit, limit)
+
+    def lend(self, ticket: int) -> None:
+        """Count one stream more, for `ticket`."""
+        self.leases.add(ticket)
+        self.opened += 1
+
+    def give_back(self, ticket: int, *, unused: bool) -> None:
+        """Free the ticket's slot; with `unused` its credit comes back too."""
+        self.leases.remove(ticket)
+        self.opened -= unused
 
 
 class RoutingTable:
@@ -96,25 +142,37 @@ class RoutingTable:
         self._backoff = Backoff(jitter)
         self._ids = itertools.count(1)
         self._waiting = WaitingQueue()
-        self._leased: dict[int, Lender] = {}
-        self._connections: dict[int, Lender] = {}
-        self._connecting: dict[int, Lender] = {}
-        self._lending: dict[int, Lender] = {}
-        self._retiring: dict[int, Lender] = {}  # these stand in _lending too
+        self._leased: dict[int, ConnectionSlots] = {}
+        self._connections: dict[int, ConnectionSlots] = {}
+        self._connecting: dict[int, ConnectionSlots] = {}
+        self._lending: dict[int, ConnectionSlots] = {}
+        self._retiring: dict[int, ConnectionSlots] = {}  # these stand in _lending too
         self._stopped = False
+        self.proven = False  # there has been a connection
+        self.used = -math.inf  # when a request came or left
 
     # What the table tells.
 
     @property
-    def state(self) -> State:
+    def state(self) -> PoolState:
         """Whether any connection is past its handshake."""
         connected = len(self._connections) > len(self._connecting)
-        return State.CONNECTED if connected else State.IDLE
+        return PoolState.CONNECTED if connected else PoolState.IDLE
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits and nothing is lent."""
+        return not (self._waiting.deadlines or self._leased)
+
+    @property
+    def refused_until(self) -> float:
+        """The time until which who asks is told of a refusal without a dial; past if nobody is."""
+        return self._backoff.refused_until
 
     @property
     def lends(self) -> bool:
         """Whether any connection takes requests now, if only when a slot becomes free."""
-        return bool(self._lending)
+        return not all(each.suspended for each in self._lending.values())
 
     def stats(self) -> Stats:
         """Idle: slots that could be lent now. Active: slots lent. Queued: callers that wait.
@@ -136,7 +194,7 @@ class RoutingTable:
         ]
 
     def next_deadline(self) -> float | None:
-        """When `sweep` has something to do next, or None."""
+        """The time at which `sweep` has something to do next, or None."""
         return self._waiting.next_deadline()
 
     # What callers ask for.
@@ -150,19 +208,23 @@ class RoutingTable:
         queue, and the queue's limit does not apply. Raises ValueError when the ticket waits or is
         out already.
         """
+        self.used = now
         if self._stopped:
             return (Reject(ticket, Rejection.STOPPED),)
         if ticket in self._leased:
             raise ValueError(f"ticket {ticket} is out on connection {self._leased[ticket].id}")
-        if not self._waiting and (connection := self._pick()) is not None:
+        if not self._waiting.deadlines and (connection := self._pick()) is not None:
             actions: list[RoutingAction] = []
             self._lend(ticket, connection, actions)
             self._dial(now, True, actions)
             return tuple(actions)
+        if not self._useful:
+            refusal = self._backoff.refusal(now)
+            if refusal is not None:
+                return (Reject(ticket, Rejection.CONNECT_FAILED, refusal),)
+            self._backoff.waive()
         push = self._waiting.push_front if front else self._waiting.push
         push(ticket, deadline)
-        if not self._useful:
-            self._backoff.waive()
         assigned = self._assign(now, eager=True)
         return assigned if front else assigned + self._turn_away(ticket)
 
@@ -206,7 +268,8 @@ class RoutingTable:
             return ()
         known.allow(min(max_streams, self._max_requests))
         self._lending[connection] = known
-        self._backoff.reset()
+        self.proven = True
+        self._backoff.succeeded(now)
         return self._relieve() + self._assign(now)
 
     def capacity_changed(self, connection: int, max_streams: int, now: float) -> Actions:
@@ -227,6 +290,7 @@ class RoutingTable:
         known = self._leased.get(ticket)
         if known is None or known.id != connection:
             return ()
+        self.used = now
         del self._leased[ticket]
         known.give_back(ticket, unused=unused)
         return self._assign(now)
@@ -237,6 +301,14 @@ class RoutingTable:
             return ()
         self._retiring[connection] = self._lending[connection]
         return self._assign(now)
+
+    def suspended(self, connection: int, now: float) -> Actions:
+        """The connection's peer may be gone: it is not lent before that is known."""
+        return self._suspend(connection, True, now)
+
+    def resumed(self, connection: int, now: float) -> Actions:
+        """The suspended connection has heard of its peer."""
+        return self._suspend(connection, False, now)
 
     def draining(self, connection: int, now: float) -> Actions:
         """The connection takes no more requests (GOAWAY, say); those that it has go on."""
@@ -249,24 +321,32 @@ class RoutingTable:
     def down(self, connection: int, now: float, error: QuiverError | None = None) -> Actions:
         """The connection is gone, and its leases with it: it answers those callers itself.
 
-        `error` counts when it was still connecting: it is what the attempt died of.
+        `error` counts when it was still connecting: it is what the attempt died of. A refusal does
+        later too, because a server's word on our certificate comes after the handshake.
         """
         known = self._connections.pop(connection, None)
         if known is None:
             return ()
-        attempt = connection in self._connecting
-        self._lose(known, now)
+        attempt, refusal = connection in self._connecting, error if refuses(error) else None
+        lost = self._lose(known, now, refusal)
         for ticket in known.leases:
             del self._leased[ticket]
-        if attempt and error is not None and not self._useful:
+        if lost and error is not None and (attempt or refusal) and not self._useful:
             return self._reject_all(Rejection.CONNECT_FAILED, error)
+        return self._assign(now)
+
+    def _suspend(self, connection: int, suspended: bool, now: float) -> Actions:
+        known = self._lending.get(connection)
+        if known is None:
+            return ()
+        known.suspended = suspended
         return self._assign(now)
 
     # The assignment step.
 
     def _assign(self, now: float, *, eager: bool = False) -> Actions:
         """Lend what can be lent, then dial for the others."""
-        if not (eager or self._waiting or self._retiring):
+        if not (eager or self._waiting.deadlines or self._retiring):
             return ()
         actions: list[RoutingAction] = []
         while self._waiting and (connection := self._pick()) is not None:
@@ -276,12 +356,12 @@ class RoutingTable:
         self._dial(now, eager, actions)
         return tuple(actions)
 
-    def _pick(self) -> Lender | None:
-        """Who gets the next request: the least loaded with room, the lowest number on a tie."""
+    def _pick(self) -> ConnectionSlots | None:
+        """The connection to lend: the least loaded with room, the lowest number on a tie."""
         with_room = [connection for connection in self._lending.values() if connection.room > 0]
-        return min(with_room, key=lambda connection: connection.load, default=None)
+        return min(with_room, key=lambda each: (len(each.leases), each.id), default=None)
 
-    def _lend(self, ticket: int, connection: Lender, actions: list[RoutingAction]) -> None:
+    def _lend(self, ticket: int, connection: ConnectionSlots, actions: list[RoutingAction]) -> None:
         self._leased[ticket] = connection
         connection.lend(ticket)
         actions.append(Forward(ticket, connection.id))
@@ -302,14 +382,16 @@ class RoutingTable:
                     actions += self._backoff.arrange()
                 return
             connection = next(self._ids)
-            opened = Lender(connection, self._max_streams)
+            opened = ConnectionSlots(connection, self._max_streams)
             self._connections[connection] = self._connecting[connection] = opened
             actions.append(OpenConnection(connection))
 
-    def _state_of(self, connection: Lender) -> str:
+    def _state_of(self, connection: ConnectionSlots) -> str:
         if connection.id in self._connecting:
             return "connecting"
-        return "connected" if connection.id in self._lending else "draining"
+        if connection.id not in self._lending:
+            return "draining"
+        return "suspended" if connection.suspended else "connected"
 
     @property
     def _live(self) -> int:
@@ -339,21 +421,27 @@ class RoutingTable:
         oldest = next(iter(self._retiring.values()), None)
         return () if oldest is None else (self._retire(oldest),)
 
-    def _retire(self, connection: Lender) -> Retire:
+    def _retire(self, connection: ConnectionSlots) -> Retire:
         self._withdraw(connection)
         return Retire(connection.id)
 
-    def _withdraw(self, connection: Lender) -> bool:
+    def _withdraw(self, connection: ConnectionSlots) -> bool:
         """Make it draining; False when it was that before."""
         self._retiring.pop(connection.id, None)
         was_connecting = self._connecting.pop(connection.id, None)
         return (self._lending.pop(connection.id, None) or was_connecting) is not None
 
-    def _lose(self, connection: Lender, now: float) -> None:
-        """It ended against our wish: hold further dials back, unless it was of use and the last."""
+    def _lose(
+        self, connection: ConnectionSlots, now: float, refusal: QuiverError | None = None
+    ) -> bool:
+        """It ended against our wish: hold further dials back, unless it was of use and the last.
+
+        False when it was of no more use anyway.
+        """
         if not self._withdraw(connection):
-            return
-        if not connection.opened:
-            self._backoff.failed(now)
+            return False
+        if refusal is not None or not connection.opened:
+            self._backoff.failed(now, refusal)
         elif not self._useful:
             self._backoff.waive()
+        return True

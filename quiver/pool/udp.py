@@ -1,8 +1,9 @@
-"""The connected UDP socket under one connection, and the names it connects to.
+"""The connected UDP socket under one connection.
 
-Connected, so that the kernel drops what others send, and reports a refused port (ICMP) as
-ConnectionRefusedError. Never blocking: what the kernel cannot take now is lost, and QUIC's loss
-recovery sends it again.
+Connected, so that the kernel drops what others send, and reports a refused port (ICMP). Never
+blocking: what the kernel cannot take now is lost, and QUIC's loss recovery sends it again. No error
+is raised once the socket is there: they are noted apart, in `errors`, and what is behind them is
+read and sent all the same.
 
 Datagrams of one size go to the kernel in one call where it can cut them apart again (Linux's
 generic segmentation offload, UDP_SEGMENT), which is cheaper than one call for each by half or more.
@@ -10,26 +11,25 @@ generic segmentation offload, UDP_SEGMENT), which is cheaper than one call for e
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import math
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import gevent
-import gevent.resolver.thread  # else the first request would import these two, and what they need
-import gevent.socket
-import gevent.threadpool
 from gevent.monkey import get_original
 
-from quiver.actors.doorbell import get_ident
-from quiver.errors import NameResolutionFailed
+from quiver.actors.native_threads import get_ident
+from quiver.pool.address_attempts import Address as Address
+from quiver.pool.socket_errors import SocketError
+from quiver.quic.transport_parameters import LARGEST_TAKEN
 
-Address = tuple[int, tuple[Any, ...]]  # family, and what connect() takes
-
-MAX_DATAGRAM = 4096  # bytes; a path MTU beyond this is not offered by anybody
-FIRST_BATCH, MAX_BATCH = 32, 256  # datagrams taken from the socket in one go
+MAX_DATAGRAM = LARGEST_TAKEN  # as the server is told
+PLAIN = 1_500  # bytes; as long are datagrams where nothing is special
 BUFFER = 4 * 1024 * 1024  # bytes asked of the kernel, which may give less
 READ = 1  # libev's event mask
 
@@ -42,44 +42,25 @@ _MTU_DISCOVER: Final = {  # linux/in.h and in6.h
     socket.AF_INET6: (socket.IPPROTO_IPV6, 23),
 }
 _PROBE: Final = 3  # never in fragments, whatever the kernel takes for the path's MTU
+_FULL: Final = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)  # lost, and nobody's fault
 _UNABLE: Final = (errno.EIO, errno.EINVAL, errno.EOPNOTSUPP)  # a network card that cannot, say
 
 # gevent's own socket class would switch greenlets inside recv and send.
 _Socket: Callable[..., socket.socket] = get_original("socket", "socket")
 
 
-def resolve(host: str, port: int) -> list[Address]:
-    """All addresses of `host`, in the system's order of preference. Blocks the greenlet only.
-
-    Raises:
-        NameResolutionFailed: there are none.
-    """
-    if literal := _spelled_out(host, port):
-        return literal
-    try:
-        found = gevent.socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as error:
-        raise NameResolutionFailed(f"host {host!r} cannot be resolved: {error}") from error
-    return [(family, address) for family, _, _, _, address in found]
-
-
-def _spelled_out(host: str, port: int) -> list[Address]:
-    """What an address in digits stands for, which takes no thread to look up; of a name nothing."""
-    for family, flow_and_scope in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
-        with contextlib.suppress(OSError, ValueError):
-            socket.inet_pton(family, host)
-            return [(family, (host, port, *flow_and_scope))]
-    return []
-
-
 class UdpSocket:
     """Datagrams to and from one address.
 
     Attributes:
+        to: the address that it was made for.
+        name: its own, as `socket.getsockname` has it.
         address, local: its two ends, host and port each.
+        more: there may be more than what was received last, which were `taken`.
+        errors: errors met since its owner has looked; each kind once, however many came.
 
     Args:
-        address: family and socket address, as `resolve` gives them.
+        address: family and socket address, as `name_resolution` gives them.
         on_readable: called in the loop when there is something to receive.
 
     Raises:
@@ -99,66 +80,108 @@ class UdpSocket:
             self._socket.close()
             raise
         self._segmented = _can_segment(self._socket)
-        self._batch = FIRST_BATCH
-        self.address, self.local = destination[:2], self._socket.getsockname()[:2]
+        self.more = False
+        self.taken = 0
+        self.errors: set[SocketError] = set()
+        self.to, self.name = address, self._socket.getsockname()
+        self.address, self.local = destination[:2], self.name[:2]
         self._thread = get_ident()
         self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), READ)
         self._watcher.start(on_readable)
 
-    def receive(self) -> Iterator[bytes]:
-        """The datagrams that are there now, but no endless row of them.
+    def listen(self, on_readable: Callable[[], object]) -> None:
+        """Have `on_readable` called from now on, instead of what was."""
+        self._watcher.stop()
+        self._watcher.start(on_readable)
 
-        At most FIRST_BATCH, so that who waits for the beginning of a long answer has it soon; while
-        there are more than that, twice as many each time, up to MAX_BATCH.
+    def receive(self, most: int, until: float = math.inf) -> Iterator[bytes]:
+        """Yield the datagrams that are there now, but no endless row of them.
 
-        Raises:
-            ConnectionRefusedError: nobody listens on the port.
+        Args:
+            most: how many at the most; of long ones fewer, as many bytes as plain ones have.
+            until: none after this time of `time.monotonic`, but one at least.
+
+        An error counts as one of them: it is told once, and what came before or after it lies
+        behind it.
         """
-        receive, most = self._socket.recv, self._batch
-        self._batch = FIRST_BATCH
-        try:
-            for _ in range(most):
-                yield receive(MAX_DATAGRAM)
-        except (BlockingIOError, InterruptedError):
-            return
-        self._batch = min(2 * most, MAX_BATCH)
+        self.more, self.taken = False, 0
+        return self._receive(most, until)
 
-    def send(self, datagrams: Sequence[bytes]) -> None:
-        """Send each datagram.
+    def _receive(self, most: int, until: float) -> Iterator[bytes]:
+        receive, room = self._socket.recv, most * PLAIN
+        for _ in range(most):
+            try:
+                datagram = receive(MAX_DATAGRAM)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._note(error.errno, local=False)
+                continue
+            self.taken += 1
+            room -= len(datagram)
+            yield datagram
+            if room <= 0 or time.monotonic() >= until:
+                break
+        self.more = True
 
-        Raises:
-            ConnectionRefusedError: nobody listens on the port.
-        """
+    def send(self, datagrams: Sequence[bytes]) -> bool:
+        """Send each datagram. Returns whether the kernel may have taken any."""
         if len(datagrams) > 1 and self._segmented:
-            for run in runs(datagrams):
-                self._send_run(run)
-        else:
-            self._send_each(datagrams)
+            return sum(self._send_run(run) for run in runs(datagrams)) > 0
+        return self._send_each(datagrams) > 0
 
-    def _send_run(self, run: Sequence[bytes]) -> None:
-        """Datagrams as long as the first; the last may be shorter."""
+    def _send_run(self, run: Sequence[bytes]) -> bool:
+        """Send datagrams as long as the first, in one call; the last may be shorter. Returns
+        whether the kernel may have taken any."""
         if len(run) == 1:
-            return self._send_each(run)
+            return self._send_each(run) > 0
         size = len(run[0]).to_bytes(2, sys.byteorder)
+        segments = [(_SOL_UDP, _UDP_SEGMENT, size)]
         try:
-            self._socket.sendmsg(run, [(_SOL_UDP, _UDP_SEGMENT, size)])
-        except ConnectionRefusedError:
-            raise
+            self._socket.sendmsg(run, segments)
         except OSError as error:
-            if error.errno in _UNABLE:
-                self._segmented = False
-                self._send_each(run)
-        return None
+            refusal = self._again(error, partial(self._socket.sendmsg, run, segments))
+            if refusal in _UNABLE:  # or it takes none of them, one by one either
+                taken = self._send_each(run)
+                self._segmented = taken < len(run)
+                return taken > 0
+            if refusal is not None:
+                self._note(refusal, local=True)
+                return False
+        return True
 
-    def _send_each(self, datagrams: Sequence[bytes]) -> None:
-        send = self._socket.send
+    def _send_each(self, datagrams: Sequence[bytes]) -> int:
+        """Send one by one. Returns how many of them the kernel took."""
+        send, taken = self._socket.send, len(datagrams)
         for datagram in datagrams:
             try:
                 send(datagram)
-            except ConnectionRefusedError:
-                raise
-            except OSError:
-                pass  # no buffer, or no route just now: lost like any other packet
+            except OSError as error:
+                refusal = self._again(error, partial(send, datagram))
+                if refusal is not None:
+                    taken -= 1
+                    self._note(refusal, local=True)
+        return taken
+
+    def _again(self, error: OSError, send: Callable[[], object]) -> int | None:
+        """Send once more what may not have been to blame: what ICMP says of an earlier datagram
+        is told instead of sending this one. The errno of the second refusal, if there is one.
+        """
+        if error.errno in _FULL:
+            return error.errno
+        try:
+            send()
+        except OSError as second:
+            refusal = second.errno
+        else:
+            refusal = None
+        if refusal != error.errno:
+            self._note(error.errno, local=False)
+        return refusal
+
+    def _note(self, number: int | None, *, local: bool) -> None:
+        if number is not None and number not in _FULL:
+            self.errors.add(SocketError(number, local))
 
     def close(self) -> None:
         """Free socket and watcher; in a forked child, the descriptor only."""
@@ -186,7 +209,7 @@ def _joins(datagrams: Sequence[bytes], start: int, at: int) -> bool:
 
 
 def _forbid_fragments(udp: socket.socket, family: int) -> None:
-    """A probe of the path's size that came in fragments would tell a lie (RFC 9000 14)."""
+    """Forbid IP fragments: a probe of the path MTU in some would tell a lie (RFC 9000 14)."""
     if sys.platform == "linux":
         level, option = _MTU_DISCOVER[socket.AddressFamily(family)]
         udp.setsockopt(level, option, _PROBE)

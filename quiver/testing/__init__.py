@@ -24,8 +24,8 @@ from quiver.testing.control import OriginFailed
 from quiver.testing.local import LocalOrigin
 from quiver.testing.options import OriginOptions, pattern
 from quiver.testing.origin import Origin
-from quiver.testing.routes import Asked
-from quiver.testing.streaming import Receiver
+from quiver.testing.routes.receiver import Receiver
+from quiver.testing.routes.request import Asked
 
 __all__ = [
     "Answer",

@@ -1,4 +1,4 @@
-"""What a route of one's own may return, and how that is sent.
+"""Answers of routes: what a route of one's own may return, and how that is sent.
 
 bytes, str                    200, the latter as text/plain
 dict, list                    200, as JSON
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import attrs
 
-from quiver.testing.routes import JSON, TEXT, Fields, RequestStream
+from quiver.testing.routes.request import JSON, TEXT, Fields, RequestStream
 
 __all__ = ["Answer", "Close", "Outcome", "Reset", "Silence", "give", "outcome_of"]
 
@@ -77,7 +77,7 @@ class Answer:
 
     @property
     def plain(self) -> bool:
-        """Whether it is all there, and true."""
+        """Whether the body is whole and its content-length is the true one."""
         lengths = any(name == b"content-length" for name, _ in self.headers)
         return isinstance(self.body, bytes) and self.then is None and not lengths
 
@@ -88,8 +88,11 @@ class Answer:
 
 Outcome = Answer | Reset | Close | Silence
 
+Returned = Outcome | bytes | str | dict[str, Any] | list[Any] | tuple[int, Headers, bytes]
+"""What a route may return."""
 
-def outcome_of(returned: Any) -> Outcome:
+
+def outcome_of(returned: Returned) -> Outcome:
     """Understand what a route has returned. Raises TypeError."""
     match returned:
         case Answer() | Reset() | Close() | Silence():
@@ -109,7 +112,7 @@ def outcome_of(returned: Any) -> Outcome:
 
 
 def give(outcome: Outcome, stream: RequestStream, method: str) -> None:
-    """Send it on the stream of a request with this method."""
+    """Send an outcome on the stream of a request with this method."""
     match outcome:
         case Reset(code):
             stream.reset(code)

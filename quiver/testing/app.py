@@ -1,4 +1,4 @@
-"""App: routes of one's own, before those that every origin has."""
+"""Routes of one's own, which are asked before those that every origin has."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import asyncio
 import inspect
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 
-from quiver.testing.answers import Outcome, give, outcome_of
-from quiver.testing.routes import TEXT, Asked, Fields, RequestStream
-from quiver.testing.streaming import Receiver, receiver_of
+from quiver.testing.answers import Outcome, Returned, give, outcome_of
+from quiver.testing.routes.dispatch import receiver_of
+from quiver.testing.routes.receiver import Receiver
+from quiver.testing.routes.request import TEXT, Asked, Fields, RequestStream
 
 __all__ = ["App"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+Answering = Callable[[Asked], Returned | Awaitable[Returned]]
+DatagramReply = Callable[[bytes], bytes | Iterable[bytes] | None]
 Make = Callable[[Asked, RequestStream, str], Receiver]
 
 _ERRORS: Final = 100  # of routes, the latest are kept
@@ -33,7 +36,7 @@ class _Route:
         return self._matches(asked.path) and self.method in (None, asked.method)
 
     def rest(self, path: str) -> str:
-        """What the `*` stands for."""
+        """Return what the `*` stands for in a path."""
         return path.removeprefix(self.path[:-1]) if self.path.endswith("*") else ""
 
     def _matches(self, path: str) -> bool:
@@ -100,7 +103,7 @@ class App:
         return receiver_of(asked, stream)
 
     def failed(self, error: Exception, asked: Asked, stream: RequestStream) -> None:
-        """A route has raised: keep that for the test, and tell the client."""
+        """Keep what a route has raised for the test, and answer the client with 500."""
         error.add_note(f"in the route of {asked.method} {asked.path}")
         self.errors.append(error)
         stream.answer(500, [TEXT], f"{type(error).__name__}: {error}\n".encode())
@@ -112,10 +115,14 @@ class App:
 
 
 class _Whole(Receiver):
-    """Waits for the whole request, then has it answered."""
+    """A route for whole requests: collects the body, then calls the test's function."""
 
     def __init__(
-        self, asked: Asked, stream: RequestStream, app: App, answer: Callable[..., Any]
+        self,
+        asked: Asked,
+        stream: RequestStream,
+        app: App,
+        answer: Answering,
     ) -> None:
         super().__init__(asked, stream, "")
         self._app = app
@@ -136,7 +143,7 @@ class _Whole(Receiver):
 
     async def _await(self) -> None:
         try:
-            outcome = outcome_of(await self._answer(self.asked))
+            outcome = outcome_of(await cast("Awaitable[Returned]", self._answer(self.asked)))
         except Exception as error:  # noqa: BLE001 - whatever the test's own code raises
             self._finish(error)
         else:
@@ -145,7 +152,7 @@ class _Whole(Receiver):
     def _call(self, loop: asyncio.AbstractEventLoop) -> None:
         outcome: Outcome | Exception
         try:
-            outcome = outcome_of(self._answer(self.asked))
+            outcome = outcome_of(cast("Returned", self._answer(self.asked)))
         except Exception as error:  # noqa: BLE001 - as above
             outcome = error
         try:
@@ -164,11 +171,9 @@ class _Whole(Receiver):
 
 
 class _Datagrams(Receiver):
-    """Open at once, and every datagram is answered."""
+    """A route for datagrams: opens the channel at once, and answers each datagram."""
 
-    def __init__(
-        self, asked: Asked, stream: RequestStream, app: App, reply: Callable[..., Any]
-    ) -> None:
+    def __init__(self, asked: Asked, stream: RequestStream, app: App, reply: DatagramReply) -> None:
         super().__init__(asked, stream, "")
         self._app = app
         self._reply = reply

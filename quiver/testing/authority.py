@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import itertools
+import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -46,7 +49,8 @@ class Authority:
         self, name: str = "Quiver throw-away CA", *, parent: Authority | None = None
     ) -> None:
         self._parent = parent
-        self._folder = tempfile.TemporaryDirectory(prefix="quiver-ca-", ignore_cleanup_errors=True)
+        self._folder = Path(tempfile.mkdtemp(prefix="quiver-ca-"))
+        self._delete = weakref.finalize(self, _remove, self._folder, os.getpid())
         self._numbers = itertools.count(1)
         self._name = _common_name(name)
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -65,8 +69,11 @@ class Authority:
         self.close()
 
     def close(self) -> None:
-        """Delete the files. Certificates that servers have loaded already go on working."""
-        self._folder.cleanup()
+        """Delete the files. Certificates that servers have loaded already go on working.
+
+        In a child that was forked it does nothing: they are the parent's.
+        """
+        self._delete()
 
     @property
     def cadata(self) -> bytes:
@@ -116,9 +123,11 @@ class Authority:
         public = self._key.public_key()
         usage = x509.KeyUsage(**{**_NO_USE, "key_cert_sign": True, "crl_sign": True})
         signer = self._parent or self
+        signed_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer._key.public_key())
         return (
             self._builder(self._name, public, now - 10 * _DAY, now + 10 * _DAY)
             .issuer_name(signer._name)
+            .add_extension(signed_by, critical=False)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(usage, critical=True)
             .sign(signer._key, hashes.SHA256())
@@ -160,9 +169,14 @@ class Authority:
         )
 
     def _write(self, name: str, content: bytes) -> str:
-        path = Path(self._folder.name, name)
+        path = self._folder / name
         path.write_bytes(content)
         return str(path)
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _common_name(name: str) -> x509.Name:

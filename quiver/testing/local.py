@@ -7,16 +7,16 @@ import json
 import threading
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Unpack
 
 import attrs
 
 from quiver.testing.app import App
 from quiver.testing.authority import Authority
-from quiver.testing.commands import COMMANDS, configuration_of
 from quiver.testing.control import Control, OriginFailed
-from quiver.testing.endpoint import Endpoint
-from quiver.testing.options import OriginOptions
+from quiver.testing.options import CommandArguments, OriginKeywords, OriginOptions
+from quiver.testing.server.commands import COMMANDS, configuration_of
+from quiver.testing.server.endpoint import Endpoint
 
 __all__ = ["LocalOrigin"]
 
@@ -39,20 +39,13 @@ class LocalOrigin(App, Control):
     It wants real threads: in a program that gevent has monkey-patched, use `Origin`.
     """
 
-    def __init__(self, *, authority: Authority | None = None, **options: Any) -> None:
-        super().__init__()
-        self._own = Authority() if authority is None else None
-        self._authority = authority or self._own or Authority()
-        if "certfile" not in options:
-            options["certfile"], options["keyfile"] = self._authority.issue()
-        self.options = OriginOptions(**options)
-        self.port = self.options.port
+    def __init__(
+        self, *, authority: Authority | None = None, **options: Unpack[OriginKeywords]
+    ) -> None:
+        App.__init__(self)
+        Control.__init__(self, authority=authority, **options)
         self._lock = threading.Lock()
         self._server: _Server | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
 
     def __exit__(
         self,
@@ -60,9 +53,7 @@ class LocalOrigin(App, Control):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
-        if self._own is not None:
-            self._own.close()
+        super().__exit__(kind, error, trace)
         if error is None and self.errors:
             raise self.errors[0]
 
@@ -80,7 +71,7 @@ class LocalOrigin(App, Control):
         if server is not None:
             server.stop()
 
-    def _ask(self, command: str, **arguments: Any) -> dict[str, Any]:
+    def _ask(self, command: str, **arguments: Unpack[CommandArguments]) -> dict[str, Any]:
         server = self._server
         if server is None:
             raise OriginFailed("the server does not run")
@@ -109,7 +100,7 @@ class _Server(threading.Thread):
         if threading.get_ident() != self.ident:
             self.join()
 
-    def ask(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, command: str, arguments: CommandArguments) -> dict[str, Any]:
         """Carry out a command in the loop, also when asked from there, by a coroutine's route."""
         if threading.get_ident() == self.ident:
             return self._obey(command, arguments)
@@ -135,11 +126,11 @@ class _Server(threading.Thread):
         finally:
             self._endpoint.stop()
 
-    async def _obey_later(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def _obey_later(self, command: str, arguments: CommandArguments) -> dict[str, Any]:
         return self._obey(command, arguments)
 
-    def _obey(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The answer as another process would have sent it: a copy."""
+    def _obey(self, command: str, arguments: CommandArguments) -> dict[str, Any]:
+        """Carry out a command; the answer is a copy, as another process would have sent it."""
         answer = json.dumps(COMMANDS[command](self._endpoint, arguments))
         copied: dict[str, Any] = json.loads(answer)
         return copied

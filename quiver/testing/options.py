@@ -1,12 +1,12 @@
-"""What an origin can be told when it is started, and the bodies it serves."""
+"""The options of an origin, the arguments of its commands, and the bodies it serves."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 import attrs
 
-__all__ = ["OriginOptions", "pattern"]
+__all__ = ["CommandArguments", "OriginKeywords", "OriginOptions", "pattern"]
 
 
 @attrs.frozen(kw_only=True)
@@ -25,7 +25,10 @@ class OriginOptions:
     `stateless_reset` tells clients of connections that are forgotten so (RFC 9000 10.3).
     `datagrams` announces them, in the transport parameter and in SETTINGS (RFC 9297 2.1.1), the
     latter only with `datagram_setting`. `connect_protocol` is SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC
-    9220 3). SETTINGS go out `settings_delay` after the handshake.
+    9220 3), `max_field_section_size` SETTINGS_MAX_FIELD_SECTION_SIZE (RFC 9114 4.2.2), in bytes;
+    what exceeds it is answered all the same. SETTINGS go out `settings_delay` after the handshake.
+    Without `active_migration` clients are told to stay at their address (disable_active_migration,
+    RFC 9000 18.2); without `spare_connection_ids` they have none to move with (RFC 9000 5.1.1).
     """
 
     port: int = 0
@@ -47,9 +50,12 @@ class OriginOptions:
     datagrams: bool = True
     datagram_setting: bool = True
     connect_protocol: bool = True
+    max_field_section_size: int | None = None
     settings_delay: float = 0.0
     session_tickets: bool = False
     stateless_reset: bool = False
+    active_migration: bool = True
+    spare_connection_ids: bool = True
     congestion_control: Literal["reno", "cubic"] = "cubic"
 
     def __attrs_post_init__(self) -> None:
@@ -59,6 +65,47 @@ class OriginOptions:
             raise ValueError(f"max_streams must not be negative, not {self.max_streams!r}")
         if self.at_limit not in ("goaway", "close"):
             raise ValueError(f"at_limit must be 'goaway' or 'close', not {self.at_limit!r}")
+
+
+class OriginKeywords(TypedDict, total=False):
+    """The options of OriginOptions, as origins take them."""
+
+    port: int
+    listen: tuple[str, ...]
+    certfile: str
+    keyfile: str
+    alpn: tuple[str, ...]
+    max_streams: int
+    raise_streams: bool
+    max_data: int
+    max_stream_data: int
+    idle_timeout: float
+    delay: float
+    loss: float
+    seed: int
+    retry: bool
+    requests_per_connection: int | None
+    at_limit: Literal["goaway", "close"]
+    datagrams: bool
+    datagram_setting: bool
+    connect_protocol: bool
+    max_field_section_size: int | None
+    settings_delay: float
+    session_tickets: bool
+    stateless_reset: bool
+    active_migration: bool
+    spare_connection_ids: bool
+    congestion_control: Literal["reno", "cubic"]
+
+
+class CommandArguments(TypedDict, total=False):
+    """The arguments of the commands that a running origin takes."""
+
+    last: int | None
+    code: int
+    reason: str
+    frame_type: int | None
+    streams: int
 
 
 # A prime period, so that a piece put in the wrong place cannot look right.

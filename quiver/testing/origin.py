@@ -10,14 +10,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Unpack
 
 import attrs
 
 from quiver.testing.authority import Authority
 from quiver.testing.control import Control, OriginFailed
-from quiver.testing.options import OriginOptions
+from quiver.testing.options import CommandArguments, OriginKeywords
 
 __all__ = ["Origin"]
 
@@ -33,30 +32,13 @@ class Origin(Control):
     Every method may be called from any thread. Counts begin anew when the server is restarted.
     """
 
-    def __init__(self, *, authority: Authority | None = None, **options: Any) -> None:
-        self._own = Authority() if authority is None else None
-        self._authority = authority or self._own or Authority()
-        if "certfile" not in options:
-            options["certfile"], options["keyfile"] = self._authority.issue()
-        self.options = OriginOptions(**options)
-        self.port = self.options.port
+    def __init__(
+        self, *, authority: Authority | None = None, **options: Unpack[OriginKeywords]
+    ) -> None:
+        super().__init__(authority=authority, **options)
         self._process: subprocess.Popen[bytes] | None = None
         self._suspended = False
         self._lock = threading.Lock()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-        if self._own is not None:
-            self._own.close()
 
     @property
     def pid(self) -> int:
@@ -107,20 +89,36 @@ class Origin(Control):
             self._suspended = False
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        options = attrs.asdict(attrs.evolve(self.options, port=self.port))
-        command = [sys.executable, "-m", "quiver.testing.server", json.dumps(options)]
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment()
-        )
+        process = self._launch(self._command())
         assert process.stdout is not None
-        line = process.stdout.readline()
+        try:
+            line = process.stdout.readline()
+        except BaseException:  # interrupted: nobody would know of it
+            process.kill()
+            _end(process)
+            raise
         if not line:
             _end(process)
             raise OriginFailed(f"the server ended at once, with status {process.returncode}")
         self.port = int(json.loads(line)["port"])
         return process
 
-    def _ask(self, command: str, **arguments: Any) -> dict[str, Any]:
+    def _command(self) -> list[str]:
+        options = attrs.asdict(attrs.evolve(self.options, port=self.port))
+        return [sys.executable, "-m", "quiver.testing.server", json.dumps(options)]
+
+    @staticmethod
+    def _launch(command: list[str]) -> subprocess.Popen[bytes]:
+        # In a group of its own: Ctrl-C at a terminal is the program's, which may want it still.
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(),
+            process_group=0,
+        )
+
+    def _ask(self, command: str, **arguments: Unpack[CommandArguments]) -> dict[str, Any]:
         with self._lock:
             process = self._running()
             if self._suspended:
@@ -144,7 +142,7 @@ class Origin(Control):
 
 
 def _environment() -> dict[str, str]:
-    """This environment, in which the package is importable from wherever it was here."""
+    """Return this environment, with the package importable from wherever it was here."""
     known = os.environ.get("PYTHONPATH", "")
     path = os.pathsep.join(part for part in (str(_ROOT), known) if part)
     return {**os.environ, "PYTHONPATH": path}

@@ -11,6 +11,7 @@ import pytest
 
 from quiver.testing.authority import Authority
 from quiver.testing.local import LocalOrigin
+from quiver.testing.options import OriginKeywords
 
 __all__ = ["http3_authority", "http3_origin", "pytest_configure"]
 
@@ -37,7 +38,7 @@ def http3_origin(
     `@pytest.mark.http3_origin(max_streams=1)` gives it options, the nearest mark the last word.
     An error that a route raised is the test's.
     """
-    options: dict[str, object] = {}
+    options: OriginKeywords = {}
     for mark in reversed(list(request.node.iter_markers("http3_origin"))):
         options.update(mark.kwargs)
     with LocalOrigin(authority=http3_authority, **options) as origin:

@@ -15,7 +15,7 @@ from pykka.messages import _ActorStop
 
 from quiver.actors.actor import BATCH, GeventActor, GeventActorRef
 from quiver.actors.reply import Reply
-from tests.support.eventually import eventually
+from tests.support.waiting import until
 
 
 class Doer(GeventActor):
@@ -98,7 +98,7 @@ def test_what_was_told_and_fails_is_the_end(doer: GeventActorRef[Doer]) -> None:
     actor = inside(doer)
     error = KeyError("told")
     doer.tell(throw(error))
-    eventually(lambda: actor.ends)
+    until(lambda: actor.ends)
     assert actor.ends == [error]
     assert not doer.is_alive()
 
@@ -112,7 +112,7 @@ def test_an_ask_that_times_out_is_cancelled(doer: GeventActorRef[Doer]) -> None:
 
     def keep(actor: Doer) -> None:
         reply = actor.defer()
-        reply.held_by(cancelled.set)
+        reply.on_cancel(cancelled.set)
 
     with pytest.raises(pykka.Timeout, match=r"did not answer within 0\.05"):
         doer.ask(keep, timeout=0.05)
@@ -150,7 +150,7 @@ def test_batches(doer: GeventActorRef[Doer]) -> None:
         doer.tell(number)
     gate.set()
     actor = inside(doer)
-    eventually(lambda: len(actor.batches) == 4)
+    until(lambda: len(actor.batches) == 4)
     assert actor.batches == [1, 1 + BATCH, 1 + 2 * BATCH, 1 + 2 * BATCH + 11]
 
 
@@ -164,7 +164,7 @@ def test_one_that_leaves_takes_nothing_more_while_it_lingers() -> None:
         actor.leave()
 
     ref.tell(leave)
-    eventually(lambda: bool(late))
+    until(lambda: bool(late))
     with pytest.raises(pykka.ActorDeadError):
         late[0].get(timeout=5.0)
     assert actor.seen[-1] is leave
@@ -173,14 +173,14 @@ def test_one_that_leaves_takes_nothing_more_while_it_lingers() -> None:
 def test_one_that_lingers_takes_what_its_answers_bring_in_the_same_batch() -> None:
     ref = Lingerer.start()
     actor = ref.ask(lambda actor: actor)
-    eventually(lambda: actor.batches == [1])
+    until(lambda: actor.batches == [1])
 
     def send_one(actor: Doer) -> None:
         gevent.spawn(ref.tell, "sent by a greenlet that ran meanwhile")
 
     ref.tell(send_one)
-    eventually(lambda: len(actor.seen) == 3)
-    eventually(lambda: actor.batches == [1, 3])
+    until(lambda: len(actor.seen) == 3)
+    until(lambda: actor.batches == [1, 3])
     ref.stop()
 
 
@@ -230,7 +230,7 @@ def test_a_crash_after_forward_does_not_answer_for_the_other(doer: GeventActorRe
         raise KeyError("afterwards")
 
     future = doer.ask(pass_on_and_fail, block=False)
-    eventually(lambda: actor.ends)
+    until(lambda: actor.ends)
     assert future.get(timeout=5) == "by the other"
     other.stop()
 
@@ -273,7 +273,7 @@ def test_a_base_exception_ends_this_actor_alone(
     for each in (future, behind):
         with pytest.raises(pykka.ActorDeadError):
             each.get(timeout=5)
-    eventually(lambda: actor.ends)
+    until(lambda: actor.ends)
     assert actor.ends == [error]
     assert other.ask(1) == 1
     assert threaded.ask(1, timeout=5) == ("threaded", 1)
@@ -288,9 +288,9 @@ def test_kill_answers_everybody(doer: GeventActorRef[Doer], blocks: bool) -> Non
     waiting.append(doer.ask(lambda _: gevent.sleep(60 if blocks else 0), block=False))
     if blocks:
         waiting += [doer.ask(n, block=False) for n in range(50)]
-    eventually(lambda: len(actor.seen) == 3)
+    until(lambda: len(actor.seen) == 3)
     doer.kill()
-    eventually(lambda: actor.ends)
+    until(lambda: actor.ends)
     assert isinstance(actor.ends[0], gevent.GreenletExit)
     for future in waiting[: None if blocks else 1]:
         with pytest.raises(pykka.ActorDeadError):
@@ -300,7 +300,7 @@ def test_kill_answers_everybody(doer: GeventActorRef[Doer], blocks: bool) -> Non
 def test_killed_before_it_has_begun() -> None:
     ref = Doer.start()
     ref.kill()
-    eventually(lambda: not ref.is_alive())
+    until(lambda: not ref.is_alive())
     with pytest.raises(pykka.ActorDeadError):
         ref.ask("x", timeout=5)
 
@@ -339,8 +339,8 @@ def test_whatever_fails_at_the_end_everybody_is_answered(where: str) -> None:
     for future in futures[1:]:
         with pytest.raises(pykka.ActorDeadError):
             future.get(timeout=5)
-    eventually(lambda: futures[0].done)
-    eventually(lambda: ref not in pykka.ActorRegistry.get_all())
+    until(lambda: futures[0].done)
+    until(lambda: ref not in pykka.ActorRegistry.get_all())
 
 
 def longer_than(count: int, outcomes: list[object]) -> bool:
@@ -362,7 +362,7 @@ def test_asks_racing_with_the_end_are_all_answered() -> None:
         threads = [threading.Thread(target=caller) for _ in range(6)]
         for thread in threads:
             thread.start()
-        eventually(partial(longer_than, 100, outcomes))
+        until(partial(longer_than, 100, outcomes))
         ref.kill() if kill else ref.stop()
         for thread in threads:
             thread.join(20)
@@ -400,3 +400,23 @@ def test_canary_names_of_an_actor(name: str) -> None:
 
 def test_canary_registry_lock() -> None:
     assert isinstance(pykka.ActorRegistry._actor_refs_lock, type(threading.RLock()))
+
+
+def fail_after(gate: threading.Event) -> None:
+    gate.wait(5)
+    raise KeyError("late")
+
+
+def test_a_late_answer_ends_no_actor_of_pykkas_own(doer: GeventActorRef[Doer]) -> None:
+    """It is given by Pykka's loop, which calls `set`; the asker has given up meanwhile."""
+    threaded = Threaded.start()
+    gate = threading.Event()
+    try:
+        for late in (partial(gate.wait, 5), partial(fail_after, gate)):
+            gate.clear()
+            with pytest.raises(pykka.Timeout):
+                doer.ask(partial(Doer.ask, ref=threaded, message=late, timeout=0.02))
+            gate.set()
+            assert threaded.ask("next", timeout=5) == ("threaded", "next")
+    finally:
+        threaded.stop()

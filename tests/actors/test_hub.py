@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import gevent
 import pytest
 
-from quiver.actors.hub import Hub, HubStopped
-from tests.support.eventually import eventually
+from quiver.actors.hub import Hub, HubStalled, HubStopped
+from quiver.actors.wait_queue import wake_chain
+from tests.support.waiting import until
 
 
 class Resident:
+    never_waits = False
+
     def __init__(self) -> None:
         self.ran_in: gevent.hub.Hub | None = None
         self.ends: list[BaseException | None] = []
@@ -45,10 +49,10 @@ def test_spawn_kill_and_stop() -> None:
     residents = [Resident() for _ in range(10)]
     for resident in residents:
         hub.spawn(resident)
-    eventually(lambda: all(resident.ran_in for resident in residents))
+    until(lambda: all(resident.ran_in for resident in residents))
     assert len({resident.ran_in for resident in residents}) == 1
     hub.kill(residents[0])
-    eventually(lambda: residents[0].ends)
+    until(lambda: residents[0].ends)
     hub.kill(residents[0])  # nothing to kill any more
     hub.stop()
     hub.stop()
@@ -69,8 +73,8 @@ def test_killed_before_it_began_it_never_runs() -> None:
         hub.spawn(resident)
         hub._kill(resident)
 
-    hub.doorbell.ring(spawn_and_kill)
-    eventually(lambda: resident.ends)
+    hub.wakeup.call_soon(spawn_and_kill)
+    until(lambda: resident.ends)
     hub.stop()
     assert resident.ran_in is None
     assert [type(end) for end in resident.ends] == [gevent.GreenletExit]
@@ -85,7 +89,61 @@ def test_what_does_not_end_in_time_is_ended_from_outside() -> None:
     gate = threading.Event()
     hub, resident = Hub(), Stubborn()
     hub.spawn(resident)
-    eventually(lambda: resident.ran_in)
+    until(lambda: resident.ran_in)
     hub.stop(timeout=0.05)
     assert isinstance(resident.ends[0], HubStopped)
     gate.set()
+
+
+def test_a_step_is_made_in_the_loop_and_answers_whoever_waits() -> None:
+    hub = Hub.current()
+    assert hub.run(threading.get_ident) == hub.wakeup.thread
+    with pytest.raises(ZeroDivisionError):
+        hub.run(lambda: 1 // 0)
+    assert hub.run(lambda: hub.run(gevent.getcurrent) is gevent.getcurrent())  # at once there
+
+
+def test_a_step_of_a_loop_that_is_blocked_is_given_up_and_never_made() -> None:
+    hub, gate, made = Hub(), threading.Event(), threading.Event()
+    hub.wakeup.call_soon(lambda: gate.wait(20))
+    with pytest.raises(HubStalled, match=r"within 0\.05 seconds: what runs in it blocks it"):
+        hub.run(made.set, timeout=0.05)
+    gate.set()
+    hub.run(lambda: None)
+    hub.stop()
+    assert not made.is_set()
+
+
+def test_a_step_that_the_end_of_the_hub_cuts_short() -> None:
+    hub, begun = Hub(), threading.Event()
+
+    def endless() -> None:
+        begun.set()
+        gevent.sleep(60)
+
+    def stop() -> None:
+        begun.wait(20)
+        hub.stop()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    with pytest.raises(HubStopped):
+        hub.run(endless)
+    stopper.join(10)
+    with pytest.raises(HubStopped):
+        hub.run(endless)
+
+
+def test_a_lost_baton_holds_up_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that a signal's exception hit lost it, just before the next wanted something."""
+    hub = Hub.current()
+    monkeypatch.setattr(wake_chain, "held", True)
+    monkeypatch.setattr(wake_chain, "_passed_at", math.inf)
+    done = threading.Event()
+
+    def ask() -> None:
+        hub.run(lambda: None, timeout=60.0)
+        done.set()
+
+    threading.Thread(target=ask, daemon=True).start()
+    assert done.wait(20.0)

@@ -19,64 +19,64 @@ class Bell:
         self.rings: list[Callable[[], object]] = []
         self.fails = False
 
-    def ring(self, call: Callable[[], object]) -> None:
+    def call_soon(self, call: Callable[[], object]) -> None:
         if self.fails:
             raise KeyboardInterrupt
         self.rings.append(call)
 
 
-def waiting(bell: Bell) -> tuple[Mailbox, gevent.Greenlet[..., None]]:
+def waiting(wakeup: Bell) -> tuple[Mailbox, gevent.Greenlet[..., None]]:
     mailbox = Mailbox()
-    mailbox.attach(bell)  # type: ignore[arg-type]
+    mailbox.attach(wakeup)  # type: ignore[arg-type]
     greenlet = gevent.spawn(mailbox.wait)
     gevent.sleep(0)
     return mailbox, greenlet
 
 
-def end(mailbox: Mailbox, bell: Bell, greenlet: gevent.Greenlet[..., None]) -> None:
-    gevent.get_hub().loop.run_callback(bell.rings[-1])
+def end(mailbox: Mailbox, wakeup: Bell, greenlet: gevent.Greenlet[..., None]) -> None:
+    gevent.get_hub().loop.run_callback(wakeup.rings[-1])
     greenlet.join(5)
     assert greenlet.successful()
 
 
 def test_many_puts_one_wake_up() -> None:
-    bell = Bell()
-    mailbox, greenlet = waiting(bell)
+    wakeup = Bell()
+    mailbox, greenlet = waiting(wakeup)
     for number in range(100):
         mailbox.put(number)
-    assert len(bell.rings) == 1
-    end(mailbox, bell, greenlet)
+    assert len(wakeup.rings) == 1
+    end(mailbox, wakeup, greenlet)
     mailbox.put(100)  # it is awake
-    assert len(bell.rings) == 1
+    assert len(wakeup.rings) == 1
     assert [mailbox.get() for _ in range(len(mailbox))] == list(range(101))
     with pytest.raises(IndexError):
         mailbox.get()
 
 
 def test_an_interrupted_put_does_not_silence_the_next() -> None:
-    bell = Bell()
-    mailbox, greenlet = waiting(bell)
-    bell.fails = True
+    wakeup = Bell()
+    mailbox, greenlet = waiting(wakeup)
+    wakeup.fails = True
     with pytest.raises(KeyboardInterrupt):
         mailbox.put(1)
-    bell.fails = False
+    wakeup.fails = False
     mailbox.put(2)
-    assert len(bell.rings) == 1
-    end(mailbox, bell, greenlet)
+    assert len(wakeup.rings) == 1
+    end(mailbox, wakeup, greenlet)
     assert [mailbox.get(), mailbox.get()] == [1, 2]
 
 
 def test_a_wake_up_for_nothing_is_slept_over() -> None:
-    bell = Bell()
-    mailbox, greenlet = waiting(bell)
+    wakeup = Bell()
+    mailbox, greenlet = waiting(wakeup)
     mailbox.put(1)
     mailbox.get()
-    gevent.get_hub().loop.run_callback(bell.rings[0])
+    gevent.get_hub().loop.run_callback(wakeup.rings[0])
     gevent.sleep(0.001)
     assert not greenlet.dead
     mailbox.put(2)
-    assert len(bell.rings) == 2
-    end(mailbox, bell, greenlet)
+    assert len(wakeup.rings) == 2
+    end(mailbox, wakeup, greenlet)
 
 
 def test_the_limit_counts_what_was_set_aside() -> None:

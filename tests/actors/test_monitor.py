@@ -13,8 +13,8 @@ import pytest
 
 from quiver.actors import monitor
 from quiver.actors.actor import GeventActor, GeventActorRef
-from quiver.actors.signals import Terminated
-from tests.support.eventually import eventually
+from quiver.actors.system_messages import Terminated
+from tests.support.waiting import until
 
 
 class Watcher(GeventActor):
@@ -42,7 +42,7 @@ class Target(GeventActor):
 
 def told(watcher: GeventActorRef[Watcher], count: int = 1) -> list[Terminated]:
     """What it was told, once it is `count` or more, and nothing more is on its way."""
-    eventually(lambda: len(watcher.ask("told")) >= count)
+    until(lambda: len(watcher.ask("told")) >= count)
     found: list[Terminated] = watcher.ask("told")
     return found
 
@@ -130,16 +130,16 @@ def test_what_lives_on_forgets_its_dead_watchers(how: str) -> None:
         gc.collect()
         return memory() is None
 
-    eventually(forgotten)
+    until(forgotten)
     target.stop()
 
 
 def test_one_call_that_fails_keeps_the_end_from_nobody() -> None:
-    lifeline = monitor.Lifeline()
+    death_watch = monitor.DeathWatch()
     called: list[object] = []
-    lifeline.add("a", lambda reason: called[99])
-    lifeline.add("b", called.append)
-    lifeline.end(None)
-    lifeline.end(KeyError())
-    lifeline.add("c", called.append)
+    death_watch.add("a", lambda reason: called[99])
+    death_watch.add("b", called.append)
+    death_watch.end(None)
+    death_watch.end(KeyError())
+    death_watch.add("c", called.append)
     assert called == [None, None]

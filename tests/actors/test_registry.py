@@ -9,7 +9,7 @@ from typing import Any
 
 from quiver.actors.actor import GeventActor, GeventActorRef
 from quiver.actors.registry import Registry, marker_of
-from tests.support.eventually import eventually
+from tests.support.waiting import until
 
 
 class Named(GeventActor):
@@ -59,7 +59,7 @@ def test_released_on_death_with_its_marker() -> None:
         ref = registry.start("name", "marker", Named())
         assert marker_of(ref) == "marker"
         end(ref)
-        eventually(partial(has_no_marker, ref))
+        until(partial(has_no_marker, ref))
         assert registry.find("name") is None and registry.names() == []
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from quiver.actors.actor import GeventActor
 from quiver.actors.reply import Reply, ReplyCancelled
-from tests.support.eventually import eventually
 from tests.support.memory import uncollected
+from tests.support.waiting import until
 
 
 class Caller(GeventActor):
@@ -159,12 +159,12 @@ def test_a_callback_of_the_loop_cannot_wait() -> None:
 def test_cancel_reaches_the_present_holder() -> None:
     told: list[str] = []
     reply: Reply[str] = Reply()
-    reply.held_by(lambda: told.append("first"))
-    reply.held_by(lambda: told.append("second"))
+    reply.on_cancel(lambda: told.append("first"))
+    reply.on_cancel(lambda: told.append("second"))
     assert reply.cancel() is True and reply.cancel() is False
     assert told == ["second"]
     assert reply.cancelled and reply.answer("late") is False
-    reply.held_by(lambda: told.append("third"))
+    reply.on_cancel(lambda: told.append("third"))
     assert told == ["second", "third"]
     with pytest.raises(ReplyCancelled):
         reply.get()
@@ -173,7 +173,7 @@ def test_cancel_reaches_the_present_holder() -> None:
 def test_cancel_of_an_answered_one_does_nothing() -> None:
     told: list[str] = []
     reply: Reply[str] = Reply()
-    reply.held_by(lambda: told.append("told"))
+    reply.on_cancel(lambda: told.append("told"))
     reply.answer("here")
     assert reply.cancel() is False and reply.get() == "here" and not told
 
@@ -201,7 +201,7 @@ def test_await_raises_the_error() -> None:
 def test_a_cancelled_task_cancels_the_ask() -> None:
     reply: Reply[str] = Reply()
     told = threading.Event()
-    reply.held_by(told.set)
+    reply.on_cancel(told.set)
 
     async def main() -> None:
         await asyncio.wait_for(reply, 0.02)
@@ -270,7 +270,7 @@ def timed_out(caller: pykka.ActorRef[Caller]) -> None:
 
 
 def forwarded(caller: pykka.ActorRef[Caller]) -> None:
-    """Asks another actor from within `caller`."""
+    """OpenAsks another actor from within `caller`."""
     other, actor = Caller.start(), caller._actor_weakref()
     assert actor is not None
     try:
@@ -298,7 +298,7 @@ def test_an_error_is_freed_when_nobody_looks_at_it_any_more(way: str) -> None:
                 RAISING[way](caller)
             except Refusal as error:
                 memory = weakref.ref(error)
-            eventually(lambda: memory() is None)
+            until(lambda: memory() is None)
     finally:
         caller.stop()
 
@@ -329,4 +329,4 @@ def test_pykkas_names() -> None:
     for number, each in enumerate(numbers):
         each.set(number)
     assert numbers[0].join(*numbers[1:]).get() == [0, 1, 2]
-    eventually(lambda: all(each.done for each in numbers))
+    until(lambda: all(each.done for each in numbers))

@@ -12,7 +12,6 @@ import pykka
 import pytest
 
 from quiver.actors.actor import GeventActor, GeventActorRef
-from quiver.actors.signals import Terminated
 from quiver.actors.supervisor import (
     ChildSpec,
     GetChild,
@@ -24,7 +23,8 @@ from quiver.actors.supervisor import (
     Supervisor,
     WhichChildren,
 )
-from tests.support.eventually import eventually
+from quiver.actors.system_messages import Terminated
+from tests.support.waiting import until
 
 Family = dict[Any, GeventActorRef[Any]]
 
@@ -85,7 +85,7 @@ def test_one_for_one(log: list[str]) -> None:
     before = family(ref)
     assert list(before) == ["a", "b", "c"]
     crash(before["b"])
-    eventually(replaced(ref, before, "b"))
+    until(replaced(ref, before, "b"))
     assert family(ref)["a"] is before["a"] and family(ref)["c"] is before["c"]
     ref.stop()
 
@@ -95,9 +95,9 @@ def test_rest_for_one_counts_one_failure_once(log: list[str]) -> None:
     ref = Supervisor.start(children, strategy=Strategy.REST_FOR_ONE, max_restarts=1)
     before = family(ref)
     crash(before["b"])
-    eventually(replaced(ref, before, "b", "c", "d"))
+    until(replaced(ref, before, "b", "c", "d"))
     assert family(ref)["a"] is before["a"]
-    eventually(lambda: len(log) == 10)
+    until(lambda: len(log) == 10)
     assert log[-3:] == ["+b", "+c", "+d"] and sorted(log[4:7]) == ["-b", "-c", "-d"]
     ref.stop()
 
@@ -107,7 +107,7 @@ def test_asked_for_a_child_that_is_being_replaced(log: list[str]) -> None:
     ref = Supervisor.start(children, strategy=Strategy.REST_FOR_ONE)
     before = family(ref)
     crash(before["a"])
-    eventually(lambda: not before["a"].is_alive())
+    until(lambda: not before["a"].is_alive())
     assert ref.ask(GetChild("a"), timeout=5).ask("x") == "x"
     found = ref.ask(StartChild(children[2]), timeout=5)
     assert found is family(ref)["c"] is not before["c"]
@@ -130,7 +130,7 @@ def test_kinds_of_restart(restart: Restart, failed: bool, again: bool, log: list
     ref = Supervisor.start([spec("a", log, restart=restart)])
     child = family(ref)["a"]
     crash(child) if failed else child.stop()
-    eventually(lambda: not child.is_alive())
+    until(lambda: not child.is_alive())
     assert (ref.ask(GetChild("a"), timeout=5) is not None) is again
     assert (ref.ask(StartChild(spec("a", log)), timeout=5)).ask("x") == "x"
     ref.stop()
@@ -139,15 +139,15 @@ def test_kinds_of_restart(restart: Restart, failed: bool, again: bool, log: list
 def test_too_many_failures_end_it_and_its_children(log: list[str]) -> None:
     ref = Supervisor.start([spec(name, log) for name in "ab"], max_restarts=2, name="family")
     ends: list[BaseException | None] = []
-    ref.actor_inbox.lifeline.add("test", ends.append)
+    ref.actor_inbox.death_watch.add("test", ends.append)
     for _ in range(3):
         child = ref.ask(GetChild("a"), timeout=5)
         crash(child)
-        eventually(partial(is_dead, child))
-    eventually(lambda: ends)
+        until(partial(is_dead, child))
+    until(lambda: ends)
     assert isinstance(ends[0], RestartIntensityExceeded)
     assert "family: child a fails too often; last: KeyError('crash')" in str(ends[0])
-    eventually(lambda: log.count("-b") == 1)
+    until(lambda: log.count("-b") == 1)
 
 
 def test_a_start_that_fails_is_counted_and_tried_again(log: list[str]) -> None:
@@ -161,7 +161,7 @@ def test_a_start_that_fails_is_counted_and_tried_again(log: list[str]) -> None:
 
     ref = Supervisor.start([ChildSpec("a", start)], max_restarts=3)
     crash(family(ref)["a"])
-    eventually(lambda: len(starts) == 4)
+    until(lambda: len(starts) == 4)
     assert ref.ask(GetChild("a"), timeout=5).ask("x") == "x"
     with pytest.raises(OSError, match="never"):
         ref.ask(StartChild(ChildSpec("b", partial(fail, OSError("never")))))
@@ -183,8 +183,8 @@ def test_its_own_failure_is_no_answer_but_its_end(log: list[str]) -> None:
     ref = Careless.start()
     with pytest.raises(pykka.ActorDeadError):
         ref.ask(StartChild(spec("a", log)), timeout=5)
-    eventually(partial(is_dead, ref))
-    eventually(lambda: not children[0].is_alive())
+    until(partial(is_dead, ref))
+    until(lambda: not children[0].is_alive())
 
 
 def test_ordered_shutdown(log: list[str]) -> None:
@@ -199,7 +199,7 @@ def test_a_crash_meanwhile_does_not_disturb_the_order(log: list[str]) -> None:
     before = family(ref)
     stopped = ref.stop(block=False)
     crash(before["a"])
-    eventually(lambda: "-a" in log)
+    until(lambda: "-a" in log)
     with pytest.raises(pykka.ActorDeadError):
         ref.ask(StartChild(spec("d", log)), timeout=5)
     assert before["b"].is_alive()  # `c` has not ended yet
@@ -212,7 +212,7 @@ def test_one_that_does_not_stop_is_killed(log: list[str]) -> None:
     ref = Supervisor.start([spec("a", log), spec("b", log, stops=False, shutdown=0.05)])
     (_, stubborn) = family(ref).values()
     ends: list[BaseException | None] = []
-    stubborn.actor_inbox.lifeline.add("test", ends.append)
+    stubborn.actor_inbox.death_watch.add("test", ends.append)
     ref.stop(timeout=5)
     assert isinstance(ends[0], gevent.GreenletExit)
     assert log == ["+a", "+b", "-b", "-a"]
@@ -223,7 +223,7 @@ def test_stop_child_forgets_it(log: list[str]) -> None:
     child = family(ref)["a"]
     assert ref.ask(StopChild("a")) is True
     assert ref.ask(StopChild("a")) is False
-    eventually(lambda: not child.is_alive())
+    until(lambda: not child.is_alive())
     assert ref.ask(GetChild("a")) is None and family(ref) == {}
     ref.stop()
 
@@ -232,7 +232,7 @@ def test_children_do_not_outlive_a_killed_supervisor(log: list[str]) -> None:
     ref = Supervisor.start([spec(name, log) for name in "abc"])
     children = family(ref)
     ref.kill()
-    eventually(lambda: not any(child.is_alive() for child in children.values()))
+    until(lambda: not any(child.is_alive() for child in children.values()))
 
 
 class Stubborn(GeventActor):
@@ -244,7 +244,7 @@ def test_nor_does_one_that_would_not_stop() -> None:
     ref = Supervisor.start([ChildSpec("a", Stubborn.start, shutdown=60.0)])
     child = family(ref)["a"]
     ref.kill()
-    eventually(lambda: not child.is_alive())
+    until(lambda: not child.is_alive())
 
 
 def test_a_hundred_threads_start_one_child(log: list[str]) -> None:
@@ -267,7 +267,70 @@ def test_it_is_told_of_strangers_never(log: list[str]) -> None:
     ref = Supervisor.start([spec("a", log)])
     child = family(ref)["a"]
     ref.ask(StopChild("a"))
-    eventually(lambda: "-a" in log)
+    until(lambda: "-a" in log)
     assert Terminated(child, None).reason is None
     assert ref.ask(WhichChildren()) == {}
     ref.stop()
+
+
+# auto_shutdown: an end with the last child ------------------------------------------------------
+
+
+def with_auto_shutdown() -> GeventActorRef[Supervisor]:
+    return Supervisor.start(auto_shutdown=True, name="ends with its children")
+
+
+def test_auto_shutdown_when_the_last_child_has_ended_in_order() -> None:
+    log: list[str] = []
+    supervisor = with_auto_shutdown()
+    first, second = [
+        supervisor.ask(StartChild(spec(name, log, restart=Restart.TRANSIENT))) for name in "ab"
+    ]
+    first.stop()
+    assert list(family(supervisor)) == ["b"]
+    second.stop()
+    until(lambda: is_dead(supervisor))
+    assert log == ["+a", "+b", "-a", "-b"]
+
+
+def test_auto_shutdown_waits_for_a_first_child() -> None:
+    supervisor = with_auto_shutdown()
+    assert family(supervisor) == {}
+    assert supervisor.is_alive()
+    supervisor.stop()
+
+
+def test_auto_shutdown_is_no_matter_of_a_child_that_is_replaced() -> None:
+    log: list[str] = []
+    supervisor = with_auto_shutdown()
+    child = supervisor.ask(StartChild(spec("a", log, restart=Restart.TRANSIENT)))
+    crash(child)
+    until(lambda: log.count("+a") == 2)
+    assert list(family(supervisor)) == ["a"]
+    supervisor.stop()
+
+
+def test_auto_shutdown_when_the_only_child_did_not_start() -> None:
+    def refuse() -> GeventActorRef[Any]:
+        raise ValueError("no")
+
+    supervisor = with_auto_shutdown()
+    with pytest.raises(ValueError, match="no"):
+        supervisor.ask(StartChild(ChildSpec("a", refuse)))
+    until(lambda: is_dead(supervisor))
+
+
+def test_auto_shutdown_does_not_leave_who_asks_for_a_child() -> None:
+    """Whoever asks in that moment has a child that lives, or is told that this one is gone."""
+    log: list[str] = []
+    for _ in range(100):
+        supervisor = with_auto_shutdown()
+        child = supervisor.ask(StartChild(spec("a", log, restart=Restart.TEMPORARY)))
+        child.stop(block=False)
+        try:
+            other = supervisor.ask(StartChild(spec("b", log, restart=Restart.TEMPORARY)))
+        except pykka.ActorDeadError:
+            continue
+        assert other.is_alive()
+        assert supervisor.is_alive()
+        supervisor.stop()

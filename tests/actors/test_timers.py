@@ -10,7 +10,7 @@ from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quiver.actors.signals import TimerFired
+from quiver.actors.system_messages import TimerFired
 from quiver.actors.timers import Timers, in_step
 
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.clients import CLIENTS, Client, find
-from benchmarks.jobs import Job, percentile, rates, run
-from benchmarks.load import Load, Sample, Settings, check
+from benchmarks.clients.registry import CLIENTS, Client, find
+from benchmarks.workloads.jobs import Job, percentile, rates, run
+from benchmarks.workloads.load import Load, Sample, Settings, check
 from quiver.testing import Origin
 
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from benchmarks.measures import Scale, find
+from benchmarks.workloads.measures import Scale, find
 
 CLIENTS = (
     "quiver-threads",

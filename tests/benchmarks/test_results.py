@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.markdown import fill
-from benchmarks.measures import find
-from benchmarks.results import Results, Spread, about
-from benchmarks.table import grid, grids, number, remarks
-from benchmarks.targets import TARGETS, needed
+from benchmarks.report.markdown import fill
+from benchmarks.report.results import Results, Spread, about
+from benchmarks.report.table import grid, grids, number, remarks
+from benchmarks.report.targets import TARGETS, needed
+from benchmarks.workloads.measures import find
 
 
 def measured(**rates: list[float | None]) -> Results:

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import servers
-from tests.support.scripts import ROOT, run_program
+from tests.support.programs.runner import ROOT, run_program
+from tests.support.servers import independent
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """What a run said, and the folder that it wrote to."""
-    servers._found("caddy")  # skips without it
+    independent._found("caddy")  # skips without it
     folder = tmp_path_factory.mktemp("results")
     document = folder / "document.md"
     document.write_text("# Title\n<!-- bench: rate targets -->\nold\n<!-- /bench -->\nend\n")
@@ -66,7 +68,7 @@ def test_saved_results_are_shown_again(printed: tuple[str, Path]) -> None:
 
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_ended_saves_what_was_measured(ended_by: int, tmp_path: Path) -> None:
-    servers._found("caddy")
+    independent._found("caddy")
     arguments = ["--quick", "--rounds", "1000", "--only", "rate", "--clients", "bare"]
     arguments += ["--seconds", "0.05", "--no-charts", "--out", str(tmp_path)]
     with subprocess.Popen(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.scripts import ROOT, run_program
+from tests.support.programs.runner import ROOT, run_program
 
 PRINTS = {
     "actor_service.py": ["item 0: ", "item 1: ", "item 2: ", "connections="],

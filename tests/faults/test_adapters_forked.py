@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quiver.testing import Origin
-from tests.support.gunicorn import gunicorn
+from tests.support.servers.gunicorn import gunicorn
 
 APP = """
 import asyncio, json, os

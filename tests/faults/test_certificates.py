@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 import quiver
 from quiver.testing import Authority, Origin
-from tests.support.load import Load
+from tests.support.chaos.background_load import Load, recovers
+from tests.support.servers.hostile import HostileOrigin, RawPeer, answer_well
+from tests.support.waiting import until
 
 DAY = datetime.timedelta(days=1)
 TIMEOUT = 3.0
@@ -133,11 +136,54 @@ def test_accepted(authority: Authority, client: quiver.Client, row: Row) -> None
 def test_a_renewed_certificate_is_accepted_by_the_same_pool(
     authority: Authority, client: quiver.Client
 ) -> None:
-    """A refusal is not remembered."""
+    """A refusal is remembered for a moment only."""
     with presented(authority, REFUSED[0]) as bad:
         with pytest.raises(quiver.CertificateInvalid):
             client.get(bad.url + "/ok", timeout=TIMEOUT)
         port = bad.port
     certfile, keyfile = authority.issue()
     with Origin(authority=authority, certfile=certfile, keyfile=keyfile, port=port) as renewed:
-        assert client.get(renewed.url + "/ok", timeout=TIMEOUT).status == 200
+        recovers(client, renewed.url + "/ok")
+
+
+# our own ------------------------------------------------------------------------------------
+
+OURS = {42: "bad_certificate", 48: "unknown_ca", 49: "access_denied", 116: "certificate_required"}
+AT_ONCE = 2  # connections: no more are dialled between two pauses
+PAUSES = 0.1 + 0.2 + 0.4  # seconds, of the first three
+JITTER = 0.5  # what a pause may be shortened to
+
+
+def refuse_with(alert: int) -> Callable[[RawPeer, int], None]:
+    def refuse(peer: RawPeer, stream_id: int) -> None:
+        peer.quic.close(0x100 + alert, 6, "")
+        peer.touched()
+
+    return refuse
+
+
+@pytest.mark.parametrize("alert", OURS)
+def test_ours_is_refused_and_nobody_hammers(
+    authority: Authority, client: quiver.Client, alert: int
+) -> None:
+    """The server's word comes after our handshake. Those who ask again at once have it at once."""
+    with HostileOrigin(authority, refuse_with(alert)) as server:
+        url = server.url + "/attack"
+        began = time.monotonic()
+        with Load(client, lambda client, _: client.get(url, timeout=TIMEOUT), callers=8) as load:
+            until(lambda: len(server.clients) > 3 * AT_ONCE, within=10 * TIMEOUT)
+            took = time.monotonic() - began
+        assert took >= PAUSES * JITTER
+        for outcome in load.outcomes:
+            assert isinstance(outcome.error, quiver.HandshakeFailed), outcome
+            assert OURS[alert] in str(outcome.error) and "set certfile" in str(outcome.error)
+        assert len(load.outcomes) > len(server.clients)
+        server.attack = answer_well
+        until(lambda: answered(client, url), within=10 * TIMEOUT)
+
+
+def answered(client: quiver.Client, url: str) -> bool:
+    try:
+        return client.get(url, timeout=TIMEOUT).status == 200
+    except quiver.HandshakeFailed:
+        return False

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from quiver.testing import Origin
-from tests.support.eventually import eventually
-from tests.support.scripts import run_script
+from tests.support.programs.runner import run_script
+from tests.support.short_form import cases
+from tests.support.waiting import until
 
 OPEN = """
 import atexit, os, sys, threading, time, traceback
@@ -61,29 +62,35 @@ busy(6)
 """
 
 PATCHED = "from gevent import monkey; monkey.patch_all()\n"
-PROGRAMS = pytest.mark.parametrize("before", ["", PATCHED], ids=["threads", "patched"])
+PROGRAMS = {"threads": "", "patched": PATCHED}
+each_program = pytest.mark.parametrize("program", PROGRAMS)
 
 
-@PROGRAMS
-@pytest.mark.parametrize("last", ["", "sys.exit(3)", "raise RuntimeError"])
-def test_the_interpreter_exits(before: str, last: str, origin: Origin) -> None:
+@pytest.mark.parametrize(
+    ("program", "last"),
+    cases(
+        *(("threads", ""), ("patched", "sys.exit(3)"), ("threads", "raise RuntimeError")),
+        long=(("patched", ""), ("threads", "sys.exit(3)"), ("patched", "raise RuntimeError")),
+    ),
+)
+def test_the_interpreter_exits(program: str, last: str, origin: Origin) -> None:
     """At once, with the status that the program gave, and the server hears of it."""
     told = """
 @atexit.register
 def look():  # after the hub's own, which was registered later
     print(reply.done, outcome(reply.get), time.monotonic() - began < 3.0)
 """
-    script = before + "import atexit" + told + OPEN + "began = time.monotonic()\n" + last
+    script = PROGRAMS[program] + "import atexit" + told + OPEN + "began = time.monotonic()\n" + last
     status = {"": 0, "sys.exit(3)": 3, "raise RuntimeError": 1}[last]
     printed = run_script(script, origin.url, origin.cafile, timeout=15.0, status=status)
     assert printed == "True PoolStopped True\n"
-    eventually(lambda: origin.connections_open() == 0, 5.0)
+    until(lambda: origin.connections_open() == 0, within=5.0)
 
 
-@PROGRAMS
-def test_the_hub_is_stopped(before: str, origin: Origin) -> None:
+@each_program
+def test_the_hub_is_stopped(program: str, origin: Origin) -> None:
     run_script(
-        before
+        PROGRAMS[program]
         + OPEN
         + """
 Hub.current().stop()
@@ -109,10 +116,10 @@ hub = Hub.current()
 def fail():
     raise SystemExit("the loop's own")
 
-hub.doorbell.ring(lambda: hub.doorbell._loop.run_callback(fail))
+hub.wakeup.call_soon(lambda: hub.wakeup._loop.run_callback(fail))
 wait_ended(5)
 assert sorted(ended) == ["PoolStopped"] * 4 + ["answered"], ended
-assert outcome(lambda: reply.get(timeout=1.0)) == "PoolStopped"
+assert outcome(lambda: reply.get(timeout=5.0)) == "PoolStopped"
 assert client.get(url + "/ok", timeout=5.0).status == 200
 assert Hub.current() is not hub
 """,
@@ -121,11 +128,11 @@ assert Hub.current() is not hub
     )
 
 
-@PROGRAMS
-def test_fork_in_the_middle(before: str, origin: Origin) -> None:
+@each_program
+def test_fork_in_the_middle(program: str, origin: Origin) -> None:
     """The child's copies are answered, and it can ask anew; the parent's go on."""
     run_script(
-        before
+        PROGRAMS[program]
         + OPEN
         + """
 child = os.fork()

@@ -12,8 +12,8 @@ import pytest
 
 import quiver
 from quiver.testing import Authority, Origin
-from tests.support.load import Load, asking, recovers
-from tests.support.servers import Caddy
+from tests.support.chaos.background_load import Load, asking, recovers
+from tests.support.servers.independent import Caddy
 
 TIMEOUT = 3.0
 IN_TIME = TIMEOUT + 1.0  # a machine with few cores and many threads is late by some
@@ -71,7 +71,6 @@ def test_server_restarted_at_once(client: quiver.Client, origin: Origin) -> None
     recovers(client, origin.url + "/ok")
 
 
-@pytest.mark.timeout(90)
 def test_caddy_killed_and_restarted(authority: Authority) -> None:
     def ask(client: quiver.Client, number: int) -> quiver.Response:
         return client.get(f"{server.url}/small?id={number}", timeout=TIMEOUT)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from quiver.testing import Origin
-from tests.support.bare import BareClient
-from tests.support.gunicorn import gunicorn
-from tests.support.scripts import run_script
+from tests.support.clients.bare import BareClient
+from tests.support.programs.runner import run_script
+from tests.support.servers.gunicorn import gunicorn
 
 CLIENT = """
 import os, sys, threading

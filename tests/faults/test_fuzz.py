@@ -1,4 +1,4 @@
-"""Fuzzing: whatever arrives, the session raises nothing, ends once, and says why by name."""
+"""Fuzzing: whatever arrives, the connection raises nothing, ends once, and says why by name."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from quiver.config import PoolConfig
 from quiver.h3 import events
 from quiver.testing import Authority
-from tests.support.frames import block, frame, integer
-from tests.support.fuzzing import GET, Act, Where, play
-from tests.support.wire import Server, Wire, dial
+from tests.support.engines.http3_wire import Server, Wire, dial
+from tests.support.fuzz.connection import GET, Act, Where, play
+from tests.support.servers.frames import block, frame, integer
+from tests.support.short_form import examples
 
 fuzzing = settings(
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -146,10 +147,10 @@ def test_forged_datagrams_during_the_handshake(
 ) -> None:
     wire = dial(config, server_of(certificate))
     for octets in datagrams:
-        wire.session.receive(octets, wire.now)
+        wire.h3.receive(octets, wire.now)
         wire.step()
     wire.run(lambda: bool(wire.of(events.Ready)))
-    assert wire.session.open_request(GET, None) == 0
+    assert wire.h3.open_request(GET, None) == 0
 
 
 @fuzzing

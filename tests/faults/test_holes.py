@@ -5,17 +5,17 @@ QUIC's windows are that bound, if they follow what has been read and not what ha
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from aioquic.buffer import encode_uint_var
 
 from quiver.config import PoolConfig
 from quiver.testing import Authority
-from tests.support.frames import GREASE
-from tests.support.fuzzing import GET, sealed
+from tests.support.engines.http3_wire import Server, Wire, connected
+from tests.support.fuzz.connection import GET, sealed
 from tests.support.memory import MIB, bounded
-from tests.support.wire import Server, Wire, connected
+from tests.support.servers.frames import GREASE
 
 WINDOWS: Final = 7  # a window that doubles each time would be 128 MiB
 MOST: Final = 24 * MIB
@@ -25,9 +25,15 @@ MOST: Final = 24 * MIB
 def wire(authority: Authority) -> Wire:
     server = Server(authority.issue())
     made = connected(PoolConfig(cafile=authority.cafile), server)
-    made.session.open_request(GET, None)
+    made.h3.open_request(GET, None)
     made.settle()
     return made
+
+
+def connection_of(wire: Wire) -> Any:
+    """aioquic's, of the client."""
+    engine: Any = wire.h3._engine
+    return engine.connection
 
 
 def stream_frame(stream_id: int, offset: int, content: bytes) -> bytes:
@@ -47,11 +53,11 @@ def open_stream(wire: Wire) -> int:
 
 
 def write_at_the_end_of_the_window(wire: Wire, stream_id: int) -> None:
-    """One byte, as far from the beginning as the session allows."""
+    """One byte, as far from the beginning as the connection allows."""
     assert wire.server is not None
-    end = wire.session._quic._streams[stream_id].max_stream_data_local
+    end = connection_of(wire)._streams[stream_id].max_stream_data_local
     packet = sealed(wire.server.quic, stream_frame(stream_id, end - 1, b"x"))
-    wire.session.receive(packet, wire.now)
+    wire.h3.receive(packet, wire.now)
     wire.settle(0.1)
 
 

@@ -9,9 +9,15 @@ from typing import Any, Final
 import pytest
 
 import quiver
-from quiver.h3.codes import TransportCode
+from quiver.quic.codes import TransportCode
 from quiver.testing import Authority
-from tests.support.breaches import (
+from tests.support.memory import MIB, bounded
+from tests.support.servers.hostile import (
+    HostileOrigin,
+    greet,
+    limited_client,
+)
+from tests.support.servers.protocol_breaches import (
     CONNECTION_FAULTS,
     GREETING_FAULTS,
     HARMLESS,
@@ -19,12 +25,8 @@ from tests.support.breaches import (
     Case,
     then_well,
 )
-from tests.support.hostile import HostileOrigin, greet
-from tests.support.memory import MIB, bounded
 
 TIMEOUT: Final = 5.0
-HEADER_LIMIT: Final = 4096
-BODY_LIMIT: Final = 100_000
 MOST: Final = 8 * MIB  # both sides together
 
 
@@ -43,10 +45,7 @@ def hostile(authority: Authority) -> Iterator[HostileOrigin]:
 
 @pytest.fixture
 def client(authority: Authority) -> Iterator[quiver.Client]:
-    """With one connection, so that all share it."""
-    limits = {"max_header_size": HEADER_LIMIT, "max_body_size": BODY_LIMIT}
-    options = {"cafile": authority.cafile, "max_connections": 1, **limits}
-    with quiver.Client(pools={"default": options}) as made:
+    with limited_client(authority) as made:
         yield made
 
 

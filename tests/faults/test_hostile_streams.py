@@ -10,7 +10,8 @@ import pytest
 import quiver
 from quiver.h3.codes import ErrorCode
 from quiver.testing import Authority
-from tests.support.floods import (
+from tests.support.memory import MIB, bounded
+from tests.support.servers.floods import (
     CHUNK,
     ENDLESS_CONTENT,
     ENDLESS_FRAME,
@@ -19,9 +20,8 @@ from tests.support.floods import (
     flood,
     one_long_frame,
 )
-from tests.support.frames import DATA, RESPONSE, data, frame, headers, response, settings
-from tests.support.hostile import Attack, HostileOrigin, RawPeer, greet
-from tests.support.memory import MIB, bounded
+from tests.support.servers.frames import DATA, RESPONSE, data, frame, headers, response, settings
+from tests.support.servers.hostile import Attack, HostileOrigin, RawPeer, greet
 
 TIMEOUT: Final = 10.0
 MOST: Final = 24 * MIB
@@ -136,6 +136,7 @@ def _open(peer: RawPeer, stream_id: int) -> None:
     peer.write(stream_id, RESPONSE)
 
 
+@pytest.mark.long
 def test_datagrams_nobody_reads_are_dropped(client: quiver.Client, hostile: HostileOrigin) -> None:
     def datagrams(peer: RawPeer, stream_id: int) -> None:
         peer.datagram(bytes([stream_id // 4]) + b"x" * 1000)

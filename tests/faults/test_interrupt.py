@@ -11,8 +11,9 @@ import time
 import pytest
 
 from quiver.testing import Origin
-from tests.support.eventually import eventually
-from tests.support.scripts import ROOT, run_script
+from tests.support.programs.runner import ROOT, run_script
+from tests.support.short_form import cases
+from tests.support.waiting import until
 
 SOON = 3.0  # seconds from the signal to the end of the program, its interpreter's exit included
 
@@ -56,11 +57,26 @@ interrupted(reply.get)
 PATCHED = "from gevent import monkey; monkey.patch_all()\n"
 
 
-@pytest.mark.parametrize("patched", [False, True], ids=["threads", "patched"])
-@pytest.mark.parametrize("awaited", WAITS)
-def test_interrupted_while_it_waits_for(awaited: str, patched: bool, origin: Origin) -> None:
-    script = (PATCHED if patched else "") + CLIENT + WAITS[awaited]
-    program = subprocess.Popen(
+@pytest.mark.parametrize(
+    ("awaited", "program"),
+    cases(
+        ("a response", "patched"),
+        ("a stream", "threads"),
+        ("its own iterator", "threads"),
+        ("a channel", "patched"),
+        ("a reply", "threads"),
+        long=(
+            ("a response", "threads"),
+            ("a stream", "patched"),
+            ("its own iterator", "patched"),
+            ("a channel", "threads"),
+            ("a reply", "patched"),
+        ),
+    ),
+)
+def test_interrupted_while_it_waits_for(awaited: str, program: str, origin: Origin) -> None:
+    script = (PATCHED if program == "patched" else "") + CLIENT + WAITS[awaited]
+    running = subprocess.Popen(
         [sys.executable, "-c", script, origin.url, origin.cafile],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT)},
@@ -69,24 +85,24 @@ def test_interrupted_while_it_waits_for(awaited: str, patched: bool, origin: Ori
         text=True,
     )
     try:
-        assert program.stdout is not None
-        assert program.stdout.readline() == "waiting\n"
-        eventually(lambda: origin.streams_open() > 0, 10.0)
+        assert running.stdout is not None
+        assert running.stdout.readline() == "waiting\n"
+        until(lambda: origin.streams_open() > 0, within=10.0)
         threading.Event().wait(0.1)  # it waits by now, or will be told just before
         started = time.monotonic()
-        program.send_signal(signal.SIGINT)
-        line = program.stdout.readline()
-        assert line == "interrupted 200\n", program.communicate(timeout=SOON)
+        running.send_signal(signal.SIGINT)
+        line = running.stdout.readline()
+        assert line == "interrupted 200\n", running.communicate(timeout=SOON)
         if awaited != "a reply":  # whoever asked without waiting may still want it
-            eventually(lambda: any(r["kind"] for r in origin.resets()), 2.0)
-        _, said = program.communicate(timeout=SOON)
+            until(lambda: any(r["kind"] for r in origin.resets()), within=2.0)
+        _, said = running.communicate(timeout=SOON)
         assert time.monotonic() - started < SOON
     finally:
-        program.kill()
-        program.communicate()
-    assert program.returncode in (130, -signal.SIGINT), said
+        running.kill()
+        running.communicate()
+    assert running.returncode in (130, -signal.SIGINT), said
     assert said.endswith("KeyboardInterrupt\n"), said
-    eventually(lambda: origin.streams_open() == 0, 5.0)
+    until(lambda: origin.streams_open() == 0, within=5.0)
 
 
 def test_interrupt_that_an_actor_gets_goes_on_to_the_main_greenlet() -> None:

@@ -19,10 +19,10 @@ from quiver.pool.actions import Reject
 from quiver.pool.coordinator import HTTP3Pool
 from quiver.pool.routing import RoutingTable
 from quiver.testing import Origin
-from tests.support.actors import eventually
-from tests.support.load import CallerKind, run_callers
+from tests.support.chaos.background_load import CallerKind, run_callers
 from tests.support.memory import MIB, bounded
-from tests.support.withheld import withheld
+from tests.support.run_queue_delay import run_queue_delay
+from tests.support.waiting import until
 
 SLOTS = 100
 ON_TIME = 0.1  # seconds after a deadline, of those in which the machine let us run
@@ -52,7 +52,7 @@ def at_rest(client: quiver.Client, origin: Origin) -> None:
     started = time.monotonic()
     assert client.get(origin.url + "/ok", timeout=10.0).status == 200
     assert time.monotonic() - started < 1.0
-    eventually(lambda: _rests(client.stats(origin.url)), f"at rest: {client.stats(origin.url)}")
+    until(lambda: _rests(client.stats(origin.url)), what=f"at rest: {client.stats(origin.url)}")
 
 
 def _rests(stats: Stats) -> bool:
@@ -91,10 +91,16 @@ class Decisions:
 
     def _rejected(self, pool: HTTP3Pool, rejected: Reject) -> Callable[[], None]:
         ask = pool._asks[rejected.ticket]
-        due = ask.patience.until(connected=True)
+        due = ask.checkout.until(connected=True)
         assert due is not None
-        self.decided.append(self._now - due)
-        return lambda: self.answered.append(time.monotonic() - due)
+        decided = self._now - due
+
+        def answered() -> None:
+            if ask.reply.done:  # else the loop was kept from its turn, and it waits on for as long
+                self.decided.append(decided)
+                self.answered.append(time.monotonic() - due)
+
+        return answered
 
     def _forwarded(self, pool: HTTP3Pool, ticket: int, _: int) -> None:
         self.thread = threading.get_native_id()
@@ -138,7 +144,7 @@ def test_no_more_wait_than_may(origin: Origin) -> None:
         held = occupy(client, origin)
         request = quiver.Request("GET", "/ok", timeout=PATIENCE)
         replies = [client.pool(origin.url).ask(request, block=False) for _ in range(2500)]
-        eventually(lambda: sum(reply.done for reply in replies) == 1500, "1500 are refused")
+        until(lambda: sum(reply.done for reply in replies) == 1500, what="1500 are refused")
         assert client.stats(origin.url) == Stats(idle=0, active=SLOTS, queued=1000, connections=1)
         refused = [reply for reply in replies if reply.done]
         assert refused == replies[1000:]
@@ -178,7 +184,7 @@ def test_a_crowd_that_waits_in_vain_is_told_in_time(
 
         def call(number: int) -> None:
             watched = kind == "threads" or number % 100 == 0  # greenlets share one thread
-            before = withheld() if watched else 0.0
+            before = run_queue_delay() if watched else 0.0
             due = time.monotonic() + WAIT
             try:
                 client.get(origin.url + "/ok")
@@ -186,11 +192,11 @@ def test_a_crowd_that_waits_in_vain_is_told_in_time(
                 awake.append(time.monotonic() - due)
                 told[str(error)] += 1
             if watched:
-                paused.append(withheld() - before)
+                paused.append(run_queue_delay() - before)
 
-        before = withheld(decisions.thread)
+        before = run_queue_delay(decisions.thread)
         run_callers(kind, callers, call)
-        machine = max(paused) + withheld(decisions.thread) - before
+        machine = max(paused) + run_queue_delay(decisions.thread) - before
         assert len(decisions.decided) == len(decisions.answered) == len(awake) == callers
         [said] = told
         assert f"checkout_timeout={WAIT}" in said
@@ -216,15 +222,15 @@ def test_a_moderate_load_hears_of_its_timeouts_in_time(
 
         def call(number: int) -> None:
             time.sleep(number * 0.01)
-            before, started = withheld(), time.monotonic()
+            before, started = run_queue_delay(), time.monotonic()
             with pytest.raises(quiver.CheckoutTimeout):
                 client.get(origin.url + "/ok")
             seconds.append(time.monotonic() - started)
-            paused.append(withheld() - before)
+            paused.append(run_queue_delay() - before)
 
-        before = withheld(decisions.thread)
+        before = run_queue_delay(decisions.thread)
         run_callers("threads", 50, call)
-        machine = max(paused) + withheld(decisions.thread) - before
+        machine = max(paused) + run_queue_delay(decisions.thread) - before
         assert len(seconds) == 50 and min(seconds) >= 0.5 - 0.001
         assert max(seconds) < 0.5 + ON_TIME + machine, sorted(seconds)[-5:]
         for reply in held:
@@ -238,7 +244,7 @@ def test_all_at_once_is_well_when_the_load_falls(client: quiver.Client, origin: 
     greenlets = [
         gevent.spawn(client.get, origin.url + "/hang", timeout=PATIENCE) for _ in range(2000)
     ]
-    eventually(lambda: _yielding(client.stats(origin.url).queued == 2000 - SLOTS), "all wait")
+    until(lambda: _yielding(client.stats(origin.url).queued == 2000 - SLOTS), what="all wait")
     gevent.killall(greenlets)
     at_rest(client, origin)
 
@@ -252,5 +258,5 @@ def occupy(client: quiver.Client, origin: Origin) -> list[Any]:
     """Have all slots taken by requests that the server holds."""
     pool = client.pool(origin.url)
     held = [pool.ask(quiver.Request("GET", "/hang"), block=False) for _ in range(SLOTS)]
-    eventually(lambda: origin.requests_served("/hang") == SLOTS, "all slots are taken")
+    until(lambda: origin.requests_served("/hang") == SLOTS, what="all slots are taken")
     return held

@@ -12,7 +12,8 @@ import pytest
 
 import quiver
 from quiver.testing import Origin
-from tests.support.account import client_of, until
+from tests.support.stream_account import client_of
+from tests.support.waiting import until
 
 AT_ONCE = 3.0  # seconds; every time limit in these tests is longer by far
 PIECE = b"x" * 65_536
@@ -41,7 +42,7 @@ def disconnect(client: quiver.Client, origin: Origin) -> None:
 
 def goaway(client: quiver.Client, origin: Origin) -> None:
     """Refuses every stream there is."""
-    client.pool(origin.url).ask(quiver.Request("GET", "/goaway/0"), block=False)
+    client.pool(origin.url).tell(quiver.Request("GET", "/goaway/0"))
 
 
 FAULTS: dict[Callable[[quiver.Client, Origin], None], type[quiver.QuiverError]] = {
@@ -183,8 +184,8 @@ def test_everyone_hears_of_it(
     errors = {name: caller.error for name, caller in callers.items()}
     assert all(isinstance(error, FAULTS[fault]) for error in errors.values()), errors
     until(lambda: client.stats(origin.url).active == 0)
-    until(lambda: not errands(), what="errands end")
+    until(lambda: not caller_threads(), what="its threads end")
 
 
-def errands() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name == "quiver-errands"]
+def caller_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "quiver-caller-thread"]

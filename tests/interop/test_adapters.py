@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import subprocess
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -18,9 +19,9 @@ import urllib3
 from quiver.adapters.httpx import AsyncHTTP3Transport, HTTP3Transport
 from quiver.adapters.requests import HTTP3Adapter
 from quiver.testing import Authority
-from tests.support import httpx_cases, requests_cases
-from tests.support.backend import TEXT
-from tests.support.compared import Place, compared_caddy, encoded, outcome
+from tests.support.cases import httpx_calls, requests_calls
+from tests.support.cases.transport_differential import Place, compared_caddy, encoded, outcome
+from tests.support.servers.http1_backend import TEXT
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +49,9 @@ def session_of(place: Place, adapter: HTTP3Adapter | None = None) -> requests.Se
     return session
 
 
-@pytest.mark.parametrize("name", requests_cases.CASES)
+@pytest.mark.parametrize("name", requests_calls.CASES)
 def test_requests(name: str, place: Place, adapter: HTTP3Adapter) -> None:
-    case = requests_cases.CASES[name]
+    case = requests_calls.CASES[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
         with session_of(place) as stock:
@@ -75,8 +76,8 @@ def test_contents_are_decoded(kind: str, place: Place, adapter: HTTP3Adapter) ->
 
 
 def test_there_are_enough() -> None:
-    assert len(requests_cases.CASES) >= 60
-    assert len(httpx_cases.CALLS) + len(httpx_cases.STREAMS) >= 60
+    assert len(requests_calls.CASES) >= 60
+    assert len(httpx_calls.CALLS) + len(httpx_calls.STREAMS) >= 60
 
 
 # httpx ----------------------------------------------------------------------------------------
@@ -116,23 +117,23 @@ def ours(transport: HTTP3Transport) -> Iterator[httpx.Client]:
 OF_H2 = {"a body that is short", "short", "a bad header", "a bad method", "a write timeout"}
 
 
-@pytest.mark.parametrize("name", httpx_cases.CALLS)
+@pytest.mark.parametrize("name", httpx_calls.CALLS)
 def test_httpx(
     name: str, place: Place, stock: httpx.Client, stock_2: httpx.Client, ours: httpx.Client
 ) -> None:
-    call = httpx_cases.CALLS[name]
+    call = httpx_calls.CALLS[name]
     got = outcome(lambda: call.by(ours, place))
     assert got == outcome(lambda: call.by(stock, place))
     assert name in OF_H2 or got == outcome(lambda: call.by(stock_2, place))
 
 
-@pytest.mark.parametrize("name", httpx_cases.STREAMS)
+@pytest.mark.parametrize("name", httpx_calls.STREAMS)
 def test_httpx_streams(
     name: str, place: Place, stock: httpx.Client, stock_2: httpx.Client, ours: httpx.Client
 ) -> None:
-    got = outcome(lambda: httpx_cases.read_sync(ours, place.url, name))
-    assert got == outcome(lambda: httpx_cases.read_sync(stock, place.url, name))
-    assert name in OF_H2 or got == outcome(lambda: httpx_cases.read_sync(stock_2, place.url, name))
+    got = outcome(lambda: httpx_calls.read_sync(ours, place.url, name))
+    assert got == outcome(lambda: httpx_calls.read_sync(stock, place.url, name))
+    assert name in OF_H2 or got == outcome(lambda: httpx_calls.read_sync(stock_2, place.url, name))
 
 
 def transports(place: Place) -> tuple[httpx.AsyncBaseTransport, httpx.AsyncBaseTransport]:
@@ -153,15 +154,15 @@ def both(place: Place, call: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> l
     return [outcome(partial(asyncio.run, run(each))) for each in transports(place)]
 
 
-@pytest.mark.parametrize("name", httpx_cases.CALLS)
+@pytest.mark.parametrize("name", httpx_calls.CALLS)
 def test_httpx_in_asyncio(name: str, place: Place) -> None:
-    expected, got = both(place, lambda client: httpx_cases.CALLS[name].in_asyncio(client, place))
+    expected, got = both(place, lambda client: httpx_calls.CALLS[name].in_asyncio(client, place))
     assert got == expected
 
 
-@pytest.mark.parametrize("name", httpx_cases.STREAMS)
+@pytest.mark.parametrize("name", httpx_calls.STREAMS)
 def test_httpx_streams_in_asyncio(name: str, place: Place) -> None:
-    expected, got = both(place, lambda client: httpx_cases.read_async(client, place.url, name))
+    expected, got = both(place, lambda client: httpx_calls.read_async(client, place.url, name))
     assert got == expected
 
 
@@ -188,6 +189,7 @@ def test_where_ours_is_not_the_same(
 @pytest.mark.parametrize("verify", ["file", "folder", "stranger", "nothing"])
 def test_whom_httpx_trusts(verify: str, place: Place, tmp_path: Path) -> None:
     (tmp_path / "root.pem").write_bytes(Path(place.cafile).read_bytes())
+    subprocess.run(["openssl", "rehash", str(tmp_path)], check=True)
     trusted: dict[str, bool | str] = {
         "file": place.cafile,
         "folder": str(tmp_path),

@@ -9,12 +9,14 @@ import pytest
 
 import quiver
 from quiver.testing import Authority
-from tests.support.account import until
-from tests.support.cost import MIB, cost_of, digits
-from tests.support.servers import SERVERS, Caddy, StaticServer
+from tests.support.programs.task_memory import MIB, cost_of, digits
+from tests.support.servers.independent import SERVERS, Caddy, StaticServer
+from tests.support.waiting import until
 
 BOUND = 16 * MIB
 UPLOAD = 20 * MIB
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module", params=SERVERS, ids=lambda kind: str(kind.binary))
@@ -23,7 +25,6 @@ def server(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Sta
         yield started
 
 
-@pytest.mark.timeout(150)
 def test_100_mib_down(server: StaticServer) -> None:
     size = 100 * MIB
     digest = server.add_file("huge", size)
@@ -32,7 +33,6 @@ def test_100_mib_down(server: StaticServer) -> None:
     assert cost.growth < BOUND, f"grew by {cost.growth / MIB:.1f} MiB"
 
 
-@pytest.mark.timeout(150)
 def test_20_mib_up_and_echoed(authority: Authority) -> None:
     digest = hashlib.sha256()
     for piece in digits(UPLOAD):
@@ -43,7 +43,6 @@ def test_20_mib_up_and_echoed(authority: Authority) -> None:
     assert cost.growth < BOUND, f"grew by {cost.growth / MIB:.1f} MiB"
 
 
-@pytest.mark.timeout(150)
 def test_20_mib_up(server: StaticServer) -> None:
     """To a file, which both answer with the file or a status of their own; either is a response."""
     with quiver.Client(pools={"default": {"cafile": server.cafile}}) as client:

@@ -11,10 +11,11 @@ import pytest
 import requests
 
 import quiver
+from quiver import telemetry
 from quiver.adapters.httpx import HTTP3Transport
 from quiver.adapters.requests import HTTP3Adapter
 from quiver.testing import Authority
-from tests.support.servers import Caddy
+from tests.support.servers.independent import Caddy, Gtls
 
 _ASKS = "{\n    client_auth {\n      mode require\n    }\n  }"
 # Over HTTP/3 this Caddy does not know the name that TLS was asked for, and would answer 421.
@@ -70,7 +71,7 @@ def test_none(server: Asking) -> None:
     [
         (["keyfile"], "keyfile without certfile"),
         (["certfile"], "it holds no key"),
-        (["certfile", "keyfile"], "cannot be read as PEM"),
+        (["certfile", "keyfile"], "must be PEM"),
     ],
 )
 def test_what_is_no_certificate(
@@ -95,3 +96,56 @@ def test_by_the_adapters(server: Asking, own: tuple[str, str]) -> None:
     transport = HTTP3Transport(verify=server.cafile, cert=own, fallback=False)
     with httpx.Client(transport=transport) as client:
         assert client.get(server.url + "/small").http_version == "HTTP/3"
+
+
+class Requiring(Gtls):
+    """Takes any certificate of ours, but wants one, and says so as TLS has it."""
+
+    def __init__(self, authority: Authority) -> None:
+        super().__init__(authority, "--verify-client")
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.settimeout(0.1)
+            try:
+                probe.connect(("127.0.0.1", self.port))
+                probe.send(b"?")
+                probe.recv(1)
+            except TimeoutError:  # somebody is there, who does not answer to that
+                return True
+            except OSError:
+                return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def gtls(authority: Authority) -> Iterator[Requiring]:
+    with Requiring(authority) as started:
+        yield started
+
+
+def test_one_that_is_required_is_named(gtls: Requiring, own: tuple[str, str]) -> None:
+    dials: list[str] = []
+    rule = {"cafile": gtls.cafile, "max_connections": 1}
+    telemetry.attach(__name__, ("connection.start",), lambda event, *_: dials.append(event))
+    try:
+        with quiver.Client(pools={"default": rule}) as client:
+            for _ in range(20):
+                with pytest.raises(quiver.HandshakeFailed, match="certificate_required") as caught:
+                    client.get(gtls.url + "/small", timeout=10.0)
+                assert caught.value.unprocessed and "set certfile" in str(caught.value)
+            assert len(dials) < 10
+    finally:
+        telemetry.detach(__name__)
+    shown = {"certfile": own[0], "keyfile": own[1], "cafile": gtls.cafile}
+    with quiver.Client(pools={"default": shown}) as client:
+        assert client.get(gtls.url + "/small", timeout=10.0).body == b"ok"
+
+
+def test_the_adapters_tell_it_as_tls_would(gtls: Requiring) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("https://", HTTP3Adapter(fallback=False))
+        session.verify = gtls.cafile
+        with pytest.raises(requests.exceptions.SSLError, match="set certfile"):
+            session.get(gtls.url + "/small", timeout=10)

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 import quiver
 from quiver.testing import Authority, Origin, pattern
-from tests.support.account import client_of, until
-from tests.support.load import run_callers
+from tests.support.chaos.background_load import run_callers
+from tests.support.short_form import examples
+from tests.support.stream_account import client_of
+from tests.support.waiting import until
 
 Kind = Literal["download", "upload", "both", "channel"]
 Way = Literal["close", "leave", "cancel", "collect", "reset", "timeout", "end"]
@@ -52,8 +54,11 @@ def client(origin: Origin) -> Iterator[quiver.Client]:
         yield made
 
 
+@pytest.mark.long
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(30),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(plan=st.lists(cuts, min_size=1, max_size=8))
 def test_cut_anywhere(client: quiver.Client, origin: Origin, plan: list[Cut]) -> None:
@@ -62,14 +67,14 @@ def test_cut_anywhere(client: quiver.Client, origin: Origin, plan: list[Cut]) ->
     gc.collect()
     until(lambda: client.stats(origin.url).active == 0, what=f"active == 0 after {plan}")
     until(lambda: origin.streams_open() == 0, what=f"streams_open() == 0 after {plan}")
-    until(lambda: not errands(), what=f"errands end after {plan}")
+    until(lambda: not caller_threads(), what=f"its threads end after {plan}")
     stats = client.stats(origin.url)
     assert (stats.queued, stats.active) == (0, 0)
     assert client.get(origin.url + "/ok", timeout=10.0).body == b"ok"
 
 
-def errands() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name == "quiver-errands"]
+def caller_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "quiver-caller-thread"]
 
 
 def carry_out(client: quiver.Client, url: str, cut: Cut) -> None:

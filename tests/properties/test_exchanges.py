@@ -33,8 +33,9 @@ from quiver.pool.actions import (
     ResetStream,
     Retry,
 )
-from quiver.pool.exchange import Limits, Mode
-from quiver.pool.exchanges import Exchanges
+from quiver.pool.exchanges import Limits, Mode
+from tests.support.exchange_table import Table
+from tests.support.short_form import examples
 
 MOST = 20  # bytes of a buffered body
 LONG = 1e6  # seconds after which every limit has passed
@@ -70,7 +71,7 @@ class Told:
 class AnyOrder(RuleBasedStateMachine):
     """The events are what a session may report, and then some that it never would."""
 
-    table_of: type[Exchanges] = Exchanges
+    table_of: type[Table] = Table
 
     def __init__(self) -> None:
         super().__init__()
@@ -289,33 +290,35 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.table.next_deadline() is None
 
 
-AnyOrder.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+AnyOrder.TestCase.settings = settings(
+    max_examples=examples(150), stateful_step_count=40, deadline=None
+)
 TestAnyOrder = AnyOrder.TestCase
 
 
 # The property can fail: each of these tables has one fault.
 
 
-class ReleasesTwice(Exchanges):
+class ReleasesTwice(Table):
     def reset(self, stream_id: int, code: int) -> Any:
         actions = super().reset(stream_id, code)
         return actions + tuple(each for each in actions if isinstance(each, Release))
 
 
-class NeverWakesEarlier(Exchanges):
+class NeverWakesEarlier(Table):
     def _arm(self, exchange: Any) -> None:
         if exchange.entry == math.inf:
             super()._arm(exchange)
 
 
-class DeliversWhatIsOver(Exchanges):
+class DeliversWhatIsOver(Table):
     def body(self, stream_id: int, content: bytes, ended: bool, now: float) -> Any:
         ticket = stream_id // 4
         actions = super().body(stream_id, content, ended, now)
         return actions or ((Deliver(ticket, content),) if content else ())
 
 
-class RetriesWhatHasBegun(Exchanges):
+class RetriesWhatHasBegun(Table):
     def _hand_back(self, exchange: Any, error: Any) -> Any:
         exchange.begun = False
         return super()._hand_back(exchange, error)
@@ -324,7 +327,7 @@ class RetriesWhatHasBegun(Exchanges):
 @pytest.mark.parametrize(
     "faulty", [ReleasesTwice, NeverWakesEarlier, DeliversWhatIsOver, RetriesWhatHasBegun]
 )
-def test_a_faulty_table_is_found_out(faulty: type[Exchanges]) -> None:
+def test_a_faulty_table_is_found_out(faulty: type[Table]) -> None:
     class Faulty(AnyOrder):
         table_of = faulty
 

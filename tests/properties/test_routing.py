@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from quiver.errors import QuiverError
 from quiver.pool.actions import Redial, RoutingAction
-from quiver.pool.lender import Lender
-from quiver.pool.routing import Actions, RoutingTable
-from tests.support.routing import Roomy, Routing
+from quiver.pool.routing import Actions, ConnectionSlots, RoutingTable
+from tests.support.fuzz.routing_model import Roomy, Routing, Suspected
+from tests.support.short_form import examples
 
 TestRouting = Routing.TestCase
-TestRouting.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestRouting.settings = settings(max_examples=examples(150), stateful_step_count=50, deadline=None)
 
 TestRoomy = Roomy.TestCase
-TestRoomy.settings = settings(max_examples=50, stateful_step_count=50, deadline=None)
+TestRoomy.settings = settings(max_examples=examples(50), stateful_step_count=50, deadline=None)
+
+TestSuspected = Suspected.TestCase
+TestSuspected.settings = settings(max_examples=examples(50), stateful_step_count=50, deadline=None)
 
 
 class Crowding(RoutingTable):
     """Lends whether there is room or not."""
 
-    def _pick(self) -> Lender | None:
+    def _pick(self) -> ConnectionSlots | None:
         return next(iter(self._lending.values()), None)
 
 
 class MostLoaded(RoutingTable):
-    def _pick(self) -> Lender | None:
+    def _pick(self) -> ConnectionSlots | None:
         with_room = [each for each in self._lending.values() if each.room > 0]
-        return max(with_room, key=lambda each: each.load, default=None)
+        return max(with_room, key=lambda each: (len(each.leases), each.id), default=None)
 
 
 class Boundless(RoutingTable):
@@ -48,12 +53,38 @@ class Stranding(RoutingTable):
         return tuple(action for action in actions if not isinstance(action, Redial))
 
 
+class Trusting(RoutingTable):
+    """Takes no notice of a suspicion."""
+
+    def suspended(self, connection: int, now: float) -> Actions:
+        return ()
+
+
+class Resentful(RoutingTable):
+    """Does not serve those who wait when a suspicion is over."""
+
+    def resumed(self, connection: int, now: float) -> Actions:
+        kept: tuple[RoutingAction, ...] = super().resumed(connection, now)
+        return kept and ()
+
+
 class Losing(RoutingTable):
     """Forgets to say that the attempt failed."""
 
     def down(self, connection: int, now: float, error: QuiverError | None = None) -> Actions:
         kept: tuple[RoutingAction, ...] = super().down(connection, now, error)
         return () if error is not None else kept
+
+
+class Hammering(RoutingTable):
+    """Dials for everybody who comes, also just after a refusal."""
+
+    def submit(
+        self, ticket: int, deadline: float | None, now: float, *, front: bool = False
+    ) -> Actions:
+        if not self._useful:
+            self._backoff.waive()
+        return super().submit(ticket, deadline, now, front=front)
 
 
 class Leaking(RoutingTable):
@@ -65,9 +96,31 @@ class Leaking(RoutingTable):
         return super().released(connection, ticket, now)
 
 
-@pytest.mark.parametrize("broken", [Crowding, MostLoaded, Boundless, Stranding, Losing, Leaking])
+BROKEN: dict[type[RoutingTable], type[Routing]] = {
+    Crowding: Routing,
+    MostLoaded: Roomy,
+    Boundless: Routing,
+    Stranding: Routing,
+    Trusting: Suspected,
+    Resentful: Suspected,
+    Losing: Routing,
+    Hammering: Routing,
+    Leaking: Routing,
+}
+
+
+LATE: Final = (MostLoaded, Hammering, Leaking)  # after many examples
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(each, marks=[pytest.mark.long] if each in LATE else [], id=each.__name__)
+        for each in BROKEN
+    ],
+)
 def test_the_property_can_fail(broken: type[RoutingTable]) -> None:
-    machine = type("Broken", (Roomy if broken is MostLoaded else Routing,), {"make": broken})
+    machine = type("Broken", (BROKEN[broken],), {"make": broken})
     quick = settings(
         max_examples=1000, derandomize=True, database=None, deadline=None, phases=[Phase.generate]
     )

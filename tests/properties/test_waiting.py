@@ -13,7 +13,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from quiver.pool.waiting import SLACK, WaitingQueue
+from quiver.pool.waiting_queue import SLACK, WaitingQueue
+from tests.support.short_form import examples
 
 DEADLINES = st.one_of(st.none(), st.integers(0, 8).map(float))
 
@@ -92,11 +93,11 @@ class Waiting(RuleBasedStateMachine):
 
     @invariant()
     def remembers_no_more_than_it_must(self) -> None:
-        assert len(self.queue._deadlines) <= 2 * len(self.line) + SLACK
+        assert len(self.queue._heap) <= 2 * len(self.line) + SLACK
 
 
 TestWaiting = Waiting.TestCase
-TestWaiting.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestWaiting.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
 
 
 class Unfair(WaitingQueue):
@@ -114,7 +115,7 @@ class Forgetful(WaitingQueue):
     __slots__ = ()
 
     def next_deadline(self) -> float | None:
-        return self._deadlines[0][0] if self._deadlines else None
+        return self._heap[0][0] if self._heap else None
 
 
 @pytest.mark.parametrize("broken", [Unfair, Forgetful])

@@ -8,7 +8,7 @@ import pytest
 
 import quiver
 from quiver.testing import Origin
-from tests.support.names import Names
+from tests.support.network.host_names import Names
 
 
 @pytest.fixture

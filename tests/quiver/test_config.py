@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quiver.config import OriginRules, PoolConfig, options
+from quiver.config import OriginRules, PoolConfig, PoolOptions, options
 from quiver.errors import InvalidOptions
 from quiver.origin import Origin
 
 PEM = "-----BEGIN CERTIFICATE-----\n...\n-----END CERTIFICATE-----\n"
+CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 COUNTS = [
     "max_connections",
     "max_streams_per_connection",
@@ -40,12 +42,28 @@ def test_every_option_has_a_unit_and_a_meaning() -> None:
     assert all(option.unit and option.meaning for option in options())
 
 
+def test_they_are_typed_as_they_are() -> None:
+    given, kept = get_type_hints(PoolOptions), get_type_hints(PoolConfig)
+    assert list(given) == [option.name for option in options()]
+    for name, kind in kept.items():
+        assert {*(get_args(kind) or (kind,))} <= {*(get_args(given[name]) or (given[name],))}, name
+
+
 @pytest.mark.parametrize("name", COUNTS)
 @pytest.mark.parametrize("value", [0, -1, 1.0, "1", True, [], math.inf])
 def test_counts(name: str, value: Any) -> None:
     with pytest.raises(InvalidOptions, match=f"{name}=.*whole number of at least 1"):
         PoolConfig.build(**{name: value})
     assert getattr(PoolConfig.build(**{name: 1}), name) == 1
+
+
+@pytest.mark.parametrize("name", [each.name for each in options() if type(each.default) is int])
+def test_none_is_no_limit_where_there_need_be_none(name: str) -> None:
+    if name in ("max_body_size", "max_requests_per_connection"):
+        assert getattr(PoolConfig.build(**{name: None}), name) is None
+        return
+    with pytest.raises(InvalidOptions, match=f"{name}=None: .*at least.* has to be bounded"):
+        PoolConfig.build(**{name: None})
 
 
 @pytest.mark.parametrize("name", LIMITS)
@@ -59,12 +77,14 @@ def test_time_limits(name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"verify": 0}, "verify=0: must be True or False"),
+        ({"verify": 0}, "verify=0: must be True, False or an ssl.SSLContext"),
+        ({"verify": "ca.pem"}, "verify='ca.pem': must be True, False or an ssl.SSLContext"),
+        ({"verify": CONTEXT, "cadata": PEM}, "contradicts cadata: a context has roots of its own"),
         ({"datagrams": None}, "datagrams=None: must be True or False"),
         ({"max_connections": None}, "max_connections=None"),
         ({"max_waiting": -1}, "max_waiting=-1: must be a whole number of at least 0"),
         ({"cafile": "/no/such.pem"}, "cafile='/no/such.pem': must be the path of a file"),
-        ({"cafile": b"x"}, "cafile=b'x'"),
+        ({"cafile": b"x"}, "cafile=<bytes of 1>"),
         ({"qlog_dir": "/no/such"}, "qlog_dir='/no/such': must be the path of a folder"),
         ({"cadata": "no PEM"}, "cadata=.*certificates in PEM"),
         ({"cadata": 5}, "cadata=5"),
@@ -76,11 +96,25 @@ def test_time_limits(name: str, value: Any) -> None:
         ({"origin": 1}, "origin is no option; there are max_connections, "),
         ({"verify": False, "cadata": PEM}, "verify=False contradicts cadata"),
         ({"keep_alive": 30.0}, "keep_alive=30.0: must be below idle_timeout=30.0"),
+        (
+            {"receive_window": 65_536, "receive_window_max": 65_535},
+            "receive_window_max=65535: must be at least receive_window=65536",
+        ),
+        ({"receive_window_max": 16_384}, "receive_window_max=16384: .* receive_window=1048576"),
     ],
 )
 def test_what_is_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidOptions, match=said):
         PoolConfig.build(**given)
+
+
+def test_windows_grow_unless_somebody_has_set_them() -> None:
+    most = 16 * 1024 * 1024
+    assert PoolConfig().receive_window_max == most
+    assert PoolConfig(receive_window_max=2 * most).receive_window_max == 2 * most
+    for window in (65_536, 2 * most):
+        assert PoolConfig(receive_window=window).receive_window_max == window
+    assert PoolConfig(receive_window=65_536, receive_window_max=most).receive_window_max == most
 
 
 def test_options_that_go_together(tmp_path: Path) -> None:
@@ -152,8 +186,8 @@ def test_no_rules() -> None:
     ("pools", "said"),
     [
         ([], r"pools=\[\]"),
-        ({"https://a": 5}, r"pools\['https://a'\]=5"),
-        ({"https://a": {1: 2}}, "mapping of option names"),
+        ({"https://a": 5}, r"pools\['https://a'\] is a int"),
+        ({"https://a": {1: 2}}, "must map option names"),
         ({"http://a": {}}, "https"),
         ({"a": {}}, "not absolute"),
         ({5: {}}, "not a str"),

@@ -18,6 +18,7 @@ BUILTINS: dict[str, type[Exception]] = {
     "ReceiveTimeout": TimeoutError,
     "SendTimeout": TimeoutError,
     "RequestTimeout": TimeoutError,
+    "ResourceExhausted": OSError,
     "ConnectionRefused": ConnectionRefusedError,
     "NameResolutionFailed": ConnectionError,
     "StreamReset": ConnectionResetError,

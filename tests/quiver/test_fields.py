@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 
+import pylsqpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +94,32 @@ def test_hosts_have_one_form(host: str, normal: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "normal"),
+    [
+        ("faß.de", "xn--fa-hia.de"),  # IDNA 2003 made it fass.de, which is another's
+        ("Straße.Example", "xn--strae-oqa.example"),
+        ("κλαρα-σωλις.ευ", "xn----ylba7abgd9bnh0e.xn--qxa6a"),
+        ("نامه\u200cای.example", "xn--mgba3gch31f060k.example"),
+        ("日本語。ＪＰ", "xn--wgv71a119e.jp"),
+        ("１２７.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_international_hosts_are_those_of_browsers(host: str, normal: str) -> None:
+    """IDNA 2008 after UTS 46, non-transitional (RFC 5891)."""
+    assert fields.normal_host(host) == normal
+    assert fields.normal_host(normal) == normal
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["☃.example", "ü_.example", "ü..de", "ü-.de", "ü.", "a\u202eb.de", "ü\udc80", "ü" * 2_000],
+)
+def test_what_idna_2008_refuses(host: str) -> None:
+    with pytest.raises(ValueError, match="host"):
+        fields.normal_host(host)
+
+
+@pytest.mark.parametrize(
     "host",
     [
         *("", "a..b", "-a", "a-", "a.", "a b", "a/b", "127.1", "1.2.3.256", "::g", "fe80::1%eth0"),
@@ -102,3 +129,17 @@ def test_hosts_have_one_form(host: str, normal: str) -> None:
 def test_no_hosts(host: str) -> None:
     with pytest.raises(ValueError):
         fields.normal_host(host)
+
+
+def test_a_field_line_has_a_limit() -> None:
+    assert fields.length_fault("x", "a" * (fields.LONGEST - 1)) is None
+    assert "65501 bytes" in (fields.length_fault("x", "a" * fields.LONGEST) or "")
+
+
+@pytest.mark.parametrize("value", [b"a", b"~", b"\xff"], ids=["short", "long", "raw"])
+@pytest.mark.parametrize("name", [b":path", b":method", b":protocol", b"x-name"])
+def test_what_is_within_the_limit_goes_through_qpack(name: bytes, value: bytes) -> None:
+    """Whatever Huffman's code makes of it, and whether the name is in the static table."""
+    line = (name, value * (fields.LONGEST - len(name)))
+    _, block = pylsqpack.Encoder().encode(0, [line])
+    assert pylsqpack.Decoder(0, 0).feed_header(0, block)[1] == [line]

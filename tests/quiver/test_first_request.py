@@ -12,8 +12,8 @@ import sys
 import quiver
 
 url, cafile = sys.argv[1:]
-before = set(sys.modules)
 with quiver.Client(pools={"default": {"cafile": cafile}}) as client:
+    before = set(sys.modules)
     assert client.get(url).status == 200
 print(*sorted(set(sys.modules) - before))
 """

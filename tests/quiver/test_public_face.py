@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -62,7 +61,7 @@ def test_a_future_is_waited_for_or_cancelled(pool: Any, origin: Origin) -> None:
     assert pool.ask(quiver.GetStats()).active == 1
     assert future.cancel()
     with pytest.raises(quiver.RequestCancelled):
-        future.get(timeout=1.0)
+        future.get(timeout=5.0)
     until(lambda: pool.ask(quiver.GetStats()).active == 0)
 
 
@@ -85,7 +84,7 @@ def test_stats_of_a_pool(pool: Any) -> None:
 def test_stop_answers_everybody(origin: Origin) -> None:
     options: dict[str, Any] = {
         "cafile": origin.cafile,
-        "shutdown_timeout": 0.5,
+        "shutdown_timeout": 2.0,
         "max_connections": 1,
     }
     pool: Any = quiver.HTTP3Pool.start(origin.url, max_streams_per_connection=2, **options)
@@ -93,10 +92,10 @@ def test_stop_answers_everybody(origin: Origin) -> None:
     quick, hangs, waits = [pool.ask(quiver.Request("GET", p), block=False) for p in paths]
     until(lambda: origin.seen("opened"))
     pool.stop()
-    assert quick.get(timeout=1.0).status == 200
+    assert quick.get(timeout=5.0).status == 200
     for future in (hangs, waits):
         with pytest.raises(quiver.PoolStopped):
-            future.get(timeout=1.0)
+            future.get(timeout=5.0)
     with pytest.raises(pykka.ActorDeadError):
         pool.ask(quiver.Request("GET", "/ok"))
 
@@ -116,7 +115,7 @@ def test_protocol_of(pool: Any) -> None:
 
 
 def test_a_message_that_is_none(pool: Any) -> None:
-    with pytest.raises(quiver.InvalidRequest, match=r"'hello' is neither a quiver\.Request"):
+    with pytest.raises(quiver.InvalidRequest, match=r"a str is neither a quiver\.Request"):
         pool.ask("hello")
     assert pool.is_alive()
 
@@ -135,8 +134,13 @@ REQUESTS: list[tuple[str, type[Exception], str, Call]] = [
     ("http", quiver.InvalidURL, "https", lambda c, u: c.get(u.replace("https", "http") + "/ok")),
     ("no scheme", quiver.InvalidURL, "url='localhost/ok'", lambda c, u: c.get("localhost/ok")),
     ("a path", quiver.InvalidURL, "url='/ok' is not absolute", lambda c, u: c.get("/ok")),
-    ("no text", quiver.InvalidURL, "url=7 is not absolute", lambda c, u: c.get(7)),  # type: ignore[arg-type]
-    ("port", quiver.InvalidURL, "65536.*port", lambda c, u: c.get("https://localhost:65536/")),
+    ("no text", quiver.InvalidURL, "url is a int, not a str", lambda c, u: c.get(7)),  # type: ignore[arg-type]
+    (
+        "port",
+        quiver.InvalidURL,
+        "localhost:65536.*port",
+        lambda c, u: c.get("https://localhost:65536/"),
+    ),
     ("space", quiver.InvalidURL, "a b.*space", lambda c, u: c.get(u + "/a b")),
     ("newline", quiver.InvalidURL, r"\\n", lambda c, u: c.get(u + "/a\nb")),
     ("no ascii", quiver.InvalidURL, "ü", lambda c, u: c.get(u + "/ü")),
@@ -145,30 +149,30 @@ REQUESTS: list[tuple[str, type[Exception], str, Call]] = [
     ("method line", quiver.InvalidRequest, "method=", lambda c, u: c.request("GET\r\n", u + "/")),
     ("bytes", quiver.InvalidRequest, "method=b'GET'", lambda c, u: c.request(b"GET", u + "/")),  # type: ignore[arg-type]
     ("connect", quiver.InvalidRequest, "'CONNECT'", lambda c, u: c.request("CONNECT", u + "/")),
-    ("text", quiver.InvalidRequest, "body is a str", lambda c, u: c.post(u + "/", body="x")),
+    ("text", quiver.InvalidRequest, "body is a str", lambda c, u: c.post(u + "/", body="x")),  # type: ignore[arg-type]
     ("body", quiver.InvalidRequest, "body is a dict", lambda c, u: c.post(u + "/", body={})),
     ("timeout", quiver.InvalidRequest, "timeout=0 ", lambda c, u: c.get(u + "/", timeout=0)),
-    ("a limit", quiver.InvalidRequest, "timeout='1'", lambda c, u: c.get(u + "/", timeout="1")),
+    ("a limit", quiver.InvalidRequest, "timeout='1'", lambda c, u: c.get(u + "/", timeout="1")),  # type: ignore[arg-type]
     (
         "silence",
         quiver.InvalidRequest,
         "receive_timeout=-1",
         lambda c, u: c.get(u + "/", receive_timeout=-1),
     ),
-    ("unknown", TypeError, "tiemout", lambda c, u: c.get(u + "/", tiemout=1)),
+    ("unknown", TypeError, "tiemout", lambda c, u: c.get(u + "/", tiemout=1)),  # type: ignore[call-arg]
     ("pool", quiver.InvalidURL, "https", lambda c, u: c.pool("http://localhost")),
     ("stats", quiver.InvalidURL, "not absolute", lambda c, u: c.stats("localhost:443")),
 ]
 
 HEADERS: list[tuple[Any, str]] = [
-    ({"a b": "1"}, "header name 'a b'"),
+    ({"a b": "1"}, "header name 'a'[.]{3} is not a token"),
     ({"": "1"}, "header name ''"),
     ({":path": "/x"}, "header name ':path'"),
     ({"x-a\r\n": "1"}, "header name"),
-    ({"x-ü": "1"}, "header name 'x-ü'"),
-    ({"x-a": "1\r\nx-b: 2"}, r"header x-a: '1\\r\\nx-b: 2'"),
+    ({"x-ü": "1"}, "header name 'x-'"),
+    ({"x-a": "1\r\nx-b: 2"}, r"header x-a: the value has a control character, '\\r' at 1"),
     ({"x-a": "nul\0"}, "header x-a: "),
-    ({"x-a": " padded"}, "header x-a: ' padded'"),
+    ({"x-a": " padded"}, "header x-a: the value begins"),
     ({"Connection": "close"}, "header connection: 'close'"),
     ({"keep-alive": "1"}, "header keep-alive"),
     ({"proxy-connection": "1"}, "header proxy-connection"),
@@ -177,12 +181,12 @@ HEADERS: list[tuple[Any, str]] = [
     ({"te": "gzip"}, "header te: 'gzip'"),
     ({"content-length": "5"}, "header content-length: '5'"),
     ({"host": "a b"}, "header host"),
-    ([("host", "a"), ("host", "b")], "header host: 'a, b'"),
-    ({"x-a": 1}, "'x-a': the value 1 is a int"),
-    ({1: "x"}, "the name 1 is a int"),
-    ([("x-a",)], r"\('x-a',\) is no pair"),
-    ("x-a: 1", "headers='x-a: 1'"),
-    (7, "headers=7"),
+    ([("host", "a"), ("host", "b")], "header host is given more than once"),
+    ({"x-a": 1}, "'x-a': the value is a int"),
+    ({1: "x"}, "the name is a int"),
+    ([("x-a",)], "a tuple of 1 is no pair"),
+    ("x-a: 1", "headers: a str is neither"),
+    (7, "headers: a int"),
 ]
 
 
@@ -251,8 +255,8 @@ def test_bad_rules(key: Any) -> None:
 
 
 def test_a_bad_origin_starts_no_pool() -> None:
-    started = time.monotonic()
+    before = pykka.ActorRegistry.get_by_class_name("HTTP3Pool")
     for origin in ("http://localhost", "https://", "localhost", "https://user@localhost"):
         with pytest.raises(quiver.InvalidURL):
             quiver.HTTP3Pool.start(origin)
-    assert time.monotonic() - started < 1.0
+    assert pykka.ActorRegistry.get_by_class_name("HTTP3Pool") == before

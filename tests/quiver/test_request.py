@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from quiver.errors import InvalidRequest, InvalidURL, QuiverError
 from quiver.origin import Origin
 from quiver.request import OpenChannel, Request, StreamRequest, trailer_pairs
-from quiver.source import Source
+from quiver.streams.body_source import BodySource
 
 
 def test_a_request_by_path() -> None:
@@ -74,21 +75,21 @@ def test_what_a_request_was_can_be_changed_into_a_new_one() -> None:
         ({"target": "/a b"}, "percent-encode"),
         ({"target": "/é"}, "percent-encode"),
         ({"target": "/a\r\nx: y"}, "percent-encode"),
-        ({"target": None}, "target=None is a NoneType"),
-        ({"headers": "a: b"}, "headers='a: b'"),
-        ({"headers": 5}, "headers=5"),
-        ({"headers": ["ab"]}, "'ab' is no pair"),
-        ({"headers": [("a",)]}, "no pair"),
+        ({"target": None}, "target is a NoneType"),
+        ({"headers": "a: b"}, "headers: a str is neither"),
+        ({"headers": 5}, "headers: a int"),
+        ({"headers": ["ab"]}, "a str is no pair"),
+        ({"headers": [("a",)]}, "a tuple of 1 is no pair"),
         ({"headers": {"": "x"}}, "header name '' is empty"),
-        ({"headers": {"a b": "x"}}, "header name 'a b'"),
+        ({"headers": {"a b": "x"}}, "header name 'a'... is not a token"),
         ({"headers": {":path": "/x"}}, "pseudo-header"),
         ({"headers": {"\N{KELVIN SIGN}ey": "x"}}, "not a token"),  # its lower() is an ASCII k
-        ({"headers": {"a": "x\ny"}}, r"header a: 'x\\ny' has a control"),
+        ({"headers": {"a": "x\ny"}}, r"header a: the value has a control character, '\\n' at 1"),
         ({"headers": {"a": "x\0"}}, "control"),
         ({"headers": {"a": " x"}}, "white space"),
         ({"headers": {"a": "€"}}, "latin-1"),
-        ({"headers": {"a": 5}}, "header 'a': the value 5 is a int"),
-        ({"headers": {None: "x"}}, "the name None"),
+        ({"headers": {"a": 5}}, "header 'a': the value is a int"),
+        ({"headers": {None: "x"}}, "header NoneType: the name is a"),
         ({"headers": {"Connection": "close"}}, "connection-specific"),
         ({"headers": {"transfer-encoding": "chunked"}}, "connection-specific"),
         ({"headers": {"te": "gzip"}}, "trailers"),
@@ -104,7 +105,9 @@ def test_what_a_request_was_can_be_changed_into_a_new_one() -> None:
         ({"body": ["x"]}, "a piece is a str"),
         ({"body": io.StringIO("x")}, "text mode"),
         ({"trailers": {"content-length": "1"}}, "trailer content-length"),
-        ({"trailers": {":x": "1"}}, "pseudo"),
+        ({"trailers": {":x": "1"}}, "trailer name ':x' is a pseudo"),
+        ({"trailers": 5}, "trailers: a int"),
+        ({"trailers": {"x": 5}}, "trailer 'x': the value is a int"),
         ({"on_informational": 5}, "cannot be called"),
         ({"timeout": 0}, "timeout=0"),
         ({"timeout": -1.0}, "timeout=-1.0"),
@@ -155,7 +158,7 @@ def test_nothing_but_an_invalid_request_comes_of_text(
 
 def test_what_is_no_bytes_becomes_a_source() -> None:
     request = Request("POST", "/", body=[b"ab", b"c"])
-    assert isinstance(request.body, Source)
+    assert isinstance(request.body, BodySource)
     assert attrs.evolve(request, method="PUT").body is request.body
 
 
@@ -250,3 +253,62 @@ def test_what_opens_no_channel(changed: dict[str, Any], said: str) -> None:
     given_so = {"method": "CONNECT", "target": "/", "protocol": "webtransport", **changed}
     with pytest.raises(InvalidRequest, match=said):
         OpenChannel(**given_so)
+
+
+# what does not fit one field line ----------------------------------------------------------------
+
+LONG = "a" * 65_536
+
+
+def _streamed(headers: Any) -> Request:
+    return StreamRequest("GET", "/", headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("said", "make"),
+    [
+        ("header x: the value", lambda: Request("GET", "/", {"x": LONG})),
+        ("header x: the value", lambda: Request("GET", "/", [("x", LONG.encode())])),
+        ("header name 'aaaa", lambda: Request("GET", "/", {LONG: "x"})),
+        ("header x: the value", lambda: _streamed({"x": LONG})),
+        ("trailer x: the value", lambda: Request("POST", "/", trailers={"x": LONG})),
+        ("trailer x: the value", lambda: trailer_pairs({"x": LONG})),
+        ("header name 'aaaa", lambda: Request("GET", "/", {LONG[:32_767]: LONG[:32_769]})),
+        ("target='/aaaa", lambda: Request("GET", "/" + LONG)),
+        ("target='/aaaa", lambda: Request("GET", "https://host/" + LONG)),
+        ("target='/[?][*]{3}'", lambda: Request("GET", "/?" + LONG)),
+        ("method='aaaa", lambda: Request(LONG, "/")),
+        ("header x: ", lambda: OpenChannel("CONNECT", "/", {"x": LONG}, protocol="p")),
+        ("protocol='aaaa", lambda: OpenChannel("CONNECT", "/", protocol=LONG)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "made",
+)
+def test_what_no_field_line_can_hold(said: str, make: Callable[[], Request]) -> None:
+    with pytest.raises(InvalidRequest, match=f"^{said}.* bytes, .* limit is 65500") as caught:
+        make()
+    assert len(str(caught.value)) < 200
+
+
+def test_a_fragment_may_be_long_because_it_is_not_sent() -> None:
+    assert Request("GET", "/x#" + LONG).target == "/x"
+    assert Request("GET", "https://host/x#" + LONG).target == "/x"
+
+
+def test_many_fields_may_be_long_together() -> None:
+    assert len(Request("GET", "/", [("x", LONG[:65_000])] * 10).headers) == 10
+
+
+@pytest.mark.parametrize("host", ["b\xfccher.example", "\u4f8b.example", "host.example:4\u0663"])
+def test_a_host_field_is_ascii(host: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"header host: .*(ASCII|latin-1)"):
+        Request("GET", "/", {"host": host})
+
+
+def test_a_length_beyond_any_stream() -> None:
+    with pytest.raises(InvalidRequest, match=r"content-length: .* 5000 digits, the limit is 19"):
+        Request("POST", "/", {"content-length": "9" * 5000}, body=iter([b"x"]))
+
+
+def test_a_time_beyond_any_float() -> None:
+    with pytest.raises(InvalidRequest, match=r"no.* a number of seconds"):
+        Request("GET", "/", timeout=10**400)

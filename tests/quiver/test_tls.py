@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import json
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -16,7 +18,8 @@ from cryptography.x509.oid import NameOID
 
 import quiver
 from quiver.testing import Authority, Origin
-from tests.support.names import Names
+from tests.support.certificate_chains import CA, LEAF, chain_of, key_of, pem, pem_of_key
+from tests.support.network.host_names import Names
 from tests.support.waiting import until
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -120,6 +123,39 @@ def test_a_self_signed_certificate_may_be_its_own_root(tmp_path: Path) -> None:
         assert get(origin.url + "/ok", cafile=certfile).body == b"ok"
 
 
+def test_whom_one_origin_trusts_is_its_own_affair(origin: Origin, authority: Authority) -> None:
+    """Neither a laxer rule nor roots hold for another port of the same host."""
+    there = f"https://localhost:{origin.port}"
+    with Origin(authority=authority) as other:
+        rules = {there: {"verify": False}, "default": {"verify": True}}
+        with quiver.Client(pools=rules) as client:
+            assert client.get(there + "/ok").body == b"ok"
+            with pytest.raises(quiver.CertificateInvalid):
+                client.get(other.url + "/ok")
+        assert other.requests_served() == 0
+
+
+def test_nothing_is_sent_before_the_handshake(authority: Authority, tmp_path: Path) -> None:
+    """No early data (RFC 9001 4.6), which anybody could send once more, though it is offered."""
+    options = {"cafile": authority.cafile, "qlog_dir": str(tmp_path), "max_connections": 1}
+    with (
+        Origin(authority=authority, session_tickets=True) as origin,
+        quiver.Client(pools={"default": options}) as client,
+    ):
+        for _ in range(2):
+            assert client.get(origin.url + "/ok").body == b"ok"
+            client.pool(origin.url).stop()
+    kinds = [
+        {
+            event["data"]["header"]["packet_type"]
+            for event in json.loads(file.read_text())["traces"][0]["events"]
+            if event["name"] == "transport:packet_sent"
+        }
+        for file in tmp_path.iterdir()
+    ]
+    assert kinds == [{"initial", "handshake", "1RTT"}] * 2
+
+
 # who is refused -------------------------------------------------------------------------------
 
 
@@ -170,6 +206,30 @@ def test_self_signed(tmp_path: Path, authority: Authority) -> None:
         assert said.startswith("it is self-signed")
 
 
+def test_an_intermediate_that_is_for_mail_vouches_for_no_server(tmp_path: Path) -> None:
+    for purpose, accepted in (("server", True), ("mail", False)):
+        chain = chain_of(LEAF, attrs.evolve(CA, extended=(purpose,)), CA)
+        certfile, keyfile = tmp_path / "chain.pem", tmp_path / "chain.key"
+        certfile.write_bytes(pem(*chain[:-1]))
+        keyfile.write_bytes(pem_of_key(key_of(LEAF.key, 0)))
+        options = {"cadata": pem(chain[-1]), "server_name": "a.example.test"}
+        with Origin(certfile=str(certfile), keyfile=str(keyfile)) as origin:
+            if accepted:
+                assert get(origin.url + "/ok", **options).body == b"ok"
+            else:
+                said = refusal(origin.url + "/ok", **options)
+                assert said.startswith("an issuer's certificate is not for servers")
+
+
+def test_an_odd_name_spoils_no_other(authority: Authority) -> None:
+    odd = ["127.0.0.1", "*", "*.*.test"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quiver.testing.authority._name_of", x509.DNSName)
+        origin = presenting(authority, "localhost", *odd)
+    with origin:
+        assert get(origin.url + "/ok", cafile=authority.cafile).body == b"ok"
+
+
 def test_wildcard_certificates_hold_for_one_label(authority: Authority, names: Names) -> None:
     for host in ("a.example.test", "a.b.example.test", "example.test"):
         names[host] = "127.0.0.1"
@@ -218,6 +278,7 @@ def test_secrets_are_logged_where_the_environment_says(
         assert get(origin.url + "/ok", cafile=origin.cafile).body == b"ok"
     lines = [line.split(" ") for line in log.read_text().splitlines()]
     assert all(len(line) == 3 and bytes.fromhex(line[1] + line[2]) for line in lines)
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600, "for its owner alone"
     labels = {label for label, _, _ in lines}
     assert {"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"} <= labels
     assert len({random for _, random, _ in lines}) >= 2  # one for each connection

@@ -1,4 +1,4 @@
-"""Ask through bad weather for minutes, and account for every ask.
+"""Ask through a bad network for minutes, and account for every ask.
 
     python -m tests.soak [--asks 4000000] [--seconds 600] [--callers 160] [--csv soak.csv]
 
@@ -17,7 +17,7 @@ from typing import Final
 from tests.soak.report import head, line, table
 from tests.soak.run import Plan, soak
 from tests.soak.samples import Sample, csv_of
-from tests.support.weather import a_seed
+from tests.support.network.conditions import a_seed
 
 ALLOCATOR: Final = {"MALLOC_ARENA_MAX": "2", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 """For glibc: with many threads its caches fill for many minutes, which is no growth of ours."""

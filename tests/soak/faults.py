@@ -9,15 +9,15 @@ from typing import Final
 
 from quiver.testing import Origin
 from tests.soak.account import Account
-from tests.support.relay_process import RelayProcess
-from tests.support.weather import Conditions, Direction
+from tests.support.network.conditions import Conditions, Direction
+from tests.support.network.relay_process import RelayProcess
 
 __all__ = ["Faults"]
 
 CLEAR: Final = "clear"
 RESTART: Final = "restart"
 
-WEATHERS: Final = {
+NETWORKS: Final = {
     "loss": Conditions(loss=0.05),
     "delay": Conditions(delay=0.02, jitter=0.02),
     "disorder": Conditions(reorder=0.1, duplicate=0.1),
@@ -27,7 +27,7 @@ WEATHERS: Final = {
 
 
 class Faults:
-    """In each `period` of seconds: two faults, with clear weather between, and a restart.
+    """In each `period` of seconds: two faults, with a clear network between, and a restart.
 
     `now` is the name of what is the case.
     """
@@ -73,13 +73,13 @@ class Faults:
         self.now = CLEAR
 
     def _turns(self) -> Iterator[str]:
-        of_each = zip(itertools.cycle(WEATHERS), itertools.cycle(self._events), strict=False)
-        for weather, event in of_each:
-            yield from (CLEAR, weather, CLEAR, event, RESTART)
+        of_each = zip(itertools.cycle(NETWORKS), itertools.cycle(self._events), strict=False)
+        for network, event in of_each:
+            yield from (CLEAR, network, CLEAR, event, RESTART)
 
     def _bring(self, name: str) -> None:
-        if name in WEATHERS:
-            self._relay.become(WEATHERS[name], WEATHERS[name])
+        if name in NETWORKS:
+            self._relay.become(NETWORKS[name], NETWORKS[name])
         elif name in self._events:
             self._events[name]()
         elif name == RESTART:

@@ -12,7 +12,7 @@ __all__ = ["head", "line", "table"]
 
 _HEAD = (
     *("seconds", "asked", "answered", "errors", "rate", "MiB", "fds", "threads", "greenlets"),
-    *("conns", "queued", "weather"),
+    *("conns", "queued", "network"),
 )
 
 
@@ -29,7 +29,7 @@ def line(sample: Sample) -> str:
     shown = [
         f"{number:>9,.1f}" if isinstance(number, float) else f"{number:>9,}" for number in numbers
     ]
-    return " ".join([*shown, f"{sample.weather:>9}"])
+    return " ".join([*shown, f"{sample.network:>9}"])
 
 
 def table(result: Result) -> str:

@@ -17,9 +17,9 @@ from tests.soak.account import Account
 from tests.soak.asks import Kind, Site, late, mixed
 from tests.soak.faults import Faults
 from tests.soak.samples import Growth, Sample, growths
-from tests.support.holding import Held, settles_within
+from tests.support.held_resources import Held, settles_within
 from tests.support.memory import resident
-from tests.support.relay_process import RelayProcess
+from tests.support.network.relay_process import RelayProcess
 
 __all__ = ["Plan", "Result", "soak"]
 
@@ -134,7 +134,7 @@ class Run:
         for thread in self._threads:
             thread.start()
 
-    def watch(self, weather: Callable[[], str], tell: Callable[[Sample], object]) -> list[Sample]:
+    def watch(self, network: Callable[[], str], tell: Callable[[Sample], object]) -> list[Sample]:
         """Take samples until every caller has ended, or ought to have."""
         samples: list[Sample] = []
         due = self._began
@@ -144,7 +144,7 @@ class Run:
             self._wait_until(due)
             if due - self._began >= self._plan.seconds:
                 self._account.finish()
-            samples.append(self._sample(weather(), samples[-1:]))
+            samples.append(self._sample(network(), samples[-1:]))
             tell(samples[-1])
         return samples
 
@@ -152,7 +152,7 @@ class Run:
         for thread in self._threads:
             thread.join(max(0.0, due - time.monotonic()))
 
-    def _sample(self, weather: str, last: list[Sample]) -> Sample:
+    def _sample(self, network: str, last: list[Sample]) -> Sample:
         seconds = time.monotonic() - self._began
         totals = self._account.totals()
         ended = totals.answered + totals.errors
@@ -172,7 +172,7 @@ class Run:
             greenlets=held.greenlets,
             connections=stats.connections,
             queued=stats.queued,
-            weather=weather,
+            network=network,
         )
 
     # callers --------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ class Sample:
     greenlets: int
     connections: int
     queued: int
-    weather: str
+    network: str
 
 
 @attrs.frozen

@@ -30,7 +30,7 @@ def samples(
             greenlets=30,
             connections=2,
             queued=0,
-            weather="clear",
+            network="clear",
         )
         for second, size in enumerate(rss)
     ]

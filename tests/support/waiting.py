@@ -8,10 +8,15 @@ from collections.abc import Callable
 
 __all__ = ["until"]
 
+PAUSE = 0.005  # seconds between two looks
 
-def until(condition: Callable[[], object], within: float = 5.0) -> None:
-    """Return as soon as `condition()` holds; fail when it does not within so many seconds."""
+
+def until(condition: Callable[[], object], *, within: float = 10.0, what: str = "it") -> None:
+    """Return as soon as `condition()` holds.
+
+    Raises AssertionError, which tells `what` was waited for, after so many seconds.
+    """
     due = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < due, f"not within {within} seconds"
-        threading.Event().wait(0.01)
+        assert time.monotonic() < due, f"{what} did not come to hold within {within} s"
+        threading.Event().wait(PAUSE)

@@ -8,7 +8,7 @@ import pytest
 
 from quiver import telemetry
 from quiver.adapters.opentelemetry import Instrumentation
-from tests.support.otel import Collected
+from tests.support.opentelemetry_sdk import Collected
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from quiver.testing import Authority, Origin
-from tests.support.locusts import Locusts, ended, free_port
-from tests.support.scripts import ROOT, run_script
+from tests.support.programs.locust import Locusts, ended, free_port
+from tests.support.programs.runner import ROOT, run_script
 from tests.support.waiting import until
 
 # Of examples/locustfile.py: what Locust calls a request, and where it goes.
@@ -66,7 +66,7 @@ STOPPED = """
     import gevent
     from locust import constant, task
     from locust.env import Environment
-    from quiver.adapters.census import census
+    from quiver.adapters.shared.pool_counts import pool_counts
     from quiver.adapters.locust import HTTP3User
 
     class Visitor(HTTP3User):
@@ -82,13 +82,13 @@ STOPPED = """
     runner = environment.create_local_runner()
     runner.start(3, spawn_rate=3)
     with gevent.Timeout(20):
-        while sum(pool.connections[0].opened > 1 for pool in census() if pool.connections) < 3:
+        while sum(pool.connections[0].opened > 1 for pool in pool_counts() if pool.connections) < 3:
             gevent.sleep(0.01)
-        print(len(list(census())))
+        print(len(list(pool_counts())))
         runner.stop()
-        while list(census()):
+        while list(pool_counts()):
             gevent.sleep(0.01)
-    print(len(list(census())), environment.stats.total.num_failures == 0)
+    print(len(list(pool_counts())), environment.stats.total.num_failures == 0)
 """
 
 # The guide shows the shared adapter in a class without a task.
@@ -128,6 +128,7 @@ def check_rows(locusts: Locusts, origin: Origin) -> None:
     assert int(rows["Aggregated"]["Request Count"]) == total
 
 
+@pytest.mark.long
 def test_a_master_with_two_workers(locusts: Locusts, origin: Origin) -> None:
     port = str(free_port())
     there = ["--worker", "--master-host", "127.0.0.1", "--master-port", port]
@@ -143,6 +144,7 @@ def test_a_master_with_two_workers(locusts: Locusts, origin: Origin) -> None:
     assert origin.connections_accepted() in (4 + 2, 4 + 2 + 2)
 
 
+@pytest.mark.long
 def test_forked_workers(locusts: Locusts, origin: Origin) -> None:
     port = str(free_port())
     bind = ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]

@@ -11,9 +11,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from quiver.testing import Origin
-from tests.support.eventually import eventually
-from tests.support.locusts import Locusts, free_port
-from tests.support.servers import _found as found
+from tests.support.programs.locust import Locusts, free_port
+from tests.support.servers.independent import _found as found
+from tests.support.waiting import until
 
 # Without the last five a browser would look for its maker's hosts all the time.
 QUIET = (
@@ -63,14 +63,14 @@ def test_a_run_started_on_the_page(
     url = f"http://127.0.0.1:{(port := free_port())}/"
     with Locusts(origin, tmp_path) as locusts:
         locusts.start("--web-host", "127.0.0.1", "--web-port", str(port), "-u", "2", "-r", "2")
-        eventually(lambda: answers(url), within=20.0)
+        until(lambda: answers(url), within=20.0)
         browser.get(url)
         submit = "button[type=submit]"
-        eventually(lambda: browser.find_elements(By.CSS_SELECTOR, submit), within=10.0)
+        until(lambda: browser.find_elements(By.CSS_SELECTOR, submit), within=10.0)
         assert origin.requests_served() == 0
         browser.find_element(By.CSS_SELECTOR, submit).click()
         names = ["GET /items/[id]", "POST /order", "GET /ok (shared)"]
-        eventually(lambda: all(rows(browser).get(name) for name in names), within=20.0)
+        until(lambda: all(rows(browser).get(name) for name in names), within=20.0)
         shown = rows(browser)
         assert shown["Aggregated"] <= origin.requests_served()
         assert 0 < shown["GET /ok (shared)"] <= origin.requests_served("/ok")

@@ -75,6 +75,7 @@ def test_a_scrape_over_http(registry: CollectorRegistry, origin: Origin) -> None
     assert scraped["quiver_pool_connections"] == {
         (where, ("state", "connecting")): 0,
         (where, ("state", "connected")): 1,
+        (where, ("state", "suspended")): 0,
         (where, ("state", "draining")): 0,
     }
     assert scraped["quiver_pool_streams"] == {

@@ -16,11 +16,11 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 import quiver
-from quiver.cli import result
-from quiver.cli.load import Load, Plan
+from quiver.cli import bench_report
+from quiver.cli.bench_load import Load, Plan
 from quiver.cli.main import main
 from quiver.testing import Authority, LocalOrigin, Origin, Reset
-from tests.support.commands import popen
+from tests.support.programs.quiver_command import popen
 from tests.support.waiting import until
 
 Bench = Callable[..., Result]
@@ -130,7 +130,7 @@ def test_the_live_view(origin: Origin, client: quiver.Client) -> None:
     with Load(client, plan) as load:
         load.wait(20)
     shown = io.StringIO()
-    Console(width=120, file=shown).print(result.now(load))
+    Console(width=120, file=shown).print(bench_report.now(load))
     assert "50 of 50 answered" in shown.getvalue()
     assert "p99" in shown.getvalue() and "errors 0" in shown.getvalue()
 

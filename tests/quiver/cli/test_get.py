@@ -18,7 +18,8 @@ import quiver
 from quiver.cli.get import save
 from quiver.cli.main import main
 from quiver.testing import Authority, LocalOrigin, Origin, pattern
-from tests.support.commands import popen, run
+from tests.support.programs.quiver_command import popen, run
+from tests.support.servers.blackhole import blackhole
 from tests.support.waiting import until
 
 Get = Callable[..., Result]
@@ -101,6 +102,14 @@ def test_the_story(get: Get, origin: Origin) -> None:
     assert quiver.telemetry.listening is False
 
 
+def test_secrets_are_not_told(get: Get) -> None:
+    given = ("-H", "Authorization: Bearer s3cret", "-H", "x-tag: t")
+    told = get("/status/404?token=s3cret", "-v", "--fail", *given).stderr
+    assert "/status/404?***" in told and "> Authorization: ***\n> x-tag: t" in told
+    assert "s3cret" not in told
+    assert "s3cret" not in get("/ok", "-H", "authorization s3cret").stderr
+
+
 def test_a_file_has_the_body(get: Get, tmp_path: Path) -> None:
     file = tmp_path / "body"
     done = get("/bytes/1000000", "-o", str(file))
@@ -118,15 +127,16 @@ def test_the_bar(client: quiver.Client, origin: Origin, tmp_path: Path) -> None:
     assert "2.0/2.0 MB" in shown.getvalue()
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="ru_maxrss is in bytes there")
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc/self/status there")
 def test_memory_does_not_grow_with_the_file(origin: Origin, tmp_path: Path) -> None:
     watched = (
-        "import atexit, resource, sys\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "import atexit, pathlib, re, sys\n"  # ru_maxrss begins with that of this process
+        "status = pathlib.Path('/proc/self/status')\n"
+        "peak = lambda: re.search(r'VmHWM:\\s*(\\d+)', status.read_text())[1]\n"
         "atexit.register(lambda: print(peak(), file=sys.stderr))"
     )
     peaks = []
-    for size in (1_000_000, 60_000_000):
+    for size in (1_000_000, 40_000_000):
         file = tmp_path / str(size)
         arguments = ("get", f"{origin.url}/bytes/{size}", "-k", "-o", str(file))
         done = run(*arguments, program=watched)
@@ -172,7 +182,7 @@ def ends(*arguments: str) -> tuple[int, str]:
     [
         (["localhost/x"], "not absolute"),
         (["http://localhost/"], "https"),
-        (["https://localhost/", "-H", "no colon"], "'no colon' is not 'Name: value'"),
+        (["https://localhost/", "-H", "no colon"], "number 1 is not 'Name: value'"),
         (["https://localhost/", "-H", "connection: close"], "connection"),
         (["https://localhost/", "--max-connections", "0"], "max_connections"),
         (["https://localhost/", "--timeout", "-1"], "timeout"),
@@ -236,3 +246,33 @@ def test_a_body_that_breaks_off(authority: Authority, tmp_path: Path) -> None:
         arguments = (f"{local.url}/reset-after/5000/0x102", "-k", "-o", str(file))
         assert ends(*arguments)[0] == 8
     assert file.read_bytes() == pattern(5000)
+
+
+def test_nobody_answers_there() -> None:
+    with blackhole() as port:
+        url = f"https://127.0.0.1:{port}"
+        done = CliRunner().invoke(main, ["get", url, "--timeout", "0.3"])
+    limit = "the request's timeout=0.3 seconds"
+    said = f"{url}: no connection within {limit}: 127.0.0.1:{port} answered nothing"
+    assert (done.exit_code, done.stderr, done.stdout) == (5, f"quiver: {said}\n", "")
+
+
+def test_addresses_of_hosts_as_curl_has_them(authority: Authority) -> None:
+    certfile, keyfile = authority.issue(["a.example"])
+    with LocalOrigin(authority=authority, certfile=certfile, keyfile=keyfile) as origin:
+        url = f"https://a.example:{origin.port}/headers"
+        resolve = f"--resolve=A.example:{origin.port}:127.0.0.1"
+        other = "--resolve=*:1:127.0.0.9"
+        replaced = f"--resolve=a.example:{origin.port}:127.0.0.9"
+        done = CliRunner().invoke(
+            main, ["get", url, "--cafile", authority.cafile, replaced, other, resolve, "-v"]
+        )
+    assert done.exit_code == 0, done.stderr
+    assert f"127.0.0.1:{origin.port}" in done.stderr
+
+
+@pytest.mark.parametrize("entry", ["a.example:443", "-a.example:443", "a.example:443:b.example"])
+def test_what_is_no_address_of_a_host(get: Get, entry: str) -> None:
+    done = get("/ok", "--resolve", entry)
+    assert done.exit_code == 2
+    assert f"--resolve: '{entry}'" in done.stderr

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+from quiver.errors import HandshakeFailed
 from quiver.pool.actions import Redial
 from quiver.pool.backoff import Backoff
+
+REFUSAL = HandshakeFailed("no", origin="https://a")
 
 
 def pauses(count: int, jitter: float = 1.0) -> list[float]:
@@ -48,10 +53,48 @@ def test_a_waiver_does_not_shorten_the_next_pause() -> None:
 def test_success_begins_anew() -> None:
     backoff = Backoff(lambda: 1.0)
     backoff.failed(1.0)
-    backoff.reset()
+    backoff.succeeded(1.0)
     assert not backoff.holds(1.0)
     backoff.failed(1.0)
     assert not backoff.holds(1.15)
+
+
+def test_after_a_refusal_a_success_counts_when_it_has_lasted() -> None:
+    backoff = Backoff(lambda: 1.0)
+    backoff.failed(1.0, REFUSAL)
+    backoff.succeeded(1.05)
+    assert backoff.holds(1.09), "attempts side by side are all refused"
+    backoff.failed(1.1, REFUSAL)
+    assert backoff.holds(1.29)
+    backoff.succeeded(2.0)
+    backoff.failed(12.1, REFUSAL)
+    assert backoff.holds(12.19) and not backoff.holds(12.21)
+
+
+def test_after_another_failure_it_counts_at_once_again() -> None:
+    backoff = Backoff(lambda: 1.0)
+    backoff.failed(1.0, REFUSAL)
+    backoff.failed(1.1)
+    backoff.succeeded(1.1)
+    assert not backoff.holds(1.1)
+    backoff.failed(1.1)
+    assert not backoff.holds(1.21)
+
+
+def test_a_refusal_is_known_during_its_pause() -> None:
+    backoff = Backoff(lambda: 1.0)
+    backoff.failed(1.0, REFUSAL)
+    backoff.failed(1.05)
+    assert backoff.refusal(1.09) is REFUSAL, (
+        "another attempt of the round may have failed otherwise"
+    )
+    assert backoff.refusal(1.1) is None
+    backoff.failed(1.1)
+    assert backoff.refusal(1.1) is None, "this pause began with something else"
+    backoff.failed(1.15, REFUSAL)
+    assert backoff.refusal(1.29) is REFUSAL
+    backoff.waive()
+    assert backoff.refusal(1.16) is None
 
 
 def test_one_call_is_arranged_at_a_time() -> None:
@@ -63,3 +106,12 @@ def test_one_call_is_arranged_at_a_time() -> None:
     backoff.failed(1.1)
     (later,) = backoff.arrange()
     assert later.at > 1.2
+
+
+def test_until_when_a_refusal_is_told() -> None:
+    backoff = Backoff(lambda: 1.0)
+    assert backoff.refused_until == -math.inf
+    backoff.failed(1.0)
+    assert backoff.refused_until == -math.inf, "what is no refusal is tried again at once"
+    backoff.failed(2.0, REFUSAL)
+    assert backoff.refused_until == 2.2

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from quiver.actors.reply import Reply
-from quiver.body import StreamedResponse
-from quiver.channel import Channel, Closed, Trailers
 from quiver.config import PoolConfig
 from quiver.errors import ConnectionLost, StreamReset
 from quiver.models import Response
 from quiver.origin import Origin
-from quiver.pool.callers import Callers, Held, mode_of
-from quiver.pool.endpoint import Endpoint
-from quiver.pool.exchange import Mode
-from quiver.pool.messages import Exchange, Filled, GiveUp, Taken
+from quiver.pool.callers import Caller, Callers, mode_of
+from quiver.pool.exchanges import Mode
+from quiver.pool.messages import Filled, GiveUp, ReadOn, StartExchange
+from quiver.pool.target import PoolTarget
 from quiver.request import OpenChannel, Request, StreamRequest
-from quiver.upload import FULL
+from quiver.streams.channel import Channel, Closed, Trailers
+from quiver.streams.response import StreamedResponse
+from quiver.streams.send_buffer import HIGH_WATER
 from tests.support.waiting import until
 
 GET = Request("GET", "/")
@@ -36,16 +36,16 @@ class Here(Callers):
     def __init__(self) -> None:
         self.told: list[object] = []
         config = PoolConfig(receive_window=16_384, send_buffer=16_384)
-        super().__init__(Endpoint(Origin("https", "a"), config), self.told.append)
+        super().__init__(PoolTarget(Origin("https", "a"), config), self.told.append)
 
-    def take(self, request: Request, reply: Reply[Any] | None = None, ticket: int = 7) -> Held:
-        exchange = Exchange(ticket, request, None)
+    def take(self, request: Request, reply: Reply[Any] | None = None, ticket: int = 7) -> Caller:
+        exchange = StartExchange(ticket, request, None)
         _, sent = self.whole_body(request)
         return self.add(exchange, reply or Reply(), 4 * ticket, mode_of(request), sent=sent)
 
 
 def holds_nothing(callers: Callers) -> bool:
-    return not (callers._held or callers._stirred or callers.sending)
+    return not (callers._by_ticket or callers._to_wake or callers.sending)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_small_bodies_go_with_the_headers_and_others_in_parts() -> None:
     for ticket, request in enumerate(in_parts):
         assert here.whole_body(request) == (None, False)
         held = here.take(request, ticket=ticket)
-        assert held.outlet is not None
+        assert held.send_buffer is not None
         assert (held.upload is None) == (request is CHANNEL)
         assert here.sending[ticket] is held
 
@@ -86,11 +86,11 @@ def test_an_answer_is_the_last_that_is_held() -> None:
 def test_a_streamed_response_is_its_callers_only(attended: bool) -> None:
     """Without the collector: dropped by its caller, it is gone, and the connection hears of it."""
     here, reply = Here(), Reply[Any]()
-    reply.attended = attended
+    reply.has_waiter = attended
     here.take(StreamRequest("POST", "/", body=[b"x"]), reply)
     here.begin(7, 200, [])
     here.deliver(7, b"hello")
-    here.stir()
+    here.wake_readers()
     response = reply.get()
     assert isinstance(response, StreamedResponse)
     dropped: list[Any] = [weakref.ref(response), weakref.ref(reply)]
@@ -174,7 +174,7 @@ def test_readers_and_writers_tell_their_ticket() -> None:
     next(events)
     channel.write(b"x")
     channel.close()
-    assert here.told == [Taken(7), Filled(7), GiveUp(7)]
+    assert here.told == [ReadOn(7), Filled(7), GiveUp(7)]
 
 
 def test_all_fail_with_a_copy_each() -> None:
@@ -204,7 +204,7 @@ class Body:
     def _pieces(self) -> Iterator[bytes]:
         try:
             while True:
-                yield b"x" * FULL
+                yield b"x" * HIGH_WATER
         finally:
             self.closed.append(threading.current_thread())
 
@@ -227,14 +227,14 @@ def test_a_body_left_in_the_middle_is_closed_where_it_may_block(how: str) -> Non
         here.end(7, [])
     until(lambda: body.closed)
     assert len(body.closed) == 1
-    assert body.closed[0].name == "quiver-errands"
+    assert body.closed[0].name == "quiver-caller-thread"
     body.closed[0].join(10)
     assert not body.closed[0].is_alive()
 
 
 def test_who_waits_for_the_answer_closes_its_own_body_first() -> None:
     body, here, reply = Body(), Here(), Reply[Any]()
-    reply.attended = True
+    reply.has_waiter = True
     held = here.take(Request("POST", "/", body=body.pieces), reply)
     assert held.upload is not None
     held.upload.fill()
@@ -245,7 +245,8 @@ def test_who_waits_for_the_answer_closes_its_own_body_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "again"), [(None, True), ([b"x"], True), (iter([b"x"]), False), (b"x" * 20_000, True)]
+    ("body", "again"),
+    [(None, True), ([b"x"], True), (iter([b"x"]), False), ({b"x"}, False), (b"x" * 20_000, True)],
 )
 def test_what_can_go_elsewhere(body: Any, again: bool) -> None:
     here = Here()

@@ -15,6 +15,7 @@ import pykka
 import pytest
 
 import quiver
+from quiver.actors import log
 from quiver.actors.actor import GeventActorRef
 from quiver.actors.hub import Hub
 from quiver.errors import (
@@ -27,13 +28,14 @@ from quiver.errors import (
     RequestTimeout,
 )
 from quiver.models import GetConnections
-from quiver.pool.messages import Exchange, Returned
+from quiver.pool.messages import Returned, StartExchange
 from quiver.testing import Origin
-from tests.support.actors import eventually
-from tests.support.load import run_callers
+from tests.support.chaos.background_load import run_callers
+from tests.support.waiting import until
 
 PoolRef = GeventActorRef[quiver.HTTP3Pool]
 SINGLE = {"max_connections": 1, "max_streams_per_connection": 1}
+LATE = 3.0  # seconds that a loaded machine may add; what would end it otherwise comes later
 
 
 @contextmanager
@@ -60,7 +62,7 @@ def occupy(pool: PoolRef, origin: Origin, seconds: float | None = None) -> Any:
     """Have the one slot taken by a request that the server holds."""
     target = "/hang" if seconds is None else f"/delay/{seconds}"
     reply = get(pool, target)
-    eventually(lambda: origin.requests_served(target) == 1, "the slot is taken")
+    until(lambda: origin.requests_served(target) == 1, what="the slot is taken")
     return reply
 
 
@@ -83,7 +85,7 @@ def test_stats_count_what_is_there(single: PoolRef, origin: Origin) -> None:
     held.cancel()
     assert waiting.get(timeout=5.0).status == 200
     idle = quiver.Stats(1, 0, 0, 1)
-    eventually(lambda: single.ask(quiver.GetStats()) == idle, "its slot is free")
+    until(lambda: single.ask(quiver.GetStats()) == idle, what="its slot is free")
 
 
 # waiting ------------------------------------------------------------------------------------
@@ -122,7 +124,7 @@ def test_a_checkout_timeout_is_in_time(origin: Origin) -> None:
         started = time.monotonic()
         with pytest.raises(CheckoutTimeout, match=f"{origin.url}.*checkout_timeout=0.3"):
             pool.ask(quiver.Request("GET", "/ok"))
-        assert 0.3 - 0.001 <= time.monotonic() - started < 0.4
+        assert 0.3 - 0.001 <= time.monotonic() - started < 0.3 + LATE
         assert not held.done, "it bounds the waiting, not the exchange"
         held.cancel()
 
@@ -131,11 +133,11 @@ def test_who_came_back_has_waited_before(origin: Origin) -> None:
     """The time between, on the connection that gave it back, is not counted."""
     with running(origin, **SINGLE, checkout_timeout=20.0) as pool:
         held = occupy(pool, origin)
-        exchange = Exchange(0, quiver.Request("GET", "/ok"), None, waited=19.7)
+        exchange = StartExchange(0, quiver.Request("GET", "/ok"), None, waited=19.7)
         started = time.monotonic()
         with pytest.raises(CheckoutTimeout):
-            pool.ask(Returned(0, exchange, unused=False), timeout=5.0)
-        assert 0.3 - 0.001 <= time.monotonic() - started < 1.0
+            pool.ask(Returned(0, exchange, unused=False), timeout=10.0)
+        assert time.monotonic() - started >= 0.3 - 0.001
         held.cancel()
 
 
@@ -159,7 +161,7 @@ def test_nobody_may_wait_but_for_the_dial(origin: Origin) -> None:
 def test_the_requests_own_timeout_holds_in_the_queue(single: PoolRef, origin: Origin) -> None:
     held = occupy(single, origin)
     with pytest.raises(RequestTimeout, match=f"{origin.url}.*timeout=0.2 seconds"):
-        get(single, "/ok", timeout=0.2).get(timeout=1.0)
+        get(single, "/ok", timeout=0.2).get(timeout=5.0)
     held.cancel()
 
 
@@ -169,11 +171,11 @@ def test_the_requests_own_timeout_holds_in_the_queue(single: PoolRef, origin: Or
 def test_time_in_the_inbox_counts(single: PoolRef, origin: Origin) -> None:
     """A request's limits begin when it is asked for, also when the loop is busy just then."""
     held = occupy(single, origin)
-    Hub.current().doorbell.ring(lambda: time.sleep(0.4))
+    Hub.current().wakeup.call_soon(lambda: time.sleep(1.5))
     started = time.monotonic()
     with pytest.raises(CheckoutTimeout):
-        single.ask(quiver.Request("GET", "/ok", checkout_timeout=0.6))
-    assert 0.6 - 0.001 <= time.monotonic() - started < 0.9
+        single.ask(quiver.Request("GET", "/ok", checkout_timeout=1.6))
+    assert 1.6 - 0.001 <= time.monotonic() - started < 3.1
     held.cancel()
 
 
@@ -198,7 +200,7 @@ def test_cancel_while_waiting_and_while_open(single: PoolRef, origin: Origin) ->
     assert held.cancel()
     for reply in (held, waiting):
         with pytest.raises(RequestCancelled):
-            reply.get(timeout=1.0)
+            reply.get(timeout=5.0)
     assert last.get(timeout=5.0).status == 200
     assert origin.requests_served("/items/1") == 0, "it never left"
 
@@ -227,19 +229,20 @@ def test_await_and_its_cancellation(single: PoolRef, origin: Origin) -> None:
 
 def test_a_request_may_be_told(single: PoolRef, origin: Origin) -> None:
     single.tell(quiver.Request("GET", "/ok?id=told"))
-    eventually(lambda: origin.seen("told") == 1, "it was sent")
+    until(lambda: origin.seen("told") == 1, what="it was sent")
     assert single.ask(quiver.Request("GET", "/ok"), timeout=5.0).status == 200
 
 
 def test_a_wrong_message_is_the_askers_fault(
     single: PoolRef, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(InvalidRequest, match=r"'nonsense' is neither a quiver\.Request"):
+    with pytest.raises(InvalidRequest, match=r"a str is neither a quiver\.Request"):
         single.ask("nonsense")
     with caplog.at_level(logging.WARNING, logger="quiver.pool"):
         single.tell("nonsense")
         assert single.ask(quiver.Request("GET", "/ok"), timeout=5.0).status == 200
-    assert "'nonsense' is neither" in caplog.text
+    log.flush(10.0)
+    assert "a str is neither" in caplog.text
 
 
 def test_an_absolute_url_must_be_of_its_origin(single: PoolRef, origin: Origin) -> None:
@@ -261,8 +264,8 @@ def test_who_waits_gets_the_error_of_the_attempts_at_once() -> None:
     replies = [get(pool, "/ok") for _ in range(50)]
     for reply in replies:
         with pytest.raises(ConnectionRefused, match=f"https://127.0.0.1:{port}"):
-            reply.get(timeout=2.0)
-    assert time.monotonic() - started < 1.0
+            reply.get(timeout=5.0)
+    assert time.monotonic() - started < LATE
     pool.stop()
 
 
@@ -298,10 +301,10 @@ def test_what_does_not_finish_is_ended(origin: Origin) -> None:
         held = occupy(pool, origin)
         started = time.monotonic()
         pool.stop()
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < LATE
         with pytest.raises(PoolStopped, match=origin.url):
             held.get(timeout=0.1)
-    eventually(lambda: origin.connections_open() == 0, "the server was told")
+    until(lambda: origin.connections_open() == 0, what="the server was told")
 
 
 def test_a_pool_stopped_while_it_shakes_hands(origin: Origin) -> None:
@@ -312,7 +315,7 @@ def test_a_pool_stopped_while_it_shakes_hands(origin: Origin) -> None:
         assert (stats.queued, stats.connections) == (5, 2)
         started = time.monotonic()
         pool.stop()
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < LATE
         for reply in replies:
             with pytest.raises(PoolStopped):
                 reply.get(timeout=0.1)
@@ -342,7 +345,7 @@ def test_whatever_callers_do_every_slot_comes_back(origin: Origin) -> None:
         assert len(outcomes) == 600
         assert set(outcomes) == {"200", "RequestCancelled", "RequestTimeout"}
         assert set(origin.seen_ids().values()) == {1}
-        eventually(lambda: pool.ask(quiver.GetStats()).active == 0, "nothing is lent")
+        until(lambda: pool.ask(quiver.GetStats()).active == 0, what="nothing is lent")
         assert pool.ask(quiver.GetStats()).queued == 0
         listed = pool.ask(GetConnections())
         assert [each.active for each in listed] == [0] * len(listed) != []

@@ -24,8 +24,8 @@ from quiver.pool.actions import (
     ResetStream,
     Retry,
 )
-from quiver.pool.exchange import Mode
-from tests.support.exchanges import TICKET, Table, every_mode, failure, table
+from quiver.pool.exchanges import Limits, Mode
+from tests.support.exchange_table import TICKET, Table, every_mode, failure, table
 
 LENGTH_2 = [("content-length", "2")]
 
@@ -207,6 +207,13 @@ def test_what_is_buffered_is_bounded() -> None:
     assert isinstance(just.body(0, b"x" * 100, True, 1.0)[0], Answer)
 
 
+def test_what_is_buffered_is_not_if_there_is_no_limit() -> None:
+    exchanges = Table(max_body_size=None)
+    exchanges.open(0, TICKET, method="GET", now=0.0, limits=Limits(), mode=Mode.BUFFERED)
+    assert exchanges.headers(0, 200, [("content-length", str(2**62))], False, 1.0) == ()
+    assert exchanges.body(0, b"x" * 1000, False, 1.0) == ()
+
+
 @pytest.mark.parametrize("mode", [Mode.STREAMED, Mode.CHANNEL])
 def test_what_is_streamed_is_not(mode: Mode) -> None:
     exchanges = table(mode)
@@ -219,7 +226,7 @@ def test_what_is_streamed_is_not(mode: Mode) -> None:
 
 @every_mode
 def test_a_reset_is_the_outcome(mode: Mode) -> None:
-    error = failure(table(mode).reset(0, 0x102), StreamReset, "code 0x102")
+    error = failure(table(mode).reset(0, 0x102), StreamReset, "with H3_INTERNAL_ERROR (0x102)")
     assert getattr(error, "code", None) == 0x102
 
 
@@ -277,6 +284,20 @@ def test_a_goaway_hands_back_what_it_refuses() -> None:
     assert [error.id for error in errors] == [4] * 3
     assert len({str(error) for error in errors}) == 3  # each names its stream
     assert exchanges.goaway(4) == ()
+
+
+def test_what_never_left_is_given_back_for_the_cause_that_it_has() -> None:
+    exchanges = Table()
+    for number in range(3):
+        exchanges.begin(4 * number, number)
+    cause = ConnectionLost("our address has changed", origin="https://a")
+    cause.unprocessed = True
+    done: Any = exchanges.goaway(4, cause)
+    given_back = [each for each in done if isinstance(each, Retry)]
+    assert [each.ticket for each in given_back] == [1, 2]
+    assert all(type(each.error) is ConnectionLost for each in given_back)
+    assert all(each.error.unprocessed and each.error is not cause for each in given_back)
+    assert isinstance(exchanges.lost(cause)[0], Answer)
 
 
 def test_a_lost_connection_fails_all_with_an_error_each() -> None:

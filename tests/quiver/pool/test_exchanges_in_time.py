@@ -6,8 +6,8 @@ import pytest
 
 from quiver.errors import ReceiveTimeout, RequestTimeout, SendTimeout, StreamIdleTimeout
 from quiver.pool.actions import Release
-from quiver.pool.exchange import Mode
-from tests.support.exchanges import TICKET, Table, every_mode, failure, table
+from quiver.pool.exchanges import Mode
+from tests.support.exchange_table import TICKET, Table, every_mode, failure, table
 
 
 @every_mode
@@ -116,3 +116,45 @@ def test_a_long_exchange_does_not_fill_the_heap() -> None:
         exchanges.is_read(TICKET, 0, now)
         assert exchanges.sweep(now) == ()
     assert len(exchanges._due) < 70
+
+
+@every_mode
+def test_time_in_which_nothing_could_be_heard_is_no_silence(mode: Mode) -> None:
+    exchanges = table(mode, receive_timeout=5.0)
+    exchanges.excuse(60.0, 61.0)
+    assert exchanges.sweep(61.0) == ()
+    assert exchanges.next_deadline() == 65.0, "a second of it had passed before"
+    exchanges.excuse(2.0, 64.0)
+    assert exchanges.sweep(65.0) == ()
+    failure(exchanges.sweep(67.0), ReceiveTimeout, "receive_timeout=5.0", 0x10C)
+
+
+def test_a_sign_of_life_after_it_is_not_put_into_the_future() -> None:
+    exchanges = table(receive_timeout=5.0)
+    exchanges.informational(0, 100, [], 61.0)
+    exchanges.excuse(60.0, 61.5)
+    assert exchanges.sweep(66.4) == ()
+    failure(exchanges.sweep(66.5), ReceiveTimeout, "silent", 0x10C)
+
+
+def test_nobody_could_read_either() -> None:
+    exchanges = table(Mode.STREAMED, idle_timeout=30.0)
+    exchanges.headers(0, 200, [], False, 1.0)
+    exchanges.body(0, b"hello", False, 2.0)
+    exchanges.excuse(60.0, 70.0)
+    assert exchanges.sweep(91.9) == ()
+    failure(exchanges.sweep(92.0), StreamIdleTimeout, "nobody read it", 0x10C)
+
+
+def test_nor_could_the_body_be_taken() -> None:
+    exchanges = table(send_timeout=2.0)
+    exchanges.is_stuck(TICKET)
+    exchanges.excuse(10.0, 11.0)
+    assert exchanges.sweep(11.9) == ()
+    failure(exchanges.sweep(12.0), SendTimeout, "send_timeout=2.0", 0x10C)
+
+
+def test_the_whole_request_has_no_more_time_for_it() -> None:
+    exchanges = table(receive_timeout=5.0, deadline=6.0, timeout=6.0)
+    exchanges.excuse(60.0, 61.0)
+    failure(exchanges.sweep(61.0), RequestTimeout, "timeout=6.0", 0x10C)

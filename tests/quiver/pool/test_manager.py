@@ -11,12 +11,14 @@ import pykka
 import pytest
 
 import quiver
+from quiver.actors.hub import Hub
 from quiver.actors.supervisor import Supervisor
 from quiver.errors import InvalidOptions, PoolStopped
 from quiver.origin import Origin as OriginName
+from quiver.pool import manager, ref
 from quiver.testing import Origin
-from tests.support.actors import eventually
-from tests.support.load import run_callers
+from tests.support.chaos.background_load import run_callers
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -123,14 +125,14 @@ def test_nothing_outlives_a_close_that_races_with_the_first_requests(origin: Ori
                 pass
 
         run_callers("threads", 5, caller)
-        eventually(lambda: not pools_of(origin), "no pool is left")
+        until(lambda: not pools_of(origin), what="no pool is left")
 
 
 def test_close_waits_without_limit_when_told_to(origin: Origin) -> None:
     options = {"cafile": origin.cafile, "shutdown_timeout": None}
     client = quiver.Client(pools={"default": options})
     reply = client.pool(origin.url).ask(quiver.Request("GET", "/delay/3"), block=False)
-    eventually(lambda: origin.requests_served("/delay/3") == 1, "the request is open")
+    until(lambda: origin.requests_served("/delay/3") == 1, what="the request is open")
     client.close()
     assert reply.done
     assert reply.get(timeout=0.1).status == 200
@@ -155,6 +157,50 @@ def test_a_root_that_crashed_is_replaced(client: quiver.Client, origin: Origin) 
     root = client._manager._root()
     assert root is not None
     root.kill()
-    eventually(lambda: not first.is_alive(), "its children went with it")
+    until(lambda: not first.is_alive(), what="its children went with it")
     assert client.get(origin.url + "/ok", timeout=5.0).status == 200
     assert OriginName.parse(origin.url) in client._manager._registry.names()
+
+
+@pytest.fixture
+def blocked() -> Iterator[threading.Event]:
+    """The loop is blocked until the event is set."""
+    blocked, free = threading.Event(), threading.Event()
+
+    def block() -> None:
+        blocked.set()
+        free.wait(50)
+
+    Hub.current().wakeup.call_soon(block)
+    assert blocked.wait(10)
+    yield free
+    free.set()
+
+
+def test_a_loop_that_is_blocked_holds_up_nobody_for_ever(
+    client: quiver.Client,
+    origin: Origin,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert client.get(origin.url + "/ok").status == 200
+    monkeypatch.setattr(Hub.run, "__defaults__", (0.2,))
+    monkeypatch.setattr(manager, "ANSWERS_WITHIN", 0.1)
+    monkeypatch.setattr(ref, "GRACE", 0.1)
+    monkeypatch.setattr(manager, "GRACE", 0.1)
+    client._manager._longest = 0.1
+    free: threading.Event = request.getfixturevalue("blocked")
+    with pytest.raises(quiver.RequestTimeout, match=r"no answer within timeout=0\.2"):
+        client.get(origin.url + "/ok", timeout=0.1)
+    with pytest.raises(quiver.RequestTimeout, match=r"no answer within timeout=0\.1"):
+        client.stats(origin.url)
+    with pytest.raises(quiver.RequestTimeout, match=r"not started: .* what runs in it blocks it"):
+        client.get("https://another.test/", timeout=0.1)
+    with pytest.raises(quiver.RequestTimeout, match=r"not started: .* what runs in it blocks it"):
+        quiver.HTTP3Pool.start("https://another.test/")
+    pool = client.pool(origin.url)
+    client.close()
+    assert "did not stop in time" in caplog.text
+    free.set()
+    until(lambda: not pool.is_alive(), what="the pool ends")

@@ -17,8 +17,8 @@ from quiver.errors import CheckoutTimeout
 from quiver.models import Stats
 from quiver.pool.reports import QueueReport, observe_request
 from quiver.testing import Origin
-from tests.support.actors import eventually
 from tests.support.memory import uncollected
+from tests.support.waiting import until
 
 Event = tuple[str, dict[str, Any], dict[str, Any]]
 
@@ -39,19 +39,19 @@ def test_a_pool_from_start_to_stop(origin: Origin, heard: list[Event]) -> None:
         max_streams_per_connection=1,
         checkout_timeout=0.2,
     )
-    slow = pool.ask(quiver.Request("GET", "/delay/0.5"), block=False)
-    eventually(lambda: origin.requests_served() == 1, "it is open")
+    slow = pool.ask(quiver.Request("GET", "/delay/0.5", checkout_timeout=5.0), block=False)
+    until(lambda: origin.requests_served() == 1, what="it is open")
     with pytest.raises(CheckoutTimeout):
         pool.ask(quiver.Request("GET", "/ok"))
     assert slow.get(timeout=5.0).status == 200
     pool.tell(quiver.Request("GET", "/items/3"))
-    eventually(lambda: origin.requests_served() == 2, "the told one is there")
+    until(lambda: origin.requests_served() == 2, what="the told one is there")
     pool.stop()
 
     def found(name: str) -> list[Event]:
         return [event for event in heard if event[0] == name]
 
-    eventually(lambda: found("connection.stop"), "the connection is down")
+    until(lambda: found("connection.stop"), what="the connection is down")
     assert Counter(name for name, _, _ in heard if name != "queue.depth") == {
         "request.start": 3,
         "request.stop": 2,
@@ -97,7 +97,7 @@ def test_the_depth_is_told_when_it_has_changed(heard: list[Event]) -> None:
 def test_a_reply_that_was_told_of_is_freed_when_nobody_holds_it() -> None:
     with uncollected():
         reply: Reply[Any] = Reply()
-        observe_request("https://a.example", quiver.Request("GET", "/"), reply)
+        observe_request("https://a.example", quiver.Request("GET", "/"), reply, 0.0)
         reply.fail(CheckoutTimeout("too late", origin="https://a.example"))
         memory = weakref.ref(reply)
         del reply

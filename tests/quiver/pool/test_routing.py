@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from quiver.errors import ConnectionRefused
+from quiver.errors import (
+    CertificateInvalid,
+    ConnectionLost,
+    ConnectionRefused,
+    HandshakeFailed,
+    QuiverError,
+)
+from quiver.models import Stats
 from quiver.pool.actions import (
     CancelExchange,
     Forward,
@@ -17,9 +24,12 @@ from quiver.pool.actions import (
     Rejection,
     Retire,
 )
-from quiver.pool.routing import RoutingTable, State
+from quiver.pool.routing import PoolState, RoutingTable
 
 REFUSED = ConnectionRefused("refused", origin="https://a.example")
+UNTRUSTED = CertificateInvalid("expired", origin="https://a.example")
+BROKEN_OFF = HandshakeFailed("bye", origin="https://a.example", lasting=False)
+REFUSES_US = HandshakeFailed("set certfile", origin="https://a.example")
 
 
 def table(**options: Any) -> RoutingTable:
@@ -34,6 +44,10 @@ def connected(streams: int = 10, **options: Any) -> RoutingTable:
     made.cancel(0, 0.0)
     made.ready(1, streams, 0.0)
     return made
+
+
+def told(error: QuiverError) -> tuple[Rejection, QuiverError]:
+    return Rejection.CONNECT_FAILED, error
 
 
 def test_a_request_waits_for_the_connection_that_it_opens() -> None:
@@ -51,7 +65,7 @@ def test_it_is_connected_while_there_is_a_connection_that_was_ready() -> None:
     states.append(pool.state)
     pool.down(1, 0.0)
     states.append(pool.state)
-    assert states == [State.IDLE, State.IDLE, State.CONNECTED, State.IDLE]
+    assert states == [PoolState.IDLE, PoolState.IDLE, PoolState.CONNECTED, PoolState.IDLE]
 
 
 def test_each_request_opens_one_more_though_there_is_room() -> None:
@@ -143,6 +157,67 @@ def test_those_who_wait_go_on_when_another_attempt_lives() -> None:
     assert pool.ready(3, 10, 0.2) == (Forward(1, 3), Forward(2, 3))
 
 
+def test_a_refusal_is_told_to_whoever_comes_during_the_pause() -> None:
+    pool = table(max_connections=1)
+    pool.submit(1, None, 0.0)
+    assert pool.down(1, 0.0, UNTRUSTED) == (Reject(1, Rejection.CONNECT_FAILED, UNTRUSTED),)
+    assert pool.submit(2, None, 0.09) == (Reject(2, Rejection.CONNECT_FAILED, UNTRUSTED),)
+    assert pool.submit(3, None, 0.09, front=True)[0] == Reject(3, *told(UNTRUSTED))
+    assert pool.submit(4, None, 0.1) == (OpenConnection(2),)
+
+
+def test_a_refusal_after_the_handshake_counts_as_one_before_it() -> None:
+    pool, now = table(max_connections=1), 0.0
+    for number, pause in enumerate([0.1, 0.2, 0.4, 0.8], 1):
+        assert pool.submit(10 * number, None, now) == (OpenConnection(number),)
+        assert pool.ready(number, 10, now) == (Forward(10 * number, number),)
+        assert pool.down(number, now, REFUSES_US) == ()
+        late = pool.submit(10 * number + 1, None, now + 0.9 * pause)
+        assert late == (Reject(10 * number + 1, *told(REFUSES_US)),)
+        now += pause
+
+
+def test_a_refusal_after_the_handshake_is_told_to_all_that_wait() -> None:
+    pool = connected(streams=1)
+    for ticket in (1, 2, 3):
+        pool.submit(ticket, None, 0.0)
+    assert pool.down(1, 0.1, REFUSES_US) == (
+        Reject(2, *told(REFUSES_US)),
+        Reject(3, *told(REFUSES_US)),
+    )
+
+
+def test_no_more_is_dialled_because_another_one_has_only_seemed_to_succeed() -> None:
+    pool = table()
+    for ticket in (1, 2):
+        pool.submit(ticket, None, 0.0)
+    pool.ready(1, 10, 0.0)
+    assert pool.down(1, 0.0, REFUSES_US) == ()
+    assert pool.ready(2, 10, 0.0) == ()
+    assert pool.submit(3, None, 0.0) == (Forward(3, 2),), "and no third is dialled"
+    assert pool.down(2, 0.0, REFUSES_US) == ()
+    assert pool.submit(4, None, 0.0) == (Reject(4, *told(REFUSES_US)),)
+
+
+def test_a_refusal_leaves_those_alone_that_another_connection_serves() -> None:
+    pool = table()
+    for ticket in (1, 2):
+        pool.submit(ticket, None, 0.0)
+    pool.ready(1, 1, 0.0)
+    assert pool.down(2, 0.0, REFUSES_US) == (Redial(0.1),)
+    assert pool.released(1, 1, 0.0) == ()
+    assert pool.capacity_changed(1, 2, 0.0) == (Forward(2, 1),)
+    assert pool.submit(3, None, 0.0) == (), "the other one may serve him yet"
+
+
+@pytest.mark.parametrize("error", [REFUSED, BROKEN_OFF], ids=["refused", "broken off"])
+def test_what_may_go_well_the_next_time_is_tried_at_once(error: QuiverError) -> None:
+    pool = table(max_connections=1)
+    pool.submit(1, None, 0.0)
+    pool.down(1, 0.0, error)
+    assert pool.submit(2, None, 0.0) == (OpenConnection(2),)
+
+
 def test_the_last_connection_dies_idle_and_its_successor_is_dialled_at_once() -> None:
     pool = connected(streams=1)
     for ticket in (1, 2):
@@ -224,12 +299,12 @@ def test_what_cannot_be_raises() -> None:
 
 
 def seconds_beside(waiting: int) -> float:
-    """What 1,000 rounds of each operation cost while so many wait."""
+    """What 1,000 rounds of each operation cost of a core while so many wait."""
     pool = connected(streams=1, max_waiting=1_000_000)
     for ticket in range(1, waiting + 1):
         pool.submit(ticket, float(ticket), 0.0)
     limit = 1
-    started = time.perf_counter()
+    started = time.thread_time()
     for extra in range(1_000_001, 1_001_001):
         pool.submit(extra, 0.5, 0.0)
         pool.cancel(extra, 0.0)
@@ -239,10 +314,64 @@ def seconds_beside(waiting: int) -> float:
         pool.released(1, forward.ticket, 0.0)
         pool.next_deadline()
         pool.stats()
-    return time.perf_counter() - started
+    return time.thread_time() - started
 
 
 def test_the_queue_is_never_searched() -> None:
     """50 times as many who wait would cost 50 times as much if it were."""
     few, many = seconds_beside(2_000), seconds_beside(100_000)
     assert many < 10 * few, f"{few:.3f} s beside 2,000, {many:.3f} s beside 100,000"
+
+
+def test_a_suspended_connection_is_lent_nothing_until_it_is_resumed() -> None:
+    pool = table(max_connections=1, max_streams_per_connection=2)
+    pool.submit(1, None, 0.0)
+    assert pool.ready(1, 10, 0.0) == (Forward(1, 1),)
+    assert pool.suspended(1, 0.1) == () and not pool.lends
+    assert pool.submit(2, None, 0.2) == (), "it is live: no other may be dialled"
+    assert pool.stats() == Stats(idle=0, active=1, queued=1, connections=1)
+    assert [each.state for each in pool.connections()] == ["suspended"]
+    assert pool.capacity_changed(1, 20, 0.2) == ()
+    assert pool.resumed(1, 0.3) == (Forward(2, 1),) and pool.lends
+    assert [each.state for each in pool.connections()] == ["connected"]
+
+
+def test_another_serves_those_whom_a_suspended_connection_cannot() -> None:
+    pool = table(max_connections=2)
+    pool.submit(1, None, 0.0)
+    pool.ready(1, 10, 0.0)
+    pool.suspended(1, 0.1)
+    assert pool.submit(2, None, 0.2) == (OpenConnection(2),)
+    assert pool.ready(2, 10, 0.3) == (Forward(2, 2),)
+
+
+def test_when_a_suspended_connection_is_gone_another_is_dialled_for_those_who_wait() -> None:
+    pool = table(max_connections=1)
+    pool.submit(1, None, 0.0)
+    pool.ready(1, 10, 0.0)
+    pool.suspended(1, 0.1)
+    pool.submit(2, None, 0.2)
+    lost = ConnectionLost("connection lost: the port is closed now", origin="https://a.example")
+    assert pool.down(1, 0.4, lost) == (OpenConnection(2),)
+
+
+def test_a_suspended_connection_may_grow_old_and_drain() -> None:
+    pool = table(max_connections=1)
+    pool.submit(1, None, 0.0)
+    pool.ready(1, 10, 0.0)
+    pool.suspended(1, 0.1)
+    assert pool.aged(1, 0.2) == (OpenConnection(2),)
+    assert pool.ready(2, 10, 0.3) == (Retire(1),)
+    assert pool.resumed(1, 0.4) == ()
+    assert [each.state for each in pool.connections()] == ["draining", "connected"]
+
+
+@pytest.mark.parametrize("connection", [1, 2, 99])
+def test_only_what_lends_can_be_suspended(connection: int) -> None:
+    """Connecting, draining, or forgotten already."""
+    pool = table(max_connections=2)
+    pool.submit(1, None, 0.0)
+    pool.submit(2, None, 0.0)
+    pool.ready(2, 10, 0.0)
+    pool.draining(2, 0.0)
+    assert pool.suspended(connection, 0.1) == pool.resumed(connection, 0.1) == ()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quiver.errors import NameResolutionFailed
-from quiver.pool.udp import MAX_BATCH, Address, UdpSocket, resolve, runs
-from tests.support.names import Names
+from quiver.pool.resolver_answer import spelled_out
+from quiver.pool.socket_errors import SocketError
+from quiver.pool.udp import Address, UdpSocket, runs
 
 LIMIT = 5.0  # seconds
 
@@ -53,10 +55,10 @@ def test_datagrams_go_both_ways_whole(
     for datagram in sent:
         got, address = peer.recvfrom(65_536)
         assert got == datagram
-    assert list(udp.receive()) == []  # nothing there, and no wait
+    assert list(udp.receive(32)) == []  # nothing there, and no wait
     peer.sendto(b"answer", address)
     assert readable.wait(LIMIT)
-    assert list(udp.receive()) == [b"answer"]
+    assert list(udp.receive(32)) == [b"answer"]
 
 
 SIZES = [
@@ -96,7 +98,9 @@ def test_many_datagrams_arrive_whole_and_in_order(
     [("127.0.0.1", socket.IPPROTO_IP, 10), ("::1", socket.IPPROTO_IPV6, 23)],
 )
 def test_no_datagram_goes_in_fragments(host: str, level: int, option: int) -> None:
-    udp = UdpSocket(resolve(host, 9)[0], lambda: None)
+    address = spelled_out(host, 9)
+    assert address is not None
+    udp = UdpSocket(address, lambda: None)
     assert udp._socket.getsockopt(level, option) == 3  # IP_PMTUDISC_PROBE
     udp.close()
 
@@ -117,24 +121,58 @@ def test_datagrams_of_one_size_go_together() -> None:
     assert [len(run) for run in runs([b"x" * 1200] * 100 + [b"last"])] == [54, 47]
 
 
-def test_a_batch_has_an_end(
-    peer: socket.socket, ours: tuple[UdpSocket, gevent.event.Event]
-) -> None:
+def arrived(
+    peer: socket.socket, ours: tuple[UdpSocket, gevent.event.Event], sent: list[bytes]
+) -> UdpSocket:
+    """The socket, when these have come."""
     udp, readable = ours
     udp.send([b"hello"])
     _, address = peer.recvfrom(100)
-    sent = [number.to_bytes(2) for number in range(32 + 64 + 128 + 2 * MAX_BATCH + 10)]
     for each in sent:
         peer.sendto(each, address)
     assert readable.wait(LIMIT)
-    batches = [list(udp.receive()) for _ in range(6)]
+    return udp
+
+
+def test_no_more_are_taken_than_wanted(
+    peer: socket.socket, ours: tuple[UdpSocket, gevent.event.Event]
+) -> None:
+    sent = [number.to_bytes(2) for number in range(42)]
+    udp = arrived(peer, ours, sent)
+    batches, told = [], []
+    for _ in range(4):
+        batches.append(list(udp.receive(14)))
+        told.append((udp.taken, udp.more))
     assert [each for batch in batches for each in batch] == sent
-    assert [len(batch) for batch in batches] == [32, 64, 128, 256, 256, 10]
-    peer.sendto(b"later", address)
-    assert list(udp.receive()) == [b"later"]
-    for each in sent[:40]:
-        peer.sendto(each, address)
-    assert len(list(udp.receive())) == 32, "a new row begins with a small batch"
+    assert told == [(14, True), (14, True), (14, True), (0, False)]
+
+
+def test_of_long_ones_fewer_are_taken(
+    peer: socket.socket, ours: tuple[UdpSocket, gevent.event.Event]
+) -> None:
+    udp = arrived(peer, ours, [bytes(4_000)] * 5)
+    assert len(list(udp.receive(5))) == 2
+    assert len(list(udp.receive(8))) == 3
+
+
+def test_when_its_time_is_over_one_is_taken_still(
+    peer: socket.socket, ours: tuple[UdpSocket, gevent.event.Event]
+) -> None:
+    udp = arrived(peer, ours, [b"1", b"2", b"3"])
+    for left in (b"1", b"2", b"3"):
+        assert list(udp.receive(32, time.monotonic() - 1.0)) == [left]
+        assert udp.more
+    assert list(udp.receive(32, time.monotonic() - 1.0)) == []
+    assert not udp.more
+
+
+def test_what_nobody_takes_is_told_of_by_the_next_look_only(
+    peer: socket.socket, ours: tuple[UdpSocket, gevent.event.Event]
+) -> None:
+    udp = arrived(peer, ours, [b"1", b"2"])
+    assert list(udp.receive(1)) == [b"1"]
+    udp.receive(1)  # by one who has ended and takes nothing
+    assert (udp.taken, udp.more) == (0, False)
 
 
 def test_strangers_are_not_heard(
@@ -147,7 +185,7 @@ def test_strangers_are_not_heard(
         stranger.sendto(b"forged", address)
     peer.sendto(b"true", address)
     assert readable.wait(LIMIT)
-    assert list(udp.receive()) == [b"true"]
+    assert list(udp.receive(32)) == [b"true"]
 
 
 def test_a_closed_port_refuses(peer: socket.socket) -> None:
@@ -156,9 +194,62 @@ def test_a_closed_port_refuses(peer: socket.socket) -> None:
     peer.close()
     udp.send([b"anybody?"] * 2)
     assert readable.wait(LIMIT)
-    with pytest.raises(ConnectionRefusedError):
-        list(udp.receive())
+    assert list(udp.receive(32)) == []
+    assert udp.errors == {SocketError(errno.ECONNREFUSED, local=False)}
     udp.close()
+
+
+def reopened(address: Any) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    bound.bind(address)
+    bound.settimeout(LIMIT)
+    return bound
+
+
+def test_what_lies_behind_an_error_is_read(
+    peer: socket.socket, ours: tuple[UdpSocket, gevent.event.Event]
+) -> None:
+    udp, _ = ours
+    there, here = peer.getsockname(), udp.local
+    peer.close()
+    udp.send([b"refused"])
+    with reopened(there) as bound:
+        bound.sendto(b"one", here)
+        bound.sendto(b"two", here)
+        assert list(udp.receive(32)) == [b"one", b"two"]
+    assert udp.errors == {SocketError(errno.ECONNREFUSED, local=False)}
+
+
+@pytest.mark.parametrize("sent", [[b"one"], [b"one", b"two"], [b"a" * 1200] * 90])
+def test_an_error_of_before_costs_no_datagram(
+    peer: socket.socket, ours: tuple[UdpSocket, gevent.event.Event], sent: list[bytes]
+) -> None:
+    """The kernel tells it in place of sending: it is sent all the same."""
+    udp, _ = ours
+    there = peer.getsockname()
+    peer.close()
+    udp.send([b"refused"])
+    with reopened(there) as bound:
+        udp.send(sent)
+        assert [bound.recv(65_536) for _ in sent] == sent
+    assert udp.errors == {SocketError(errno.ECONNREFUSED, local=False)}
+    assert udp._segmented is (sys.platform == "linux")
+
+
+def test_what_the_link_does_not_take_costs_nothing_beside_it(
+    peer: socket.socket, ours: tuple[UdpSocket, gevent.event.Event]
+) -> None:
+    udp, _ = ours
+    udp.send([b"before", bytes(65_508), b"after"])
+    assert [peer.recv(65_536) for _ in range(2)] == [b"before", b"after"]
+    assert udp.errors == {SocketError(errno.EMSGSIZE, local=True)}
+
+
+def test_a_full_buffer_is_no_trouble(ours: tuple[UdpSocket, gevent.event.Event]) -> None:
+    udp, _ = ours
+    for number in (errno.EAGAIN, errno.EINTR):
+        udp._note(number, local=True)
+    assert udp.errors == set()
 
 
 def test_an_address_that_cannot_be_reached() -> None:
@@ -180,24 +271,3 @@ def test_nothing_is_heard_after_close(peer: socket.socket) -> None:
     gevent.sleep(0)
     gevent.idle()
     assert heard == []
-
-
-def test_addresses_of_a_name() -> None:
-    found = resolve("127.0.0.1", 4433)
-    assert found == [(socket.AF_INET, ("127.0.0.1", 4433))]
-    assert resolve("::1", 4433) == [(socket.AF_INET6, ("::1", 4433, 0, 0))]
-    assert (socket.AF_INET, ("127.0.0.1", 1)) in resolve("localhost", 1)
-
-
-def test_only_names_are_looked_up(names: Names) -> None:
-    names["somewhere.test"] = "127.0.0.9"
-    assert resolve("somewhere.test", 1)[0] == (socket.AF_INET, ("127.0.0.9", 1))
-    resolve("127.0.0.1", 1)
-    resolve("::1", 1)
-    assert names.asked == ["somewhere.test"]
-
-
-@pytest.mark.parametrize("host", ["absent.invalid", "a" * 300, "a..b"])
-def test_a_name_without_addresses(host: str) -> None:
-    with pytest.raises(NameResolutionFailed, match=host[:20]):
-        resolve(host, 443)

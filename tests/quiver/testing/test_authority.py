@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from quiver.testing import Authority
+from tests.support.programs.runner import run_script
 
 
 def loaded(path: str) -> x509.Certificate:
@@ -78,3 +79,27 @@ def test_its_files_go_with_it() -> None:
         assert Path(certfile).exists()
     assert not Path(certfile).exists()
     assert not Path(made.cafile).exists()
+
+
+def test_the_files_end_with_it_and_in_its_own_process() -> None:
+    """A child that was forked ends, or leaves the `with`, without a harm to its parent's files."""
+    said = run_script(
+        """
+        import os, sys
+        from pathlib import Path
+        from quiver.testing import Authority
+
+        with Authority() as authority:
+            child = os.fork()
+            if not child:
+                authority.close()
+                sys.exit()
+            print(os.waitpid(child, 0)[1], Path(authority.cafile).exists())
+        print(Path(authority.cafile).parent.exists())
+        dropped = Authority()
+        folder = Path(dropped.cafile).parent
+        del dropped
+        print(folder.exists())
+        """
+    )
+    assert said.splitlines() == ["0 True", "False", "False"]

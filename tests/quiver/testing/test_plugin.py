@@ -73,12 +73,14 @@ def test_an_error_in_a_route_fails_the_test(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*AssertionError*", "*in the route of GET /hello*"])
 
 
+@pytest.mark.long
 def test_it_can_be_left_out(pytester: pytest.Pytester) -> None:
     result = run(pytester, ROUTES, "-p", "no:quiver")
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(["*fixture 'http3_origin' not found*"])
 
 
+@pytest.mark.long
 def test_the_guide_runs_as_it_stands(pytester: pytest.Pytester) -> None:
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) >= 4

@@ -1,0 +1,353 @@
+"""Waiting for something to change: in an OS thread, a greenlet of any hub, or an asyncio task.
+
+Whoever waits leaves a call in a list; whoever changes something makes all calls in it, once. The
+list needs no lock: `append`, `pop` and `remove` are each one step under the GIL, and a waiter
+looks again after it has left its call.
+
+    wait, wake        by whoever waits; by whoever has changed something
+    LoopWakeup        how a greenlet's loop is woken from another thread
+    WakeChain         how threads are: one after the other
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import sys
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+from gevent._hub_local import get_hub_if_exists
+from gevent._waiter import Waiter
+from greenlet import getcurrent
+
+from quiver.actors.native_threads import allocate_lock, get_ident, sleep, thread_local
+from quiver.actors.propagation import must_propagate_from_call
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from gevent.hub import Hub
+
+logger = logging.getLogger("quiver.actors")
+
+WaitQueue = list[Callable[[], object]]
+
+
+class WouldWaitForItself(RuntimeError):  # noqa: N818 - what would be, not an error's kind
+    """A wait in the loop, or in one of its actors, for what only that one could bring about."""
+
+
+_LONGEST: Final = 1e9  # seconds; much beyond, some systems can wait for ever only
+_LATE: Final = 0.1  # seconds after its time that a waiter has its turn, if nothing has stopped it
+_CHANCE: Final = 0.5  # seconds for the loop after that
+_TURN: Final = 1.0  # seconds at most for the turn of a thread that was called as its time was up
+_PATIENCE: Final = 0.005  # seconds that a loop waits for the last of a row, as for the lock
+_STALE: Final = 0.02  # seconds without a step after which the baton is taken for lost
+
+
+def wake(wakes: WaitQueue) -> None:
+    """Wake everybody who waits in `wakes` now. From any thread."""
+    while wakes:
+        try:
+            call = wakes.pop()
+        except IndexError:  # its waiter took it back in this moment
+            return
+        try:
+            call()
+        except BaseException as error:  # it must neither reach who answers, nor stop the others
+            if must_propagate_from_call(error):
+                raise
+            logger.exception("a call that was left to be made has failed")
+
+
+def take_back(wakes: WaitQueue, call: Callable[[], object]) -> bool:
+    """Remove `call`, if it has not been made yet; False if it has."""
+    if not wakes:  # as nearly always after a wake-up: an exception costs more than this look
+        return False
+    try:
+        wakes.remove(call)
+    except ValueError:
+        return False
+    return True
+
+
+def wait(wakes: WaitQueue, met: Callable[[], bool], timeout: float | None = None) -> bool:
+    """Wait until `met()`, looking again at every wake-up.
+
+    Args:
+        wakes: the list that is woken when `met` may have changed.
+        timeout: seconds; None waits as long as it takes.
+
+    Returns:
+        What `met()` says at the end: False when the time is up.
+
+    Raises:
+        WouldWaitForItself: called by a callback of the loop, or in an actor that never waits.
+    """
+    if met():
+        return True
+    due = math.inf if timeout is None else time.monotonic() + timeout
+    hub = get_hub_if_exists()
+    if hub is not None:
+        _refuse_to_wait(hub)
+    wait_here = _wait_in_thread if hub is None else partial(_wait_in_greenlet, hub)
+    while (left := due - time.monotonic()) > 0:
+        wait_here(wakes, met, left)
+        if met():
+            return True
+    if left < -_LATE:  # whoever waits was stopped, as the loop may have been that had the answer
+        wait_here(wakes, met, _CHANCE)
+    return met()
+
+
+def _refuse_to_wait(hub: Hub) -> None:
+    current = getcurrent()
+    if current is hub:
+        said = "a callback of the loop cannot wait for a reply: spawn a greenlet"
+        raise WouldWaitForItself(f"{said}, or hand it to a thread")
+    if getattr(current, "never_waits", False):  # see Hub
+        said = "this was called by an actor that must not wait for a reply, which may be its own"
+        raise WouldWaitForItself(f"{said} to give: hand it to a thread, or ask with block=False")
+
+
+async def wait_in_task(wakes: WaitQueue, met: Callable[[], bool]) -> None:
+    """Wait in an asyncio task until `met()`, looking again at every wake-up."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    while not met():
+        woken = asyncio.Event()
+        call = partial(_call_in, loop, woken.set)
+        wakes.append(call)
+        try:
+            if not met():
+                await woken.wait()
+        finally:
+            take_back(wakes, call)
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        pass  # the loop is closed: nobody waits there any more
+
+
+class _Gate:
+    """A lock that a thread waits to acquire, and that says itself that it was released.
+
+    An exception of a signal's may come between its being acquired and the next step of who waited,
+    and the chain must go on.
+    """
+
+    __slots__ = ("called", "lock")
+
+    def __init__(self) -> None:
+        self.called = False
+        self.lock = allocate_lock()
+        self.lock.acquire()
+
+    def release(self) -> None:
+        self.called = True
+        self.lock.release()
+
+
+def _wait_in_thread(wakes: WaitQueue, met: Callable[[], bool], seconds: float) -> None:
+    gate = _Gate()
+    call = partial(wake_chain.call, gate)
+    wakes.append(call)
+    try:
+        if not met():  # looked at again after the call was left: who changed it wakes, or we see it
+            gate.lock.acquire(True, -1 if seconds > _LONGEST else seconds)
+    finally:
+        # Whoever was called passes it on, or nobody after it in the row is woken. A call that can
+        # no longer be taken back is being made in this moment: its turn comes at once.
+        if gate.called or (not take_back(wakes, call) and gate.lock.acquire(True, _TURN)):
+            wake_chain.pass_on()
+
+
+def _wait_in_greenlet(hub: Hub, wakes: WaitQueue, met: Callable[[], bool], seconds: float) -> None:
+    wakeup = LoopWakeup.of(hub)
+    waiter: Waiter[Any] = Waiter(hub)
+    ring = partial(waiter.switch, None)
+    call = partial(wakeup.call_soon, ring)
+    timer = None if seconds == math.inf else hub.loop.timer(seconds)
+    wakeup.ref()
+    wakes.append(call)
+    try:
+        if timer is not None:
+            timer.start(ring, update=True)
+        if not met():
+            waiter.get()
+    finally:
+        wakeup.unref()
+        take_back(wakes, call)
+        if timer is not None:
+            timer.stop()
+            timer.close()
+
+
+# the loop and threads, woken from any thread ----------------------------------------------------
+
+
+class LoopWakeup:
+    """Runs calls in the loop of one gevent hub, whichever thread they come from.
+
+    gevent's own events are not safe between threads; a loop's `async_().send()` is. One such
+    watcher has a queue of calls, so that a burst of them costs one wake-up. asyncio has the same
+    as `call_soon_threadsafe`.
+    """
+
+    _of_thread: ClassVar[Any] = thread_local()
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = weakref.proxy(hub)
+        self._loop = hub.loop
+        self.thread = get_ident()
+        self._calls: deque[Callable[[], object]] = deque()
+        self._holds = 0
+        self.disconnected = False
+        self._async: Any = hub.loop.async_(ref=False)
+        self._async.start(self._answer)
+
+    @classmethod
+    def of(cls, hub: Hub) -> LoopWakeup:
+        """The wakeup of `hub`, which must be the calling thread's own."""
+        wakeup: LoopWakeup | None = getattr(cls._of_thread, "wakeup", None)
+        if wakeup is None or wakeup.disconnected or wakeup._loop is not hub.loop:
+            wakeup = cls._of_thread.wakeup = cls(hub)
+        return wakeup
+
+    def call_soon(self, call: Callable[[], object]) -> None:
+        """Run `call` in the loop, soon. From any thread; never blocks."""
+        if self.disconnected:
+            return
+        if get_ident() == self.thread:
+            self._loop.run_callback(call)
+            return
+        self._calls.append(call)
+        try:
+            self._async.send()  # libev makes one wake-up of many
+        except ValueError:  # the loop was destroyed in this moment
+            self.disconnect()
+
+    def ref(self) -> None:
+        """Keep the loop running: somebody waits for a call. Undone by `unref`, as in libuv."""
+        self._holds += 1
+        if self._holds == 1:
+            self._async.ref = True
+
+    def unref(self) -> None:
+        """Let the loop end if nothing else keeps it."""
+        self._holds -= 1
+        if self._holds == 0:
+            self._async.ref = False
+
+    def disconnect(self) -> None:
+        """Ignore later calls: the loop is gone, or belongs to the parent of a fork."""
+        self.disconnected = True
+        self._calls.clear()
+
+    def _answer(self) -> None:
+        for _ in range(len(self._calls)):
+            call = self._calls.popleft()
+            try:
+                call()
+            except BaseException:  # one bad call must not lose the others
+                self._hub.handle_error(call, *sys.exc_info())
+
+
+class Gate(Protocol):
+    """A lock that a thread waits at until it is released."""
+
+    def release(self) -> None: ...
+
+
+class WakeChain:
+    """Releases gates, locks that a thread each waits to acquire, one after the other.
+
+    Woken all at once they would find the interpreter's lock taken, by the loop or by the first of
+    them, and sleep a second time. A thread that has been woken has the lock; it wakes the next one
+    and goes about its work, and when that one is up, the lock is about to be free (Andrews calls
+    this "passing the baton"). The loop that woke the first waits for the last, and then finds what
+    all of them want of it together.
+
+    No lock guards the row: each step is one under the GIL, and who finds it empty looks again after
+    having said so. Should a baton be lost, by an exception in just that moment, the loop and the
+    next caller each see to it that nobody waits for it: `wait` gives up soon, and `call` when it is
+    stale.
+
+    Attributes:
+        held: somebody was called, and has not passed it on yet.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everybody: in a forked child the threads are no more."""
+        self._row: deque[Gate] = deque()
+        self.held = False
+        self._passed_at = 0.0
+        self._over = allocate_lock()  # released at the end of a row
+        self._over.acquire()
+
+    def call(self, gate: Gate) -> None:
+        """Release `gate` in its turn. From any thread."""
+        # First the gate, then the look: `pass_on` gives `held` up and then looks at the row again.
+        self._row.append(gate)
+        if not self.held or time.monotonic() - self._passed_at > _STALE:
+            self.held = True
+            self.pass_on()
+
+    def pass_on(self) -> None:
+        """Release the next gate. Called once by each thread whose gate was released."""
+        self._passed_at = time.monotonic()
+        while not self._release_next():
+            self.held = False
+            self._tell_over()
+            if not self._row:
+                return
+            self.held = True  # somebody came before it was given up, and left it to us
+
+    def _release_next(self) -> bool:
+        try:
+            gate = self._row.popleft()
+        except IndexError:
+            return False
+        gate.release()
+        return True
+
+    def _tell_over(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the end of an earlier row was not waited for
+            self._over.release()
+
+    def wait(self) -> None:
+        """Let those who were called run. For a loop, which has the lock and shall not keep it.
+
+        A loop that went on would drop the interpreter's lock at each turn, but for a moment so
+        short that a thread, once the kernel has started it, finds the lock taken again.
+        """
+        if not self.held:
+            return
+        if self._row:
+            self._wait_for_last()
+        else:  # one only, which has been called: even a sleep of no time lets it run
+            sleep(0)
+
+    def _wait_for_last(self) -> None:
+        self._over.acquire(False)  # of an earlier row
+        if self.held and not self._over.acquire(True, _PATIENCE):
+            while self._release_next():
+                pass
+
+
+wake_chain = WakeChain()
+os.register_at_fork(after_in_child=wake_chain.clear)

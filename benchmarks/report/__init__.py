@@ -1,0 +1,1 @@
+"""What was measured: kept as JSON, shown as tables, charts and ratios."""

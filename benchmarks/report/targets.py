@@ -1,0 +1,140 @@
+"""The ratios that Quiver aims at, and what was measured of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from benchmarks.clients.registry import CLIENTS, FLOOR, QUIVER, Client
+from benchmarks.report.results import Results, Spread
+from benchmarks.report.table import Grid
+from benchmarks.servers import MIB
+from benchmarks.workloads.measures import Measure
+
+__all__ = ["TARGETS", "Target", "needed", "target_grid"]
+
+_GREENLETS, _AIOQUIC, _NIQUESTS = "quiver-greenlets", "aioquic-async", "niquests-threads"
+
+
+@attrs.frozen
+class Target:
+    """One ratio.
+
+    Attributes:
+        text: in words.
+        measure, figure, at: what is compared, see `benchmarks.workloads.measures`.
+        client: whose figure. bases: beside the best of these.
+        limit: what the ratio must reach, or stay below where less is better.
+        more: whether more is better.
+        since: compare with the client's own figure at this point of the axis.
+        plain: no ratio: the figure itself is held against the limit.
+    """
+
+    text: str
+    measure: str
+    figure: str
+    at: int
+    client: str
+    bases: tuple[str, ...]
+    limit: float
+    more: bool = True
+    since: int | None = None
+    plain: bool = False
+
+    def measured(self, results: Results) -> Spread | None:
+        """The ratio over the rounds, or None where it was not measured."""
+        if self.plain:
+            return results.spread(self.measure, self.client, self.at, self.figure)
+        if self.since is not None:
+            return self._growth(results, self.since)
+        best: Callable[[list[float]], float] = max if self.more else min
+        return results.ratio(self.measure, self.client, self.bases, self.at, self.figure, best=best)
+
+    def met(self, ratio: float) -> bool:
+        """Whether that is good enough."""
+        return ratio >= self.limit if self.more else ratio <= self.limit
+
+    def _growth(self, results: Results, since: int) -> Spread | None:
+        first = results.spread(self.measure, self.client, since, self.figure)
+        last = results.spread(self.measure, self.client, self.at, self.figure)
+        return Spread.of([last.median / first.median]) if first and last else None
+
+
+def _peers(wanted: Callable[[Client], bool]) -> tuple[str, ...]:
+    return tuple(each.name for each in CLIENTS if each.peer and wanted(each))
+
+
+_TASKS = _peers(lambda client: client.kind == "tasks")
+_THREADS = _peers(lambda client: client.kind == "threads")
+
+
+def _rate(text: str, at: int, client: str, bases: tuple[str, ...], limit: float) -> Target:
+    return Target(text, "rate", "rate", at, client, bases, limit)
+
+
+def _less(text: str, figure: str, client: str, bases: tuple[str, ...], limit: float) -> Target:
+    return Target(text, "rate", figure, 50, client, bases, limit, more=False)
+
+
+def _down(text: str, at: int, base: str, limit: float) -> Target:
+    return Target(text, "down", "throughput", at, QUIVER, (base,), limit)
+
+
+def _flat(step: str) -> Target:
+    text = f"{step} with 100,000 waiting, to that with 1,000"
+    return Target(text, "table", step, 100_000, "RoutingTable", (), 1.5, more=False, since=1_000)
+
+
+TARGETS = (
+    _rate("threads to niquests-threads, 1 caller", 1, QUIVER, (_NIQUESTS,), 1.4),
+    _rate("threads to niquests-threads, 20 callers", 20, QUIVER, (_NIQUESTS,), 6.0),
+    _rate("threads to niquests-threads, 50 callers", 50, QUIVER, (_NIQUESTS,), 7.0),
+    _rate("threads to the fastest asyncio peer, 20 callers", 20, QUIVER, _TASKS, 1.0),
+    _rate("threads to the fastest asyncio peer, 50 callers", 50, QUIVER, _TASKS, 1.0),
+    _rate("greenlets to the fastest asyncio peer, 50 callers", 50, _GREENLETS, _TASKS, 2.0),
+    _rate("greenlets to the bare loop, 50 callers", 50, _GREENLETS, (FLOOR,), 0.9),
+    _less("CPU of 50 greenlets to the bare loop's", "cpu", _GREENLETS, (FLOOR,), 1.2),
+    _less("CPU of 50 threads to the bare loop's", "cpu", QUIVER, (FLOOR,), 1.7),
+    _less("p99 of 50 threads to the best threaded peer's", "p99", QUIVER, _THREADS, 1.0),
+    _down("1 MiB down to the bare loop", MIB, FLOOR, 0.95),
+    _down("100 MiB down to the bare loop", 100 * MIB, FLOOR, 0.95),
+    _down("1 MiB down to aioquic's asyncio client", MIB, _AIOQUIC, 2.0),
+    _down("100 MiB down to aioquic's asyncio client", 100 * MIB, _AIOQUIC, 2.0),
+    Target(
+        "cold first request to the bare loop's",
+        "first", "cold", 1, QUIVER, (FLOOR,), 1.3, more=False,
+    ),
+    _flat("submit"),
+    _flat("assign"),
+    Target(
+        "CPU of 200 idle origins of 2 connections, in %",
+        "idle", "busy", 200, "Quiver", (), 1.0, more=False, plain=True,
+    ),
+)  # fmt: skip
+
+
+def needed(measure: Measure) -> Measure | None:
+    """A measure with no points and clients but those that the targets look at."""
+    targets = [each for each in TARGETS if each.measure == measure.name]
+    if not targets:
+        return None
+    points = {point for each in targets for point in (each.at, each.since or each.at)}
+    names = {name for each in targets for name in (each.client, *each.bases)}
+    clients = tuple(each for each in measure.clients if each in names)
+    return attrs.evolve(
+        measure, points=tuple(sorted(points)), quick=tuple(sorted(points)), clients=clients
+    )
+
+
+def target_grid(results: Results) -> Grid:
+    """Each target of which anything was measured."""
+    rows = []
+    for target in TARGETS:
+        ratio = target.measured(results)
+        if ratio is not None:
+            sign = "≥" if target.more else "≤"
+            spread = f"{ratio.median:.2f} ({ratio.least:.2f}–{ratio.most:.2f})"
+            met = "yes" if target.met(ratio.median) else "no"
+            rows.append((target.text, f"{sign} {target.limit:g}", spread, met))
+    return Grid("Targets", ("target", "aim", "measured", "met"), rows)

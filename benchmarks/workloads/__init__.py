@@ -1,0 +1,1 @@
+"""What the clients are asked to do, and what is measured of it."""

@@ -1,0 +1,1 @@
+"""What adapters have in common: where HTTP/3 is tried, whom to trust, requests translated."""

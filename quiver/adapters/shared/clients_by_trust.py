@@ -1,0 +1,158 @@
+"""One `quiver.Client` for each set of trust options: they are options of a whole pool."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final, cast
+
+import attrs
+
+from quiver.adapters.shared.fork_safe_lock import ForkSafeLock
+from quiver.chain_verifier import default_context, is_context
+from quiver.client import Client
+from quiver.config import OriginRules, PoolConfig
+from quiver.origin import Origin
+
+__all__ = ["ClientsByTrust", "Trust"]
+
+Pools = Mapping[str, Mapping[str, object]]
+
+# The libraries above have time limits of their own, and None means none there.
+UNLIMITED: Final[Mapping[str, object]] = {"checkout_timeout": None, "receive_timeout": None}
+
+MOST: Final = 1_000  # clients of alternative services
+_FOLDERS: Final = 32  # of roots, that are kept at most
+
+Certificate = str | tuple[str, str] | None
+
+
+@attrs.frozen
+class Trust:
+    """Whom to believe, and what to show of oneself. Hashable: it names a client.
+
+    Attributes:
+        verify: whether the server needs a valid certificate, or who judges it.
+        cafile: PEM file of the roots; None takes the pool's, or the usual ones.
+        cadata: PEM of the roots.
+        certfile: PEM file of our own certificate.
+        keyfile: PEM file of its key.
+    """
+
+    verify: bool | ssl.SSLContext = True
+    cafile: str | None = None
+    cadata: bytes | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+
+    @classmethod
+    def of(cls, verify: bool | str | ssl.SSLContext, cert: Certificate = None) -> Trust:
+        """Make a Trust from `verify=` and `cert=` as requests and httpx have them.
+
+        A context verifies as it does over TCP. In a folder roots are looked for by OpenSSL, by the
+        names that `openssl rehash` gives them.
+
+        Raises:
+            OSError: there is no such file or folder.
+        """
+        certfile, keyfile = (cert, None) if cert is None or isinstance(cert, str) else cert
+        own: dict[str, Any] = {"certfile": _existing(certfile), "keyfile": _existing(keyfile)}
+        if isinstance(verify, bool):
+            return cls(verify=verify, **own)
+        if is_context(verify):
+            return cls(verify=verify.verify_mode != ssl.CERT_NONE and verify, **own)
+        verify = os.fspath(cast(str, verify))
+        if os.path.isdir(verify):
+            return cls(verify=_by_folder(verify), **own)
+        return cls(cafile=_existing(verify), **own)
+
+    def applied(self, rule: Mapping[str, object]) -> dict[str, object]:
+        """Return a pool's options with this trust, which takes precedence."""
+        said = attrs.asdict(self, filter=lambda attribute, value: value != attribute.default)
+        kept = dict(UNLIMITED) | dict(rule)
+        if {"verify", "cafile", "cadata"} & set(said):
+            for option in ("verify", "cafile", "cadata"):
+                kept.pop(option, None)
+        return kept | said
+
+
+def _existing(path: str | None) -> str | None:
+    if path is not None and not os.path.exists(path):
+        raise OSError(f"Could not find the TLS certificate file, invalid path: {path}")
+    return path
+
+
+@lru_cache(_FOLDERS)
+def _by_folder(folder: str) -> ssl.SSLContext:
+    """The same for each call, so that there is one client for it."""
+    context = default_context()
+    context.load_verify_locations(capath=folder)
+    return context
+
+
+class ClientsByTrust:
+    """Clients by trust, each made when it is first needed. For any number of threads.
+
+    What is asked for at an alternative service has a client for its origin, all of whose pools have
+    that origin's own rule, whatever the rules say of the place (RFC 7838 2.1). There are at most
+    MOST of these; the one used longest ago is closed. None of them looks for proxies: the adapters
+    do, or the libraries above.
+
+    Args:
+        pools: as `quiver.Client` has them.
+
+    Raises:
+        InvalidOptions: a rule or an option in `pools` is wrong.
+    """
+
+    def __init__(self, pools: Pools | None = None) -> None:
+        self._pools = {"default": {}, **(pools or {})}
+        self._made: dict[Trust, Client] = {}
+        self._elsewhere: OrderedDict[tuple[Trust, Origin], Client] = OrderedDict()
+        self._lock = ForkSafeLock()
+        self.of(Trust())
+
+    def of(self, trust: Trust, origin: Origin | None = None) -> Client:
+        """Return the client with this trust, for the alternative services of `origin` if given.
+
+        Raises:
+            InvalidOptions: there is no certificate in a file, say.
+        """
+        with self._lock:
+            if origin is not None:
+                return self._for_alternatives(trust, origin)
+            client = self._made.get(trust)
+            if client is None:
+                client = self._made[trust] = Client(pools=self._applied(trust), trust_env=False)
+            return client
+
+    def close(self) -> None:
+        """Stop them all. They are made anew when they are needed again."""
+        with self._lock:
+            clients = [*self._made.values(), *self._elsewhere.values()]
+            self._made = {}
+            self._elsewhere.clear()
+        for client in clients:
+            client.close()
+
+    def _applied(self, trust: Trust) -> dict[str, dict[str, object]]:
+        return {key: trust.applied(rule) for key, rule in self._pools.items()}
+
+    def _for_alternatives(self, trust: Trust, origin: Origin) -> Client:
+        client = self._elsewhere.get((trust, origin))
+        if client is None:
+            rule = OriginRules(self._applied(trust)).config_for(origin)
+            options = {each.name: getattr(rule, each.name) for each in attrs.fields(PoolConfig)}
+            options["server_name"] = rule.server_name or origin.host
+            client = self._elsewhere[trust, origin] = Client(
+                pools={"default": options}, trust_env=False
+            )
+            if len(self._elsewhere) > MOST:
+                _, oldest = self._elsewhere.popitem(last=False)
+                threading.Thread(target=oldest.close, name="quiver-close", daemon=True).start()
+        self._elsewhere.move_to_end((trust, origin))
+        return client

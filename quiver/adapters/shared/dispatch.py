@@ -1,0 +1,100 @@
+"""The decision for each request: HTTP/3 by a pool of ours, or TCP by the other library."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from quiver.actors.actor import GeventActorRef
+from quiver.adapters.policy import Policy, cause_of
+from quiver.adapters.shared.clients_by_trust import ClientsByTrust, Pools, Trust
+from quiver.adapters.shared.fallback_table import Route
+from quiver.adapters.shared.request_translation import split
+from quiver.errors import QuiverError
+from quiver.request import StreamRequest
+from quiver.streams.response import StreamedResponse
+
+__all__ = ["Dispatch", "FellBack", "kind_of"]
+
+T = TypeVar("T")
+
+
+class FellBack(Exception):
+    """HTTP/3 did not come about, nothing was lost, and the request may go out over TCP."""
+
+
+class Dispatch:
+    """What all adapters decide alike.
+
+    Args:
+        policy: when HTTP/3 is tried; a `Policy()` by default, which tries it first.
+        pools: as `quiver.Client` has them.
+        falls_back: whether there is TCP to fall back to.
+
+    Raises:
+        InvalidOptions: a rule or an option in `pools` is wrong.
+    """
+
+    def __init__(self, policy: Policy | None, pools: Pools | None, *, falls_back: bool) -> None:
+        self.policy = policy or Policy()
+        self.clients = ClientsByTrust(pools)
+        self.falls_back = falls_back
+
+    def route(self, url: str) -> tuple[Route | None, str]:
+        """Return where HTTP/3 is to be tried, None for TCP; and the request's target.
+
+        Raises:
+            InvalidURL: it names no https origin, and there is no TCP for others.
+        """
+        if self.falls_back and not _is_https(url):
+            return None, ""
+        origin, target = split(url)
+        route = self.policy.route(origin)
+        return route or (None if self.falls_back else Route(origin, origin)), target
+
+    def pool(self, trust: Trust, route: Route) -> GeventActorRef[Any]:
+        """Return the pool for a route, started if it is not there."""
+        client = self.clients.of(trust, route.origin if route.elsewhere else None)
+        return client.pool(str(route.place))
+
+    def connect_timeout(self, given: float | None) -> float | None:
+        """Return min(given, policy.fallback_after) seconds; `given` where there is no TCP."""
+        if not self.falls_back:
+            return given
+        return min(given or self.policy.fallback_after, self.policy.fallback_after)
+
+    @contextlib.contextmanager
+    def falling_back(self, route: Route, asked: StreamRequest) -> Iterator[None]:
+        """Raise FellBack in place of an error on which the request may go out over TCP."""
+        try:
+            yield
+        except QuiverError as error:
+            if self.falls_back and self.policy.gives_way(route.origin, asked, error):
+                raise FellBack from None
+            raise
+
+    def close(self) -> None:
+        """Stop the pools, and write what the policy has to keep."""
+        self.clients.close()
+        self.policy.flush()
+
+    def answered(self, route: Route, streamed: StreamedResponse) -> None:
+        """Take in that HTTP/3 has answered, and what the origin says of other places."""
+        self.policy.succeeded(route.origin)
+        self.policy.heard(route.origin, streamed.header("alt-svc"))
+
+    def answered_over_tcp(self, url: str, alt_svc: str | None) -> None:
+        """Take in an Alt-Svc field: only the origin's own word over TLS counts (RFC 7838 2.1)."""
+        if alt_svc is not None and _is_https(url):
+            self.policy.heard(split(url)[0], alt_svc)
+
+
+def kind_of(error: QuiverError, names: tuple[tuple[type[QuiverError], type[T]], ...]) -> type[T]:
+    """Return what another library calls an error: the first entry that its cause is one of."""
+    cause = cause_of(error)
+    return next(theirs for ours, theirs in names if isinstance(cause, ours))
+
+
+def _is_https(url: str) -> bool:
+    return url.lower().startswith("https:")

@@ -1,0 +1,112 @@
+"""The choice between HTTP/3 and TCP, for each request anew. Pure.
+
+`always`: HTTP/3 first, at the origin's own port. `alt-svc`: HTTP/3 where a hint or an Alt-Svc field
+(RFC 7838) has said that it is spoken, else TCP. Either way an origin whose HTTP/3 has failed is
+left alone for a while, which doubles with each failure and is forgotten with the first success.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final, Literal, get_args
+
+import attrs
+
+from quiver.adapters.shared.alternatives import Alternatives
+from quiver.origin import Origin
+
+__all__ = ["FallbackTable", "PolicyName", "Route"]
+
+PolicyName = Literal["always", "alt-svc"]
+
+FIRST_PAUSE: Final = 10.0  # seconds
+LONGEST_PAUSE: Final = 3_600.0
+MOST: Final = 1_000  # origins that are left alone at once
+
+
+@attrs.frozen
+class Route:
+    """Where HTTP/3 is to be tried.
+
+    Attributes:
+        origin: whom to speak with.
+        place: the host and port to go to, as an origin; the same unless Alt-Svc named another.
+    """
+
+    origin: Origin
+    place: Origin
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether that is an alternative service (RFC 7838 2)."""
+        return self.place != self.origin
+
+
+@attrs.frozen
+class Pause:
+    """How often an origin has failed in a row, until when it is left alone, and why."""
+
+    failures: int
+    until: float
+    why: str
+
+
+class FallbackTable:
+    """Origins that are left alone for a while, after failures of HTTP/3.
+
+    pause = min(10 * 2 ** failures, 3600) seconds, where `failures` is how often it failed before.
+    Times are seconds of a clock that does not go back; not for several threads at once.
+
+    Args:
+        policy: "always" or "alt-svc".
+        hints: origins that are known to speak HTTP/3 on their own port.
+        alternatives: what Alt-Svc fields have told.
+
+    Raises:
+        ValueError: no such policy.
+    """
+
+    def __init__(
+        self,
+        policy: PolicyName = "always",
+        hints: Iterable[Origin] = (),
+        alternatives: Alternatives | None = None,
+    ) -> None:
+        if policy not in get_args(PolicyName):
+            raise ValueError(f"policy={policy!r}: must be {' or '.join(get_args(PolicyName))}")
+        self.alternatives = alternatives or Alternatives()
+        self._always = policy == "always"
+        self._hints = frozenset(hints)
+        self._pauses: OrderedDict[Origin, Pause] = OrderedDict()
+
+    def route(self, origin: Origin, now: float) -> Route | None:
+        """Return where to try HTTP/3, or None for TCP."""
+        pause = self._pauses.get(origin)
+        if pause is not None and now < pause.until:
+            return None
+        if self._always or origin in self._hints:
+            return Route(origin, origin)
+        found = self.alternatives.find(origin, now)
+        if found is None:
+            return None
+        return Route(origin, Origin("https", found.host or origin.host, found.port))
+
+    def why(self, origin: Origin, now: float) -> str | None:
+        """Return why the origin is left alone; None if it is not."""
+        pause = self._pauses.get(origin)
+        return None if pause is None or now >= pause.until else pause.why
+
+    def failed(self, origin: Origin, now: float, why: str = "") -> None:
+        """Note that HTTP/3 failed. A failure during a pause does not make it longer."""
+        before = self._pauses.pop(origin, Pause(0, 0.0, ""))
+        if now >= before.until:
+            seconds = min(FIRST_PAUSE * 2.0 ** min(before.failures, 30), LONGEST_PAUSE)
+            before = Pause(before.failures + 1, now + seconds, why)
+        self._pauses[origin] = before
+        if len(self._pauses) > MOST:
+            self._pauses.popitem(last=False)
+
+    def succeeded(self, origin: Origin) -> None:
+        """Note that HTTP/3 has answered: the next failure is the first again."""
+        self._pauses.pop(origin, None)

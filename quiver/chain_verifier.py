@@ -1,0 +1,199 @@
+"""Whether Python's own ssl accepts a chain of certificates, and for the name that was asked for.
+
+The judge is an `ssl.SSLContext`: what it refuses over TCP is refused here, and what it accepts is
+accepted, by the same code of the same OpenSSL. That goes for roots, also those in a folder, for
+revocation lists, purposes, names, flags and the security level, whatever release it is.
+
+ssl has no call that verifies a chain. So the context is shown the first flight of a server, in
+memory (`tls_flights`). OpenSSL verifies a chain as soon as it has read it, before it needs anything
+more, and how it goes on is the verdict: an SSLCertVerificationError, or the wish for the next
+message. That the server has the certificate's key is no part of that: its CertificateVerify proves
+it in the real handshake (RFC 8446 4.4.3).
+
+A context that did not verify there would accept whatever it is shown. So each has to refuse a
+certificate first that nobody can trust.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import ssl
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Literal, TypeGuard
+
+from quiver.tls_flights import NoFlight, by_tls_1_2, by_tls_1_3
+
+__all__ = ["Authentication", "ChainRefused", "ChainVerifier", "default_context", "is_context"]
+
+Authentication = Literal["ecdsa", "rsa"]
+"""By what kind of key a server proves who it is; EdDSA goes with ECDSA (RFC 8422)."""
+
+_Flight = Callable[[Sequence[bytes], bytes], bytes]
+"""Makes a server's first flight of a chain and the client's first record."""
+
+_BASE: Final = ("_ssl", "_SSLContext")
+
+_UNTRUSTED: Final = base64.b64decode(
+    "MIIBFDCBu6ADAgECAgEBMAoGCCqGSM49BAMCMBQxEjAQBgNVBAMMCXVudHJ1c3RlZDAeFw0wMDAxMDEwMDAwMDBaFw"
+    "0wMTAxMDEwMDAwMDBaMBQxEjAQBgNVBAMMCXVudHJ1c3RlZDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABPF0yo53"
+    "k/K6v7lQZhy/l2Tt3o435Km5VuBsI91bad0t25wlJbRGyul+jdln42LcQQAepWGwKTx0T+BaSroUPcEwCgYIKoZIzj"
+    "0EAwIDSAAwRQIgE0j95c5XNrsc9ipFym/JBVixgKrTqxF30sACdr6bwmYCIQCordWxF/fJLBlPL6S5Ovf5BfLM7lsj"
+    "IKVjpkD5wmUO9g=="
+)
+"""Self-signed, and no longer valid since 2001; its key was thrown away."""
+
+
+class ChainRefused(Exception):
+    """The chain is not accepted.
+
+    Attributes:
+        code: OpenSSL's X509_V_ERR, 0 when it never came to verifying.
+        said: OpenSSL's words for it.
+    """
+
+    def __init__(self, code: int, said: str) -> None:
+        super().__init__(said)
+        self.code = code
+        self.said = said
+
+
+class ChainVerifier:
+    """Verifies chains as `context` does, for any number of handshakes one after the other.
+
+    Raises:
+        ValueError: the context cannot be asked, or verifies nothing; saying why.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        _check_class(context)
+        if context.verify_mode == ssl.CERT_NONE:
+            raise ValueError("it verifies nothing (verify_mode is CERT_NONE): say verify=False")
+        self._context = context
+        self._flights: dict[Authentication, _Flight] = {}
+        faults: list[ValueError] = []
+        for by, flights in _flights(context).items():
+            for flight in flights:
+                try:
+                    self._check(flight)
+                except ValueError as fault:
+                    faults.append(fault)
+                else:
+                    self._flights[by] = flight
+                    break
+        if not self._flights:
+            raise faults[0]
+
+    def _check(self, flight: _Flight) -> None:
+        try:
+            self._show([_UNTRUSTED], "localhost", flight)
+        except ssl.SSLCertVerificationError:
+            return
+        except (ssl.SSLError, NoFlight) as error:
+            raise ValueError(f"it does not come to verifying: {error}") from error
+        raise ValueError("it accepts a certificate that nobody can trust")
+
+    def verify(self, chain: Sequence[bytes], name: str, by: Authentication) -> None:
+        """Accept a chain, or raise.
+
+        Args:
+            chain: certificates in DER as the server has sent them, its own first.
+            name: host or address that it should be for.
+            by: what the key in its own certificate is.
+
+        Raises:
+            ChainRefused: it is not accepted.
+        """
+        flight = self._flights.get(by)
+        if flight is None:
+            raise ChainRefused(0, f"the context given as verify has no cipher for keys of {by}")
+        try:
+            self._show(chain, name, flight)
+        except ssl.SSLCertVerificationError as error:
+            raise ChainRefused(error.verify_code, error.verify_message) from error
+        except ssl.SSLError as error:
+            said = (error.reason or str(error)).replace("_", " ").lower()
+            raise ChainRefused(0, said) from error
+        except (ValueError, TypeError) as error:  # of the name, which ssl does not take
+            raise ChainRefused(0, f"the name cannot be verified: {error}") from error
+
+    def _show(self, chain: Sequence[bytes], name: str, flight: _Flight) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = self._context.wrap_bio(incoming, outgoing, server_hostname=name)
+        try:
+            client.do_handshake()
+        except ssl.SSLWantReadError:
+            incoming.write(flight(chain, outgoing.read()))
+        try:
+            client.do_handshake()
+        except ssl.SSLWantReadError:
+            if not incoming.pending:  # it has read all of it
+                return
+        raise ssl.SSLError("the handshake does not go on as it should")
+
+
+def default_context() -> ssl.SSLContext:
+    """A context as `ssl.create_default_context` makes it, but it trusts nobody yet.
+
+    Also where another class was put in place of ssl's own, as truststore does.
+    """
+    made = ssl.create_default_context(capath=os.devnull)  # without any, the system's are loaded
+    if _steps_of_its_own(made):
+        cls = next(each for each in type(made).__mro__ if each.__module__ == "ssl")
+        flags, made = made.verify_flags, cls(ssl.PROTOCOL_TLS_CLIENT)
+        _set(made, "verify_flags", flags)
+    made.keylog_filename = None  # type: ignore[assignment] # from SSLKEYLOGFILE; no keys here
+    for limit in ("minimum_version", "maximum_version"):
+        _set(made, limit, ssl.TLSVersion.TLSv1_2)  # costs no keys
+    return made
+
+
+def _set(context: ssl.SSLContext, name: str, value: int) -> None:
+    """Set it as OpenSSL's: ssl's own way does not end where its class was replaced."""
+    base = next(each for each in type(context).__mro__ if _name_of(each) == _BASE)
+    vars(base)[name].__set__(context, int(value))
+
+
+def is_context(value: object) -> TypeGuard[ssl.SSLContext]:
+    """Whether it is an SSLContext, also one that was made before gevent put its own in place."""
+    return any(_name_of(each) == _BASE for each in type(value).__mro__)
+
+
+def _name_of(cls: type) -> tuple[str, str]:
+    return cls.__module__, cls.__name__
+
+
+def _check_class(context: ssl.SSLContext) -> None:
+    """Refuse one that would verify in code of its own, which is not reached from here."""
+    for name in _steps_of_its_own(context):
+        raise ValueError(
+            f"{type(context).__module__}.{type(context).__qualname__} has a {name} of its own, "
+            "and what it verifies there cannot be had over QUIC: give cafile or cadata, or "
+            "an ssl.SSLContext"
+        )
+
+
+def _steps_of_its_own(context: ssl.SSLContext) -> list[str]:
+    """The steps of a handshake that are not ssl's."""
+    steps = {name: _defined_in(type(context), name) for name in ("wrap_bio", "wrap_socket")}
+    steps["sslobject_class"] = getattr(context.sslobject_class, "__module__", "?")
+    return [name for name, module in steps.items() if module not in ("ssl", "gevent.ssl")]
+
+
+def _defined_in(cls: type, name: str) -> str:
+    return next(each.__module__ for each in cls.__mro__ if name in vars(each))
+
+
+def _flights(context: ssl.SSLContext) -> dict[Authentication, list[_Flight]]:
+    """How a chain may be shown to it, by the kind of key: TLS 1.2 first, which costs no keys."""
+    found: dict[Authentication, list[_Flight]] = {"ecdsa": [], "rsa": []}
+    for cipher in context.get_ciphers():
+        for by, flights in found.items():
+            if not flights and (cipher["kea"], cipher["auth"]) == ("kx-ecdhe", f"auth-{by}"):
+                flights.append(partial(_by_tls_1_2, cipher["id"] & 0xFFFF))
+    return {by: [*flights, by_tls_1_3] for by, flights in found.items()}
+
+
+def _by_tls_1_2(suite: int, chain: Sequence[bytes], _: bytes) -> bytes:
+    return by_tls_1_2(chain, suite)

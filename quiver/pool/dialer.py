@@ -1,0 +1,339 @@
+"""Dialer: how a connection comes about: the name, and its addresses side by side.
+
+    start --> Resolved, a message --> resolved(addresses) --> receive*, tick*, flush* --> an outcome
+
+Which address is tried when is decided by `AddressAttempts` (RFC 8305). Here each attempt has a
+transport of its own, a socket and an HTTP/3 connection, until the first of them has shaken hands:
+that is the outcome, and the others say CONNECTION_CLOSE and are gone. One time limit,
+`connect_timeout`, holds for all of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import gevent
+
+from quiver.actors import signal_deferral
+from quiver.actors.descriptors import NoneLeft
+from quiver.errors import EXHAUSTED, ConnectTimeout, NameResolutionFailed, QuiverError
+from quiver.h3 import events
+from quiver.pool.address_attempts import (
+    Abandon,
+    Address,
+    AddressAttempts,
+    AttemptAction,
+    GiveUp,
+    Try,
+    interleaved,
+)
+from quiver.pool.checkout import exhausted
+from quiver.pool.dial_progress import Progress
+from quiver.pool.local_address import host_of
+from quiver.pool.messages import Resolved
+from quiver.pool.name_resolution import resolve
+from quiver.pool.path_changes import Outlook
+from quiver.pool.socket_errors import Meaning, SocketError
+from quiver.pool.target import PoolTarget
+from quiver.pool.transport import Transport
+
+__all__ = ["Connected", "Dialer", "Outcome"]
+
+AWAY: Final = 2.0  # seconds in which a network that was there may be another one
+MOST_ANEW: Final = 3  # changes of our address that one attempt is begun anew for
+
+
+@attrs.frozen
+class Connected:
+    """The outcome of a dial that went well.
+
+    Attributes:
+        transport: of the attempt that has won; its owner adopts it.
+        events: of its HTTP/3 connection, Ready among them.
+    """
+
+    transport: Transport
+    events: list[events.Event]
+
+
+Outcome = Connected | QuiverError | None
+"""What a step of a dial has come to; None while it goes on."""
+
+
+class Dialer:
+    """Gets one connection to `target` connected.
+
+    Args:
+        tell: sends its owner a message.
+        on_attempt: called with each address before it is tried.
+        on_progress: called when it has come further.
+
+    Attributes:
+        progress: how far it has come.
+    """
+
+    def __init__(
+        self,
+        target: PoolTarget,
+        tell: Callable[[object], None],
+        on_attempt: Callable[[tuple[str, int]], None],
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self._target = target
+        self._tell = tell
+        self._on_attempt = on_attempt
+        self._asks: gevent.Greenlet[[], None] | None = None  # for the name
+        self._on_progress = on_progress
+        self._until = math.inf
+        self._table: AddressAttempts | None = None  # when the name is resolved
+        self._attempts: dict[int, Transport] = {}  # those that are alive
+        self._addresses: dict[int, Address] = {}  # and where they go
+        self._anew: dict[int, int] = {}  # how often they were begun anew
+        self._away_since: dict[int, float] = {}  # when there was no way for them first
+        self._to_do: deque[AttemptAction] = deque()
+        self.progress = Progress()
+
+    def start(self) -> None:
+        """Have the name looked up, off the hub; the time limit begins."""
+        limit = self._target.config.connect_timeout
+        self._until = time.monotonic() + (math.inf if limit is None else limit)
+        if signal_deferral.active:
+            signal_deferral.wrap_handlers()  # also those that were set since
+        self._asks = gevent.spawn(self._resolve)
+        signal_deferral.protect(self._asks)
+
+    def resolved(self, addresses: list[Address], now: float) -> Outcome:
+        """Begin with the first of the addresses; they are in the system's order of preference."""
+        if not addresses:
+            host, name = self._target.origin.host, self._target.name
+            return NameResolutionFailed(f"host {host!r} has no address", origin=name)
+        self._table = AddressAttempts(interleaved(addresses, self._target.recall(now)), self._until)
+        return self._do(self._table.tick(now), now)
+
+    # its time ------------------------------------------------------------------------------
+
+    def due(self) -> float | None:
+        """The time at which `look` has something to do; None for never."""
+        if self._table is not None:
+            return self._table.due()
+        return None if math.isinf(self._until) else self._until
+
+    def look(self, now: float) -> Outcome:
+        """Begin the next attempt if it is time, or give up if that is over."""
+        if self._table is not None:
+            return self._do(self._table.tick(now), now)
+        return self._too_slow() if now >= self._until else None
+
+    def excuse(self, seconds: float) -> None:
+        """Add time for which nothing could be heard: the servers have that still."""
+        self._until += seconds
+        if self._table is not None:
+            self._table.excuse(seconds)
+
+    # what goes in and out ------------------------------------------------------------------
+
+    def receive(self, now: float) -> Outcome:
+        """Take the datagrams that are there, each attempt its share."""
+        for attempt, transport in list(self._attempts.items()):
+            begun = time.thread_time()
+            transport.receive(time.monotonic())
+            outcome = self._take_events(attempt, transport, now)
+            if outcome is not None:
+                return outcome
+            transport.may_go_on(time.thread_time() - begun)  # it may not, but has to know
+        return None
+
+    @property
+    def more(self) -> bool:
+        """Whether there may be more than what was received last."""
+        return any(transport.more for transport in self._attempts.values())
+
+    def timer(self) -> float | None:
+        """When `tick` is due; None for never."""
+        due = [transport.h3.timer() for transport in self._attempts.values()]
+        return min((each for each in due if each is not None), default=None)
+
+    def tick(self, now: float) -> Outcome:
+        """Do what QUIC has to do at this time, in those attempts in which it is due."""
+        for attempt, transport in list(self._attempts.items()):
+            due = transport.h3.timer()
+            if due is not None and due <= now:
+                if self._follows(attempt, transport, now) is Outlook.CHANGED:
+                    continue
+                transport.h3.tick(now)
+                outcome = self._take_events(attempt, transport, now)
+                if outcome is not None:
+                    return outcome
+        return None
+
+    def flush(self) -> None:
+        """Send what they have to send."""
+        for transport in self._attempts.values():
+            transport.flush()
+
+    def judge_socket_errors(self, now: float) -> Outcome:
+        """See what to make of the errors that the sockets have met; none of them is raised."""
+        for attempt, transport in list(self._attempts.items()):
+            while (error := transport.take_error()) is not None:
+                if error.local:
+                    self._note_unsent(attempt, error)
+                match error.meaning:
+                    case Meaning.UNREACHABLE if error.local and self._goes_on(
+                        attempt, transport, now
+                    ):
+                        pass  # from another address, or as soon as there is one
+                    case Meaning.REFUSED | Meaning.UNREACHABLE:
+                        transport.close()  # it has no more errors then, and nobody to tell
+                        outcome = self._fail(attempt, self._target.unreached(error), now)
+                        if outcome is not None:
+                            return outcome
+                    case Meaning.TOO_LONG:
+                        transport.h3.shorten()
+                    case Meaning.LOST:
+                        pass  # QUIC sends again what was in it
+        return None
+
+    def hang_up(self) -> None:
+        """Wait no longer for the name; say CONNECTION_CLOSE in the attempts that are alive."""
+        if self._asks is not None:
+            self._asks.kill(block=False)
+        with contextlib.ExitStack() as ends:  # whatever one of them raises
+            for transport in self._attempts.values():
+                ends.callback(transport.hang_up)
+            self._attempts = {}
+
+    def close(self) -> None:
+        """Free the sockets."""
+        for transport in self._attempts.values():
+            transport.close()
+        self._attempts = {}
+
+    def _note_unsent(self, attempt: int, error: SocketError) -> None:
+        assert self._table is not None
+        self._table.unsent(attempt, str(error))
+        self._tell_progress()
+
+    # the attempts --------------------------------------------------------------------------
+
+    def _take_events(self, attempt: int, transport: Transport, now: float) -> Outcome:
+        h3 = transport.h3
+        happened = h3.events()
+        if h3.closed:  # also one that was ready for a moment
+            ended = (each.error for each in happened if isinstance(each, events.ConnectionEnded))
+            error = next(ended, None)
+            if isinstance(error, ConnectTimeout):  # in the dial's words: it is its silence
+                error = self.progress.too_slow("the idle timeout", self._target.name)
+            return None if error is None else self._fail(attempt, error, now)
+        if any(isinstance(each, events.Ready) for each in happened):
+            return self._win(attempt, transport, happened, now)
+        assert self._table is not None
+        if h3.answered:
+            self._table.answered(attempt)
+            self._tell_progress()
+        return None
+
+    def _win(
+        self, attempt: int, transport: Transport, happened: list[events.Event], now: float
+    ) -> Outcome:
+        assert self._table is not None and transport.socket is not None
+        # The winner stays among them until it is adopted.
+        self._target.worked(self._addresses[attempt], host_of(transport.socket.name), now)
+        self._do(self._table.won(attempt), now)
+        return Connected(transport, happened)
+
+    def _fail(self, attempt: int, error: QuiverError, now: float) -> Outcome:
+        """End one attempt; its server hears of that, if there is a way to it."""
+        assert self._table is not None
+        self._end(attempt)
+        return self._do(self._table.failed(attempt, error, now), now)
+
+    def _do(self, actions: tuple[AttemptAction, ...], now: float) -> Outcome:
+        """Do what the table asks for, and what it asks for then: of many addresses too."""
+        assert self._table is not None
+        outcome: Outcome = None
+        self._to_do.extend(actions)
+        while self._to_do:
+            match self._to_do.popleft():
+                case Try(attempt, address):
+                    self._to_do.extend(self._try(self._table, attempt, address, now))
+                case Abandon(attempt):
+                    self._end(attempt)
+                case GiveUp(error):
+                    outcome = error or self._too_slow()
+        self._tell_progress()
+        return outcome
+
+    def _try(
+        self, table: AddressAttempts, attempt: int, address: Address, now: float
+    ) -> tuple[AttemptAction, ...]:
+        self._on_attempt(address[1][:2])
+        transport = Transport(self._target, self._tell)
+        self._attempts[attempt], self._addresses[attempt] = transport, address
+        try:
+            transport.open(address, now)
+        except OSError as refusal:
+            del self._attempts[attempt]
+            error: QuiverError
+            if refusal.errno in EXHAUSTED:
+                error = exhausted(refusal, self._target.name)
+            else:
+                error = self._target.unreached(SocketError(refusal.errno or 0, local=True))
+            return table.failed(attempt, error, now)
+        return ()
+
+    def _goes_on(self, attempt: int, transport: Transport, now: float) -> bool:
+        """Whether an attempt goes on whose socket says that there is no way to the server."""
+        outlook = self._follows(attempt, transport, now)
+        if outlook is Outlook.AWAY:
+            return now - self._away_since.setdefault(attempt, now) < AWAY
+        return outlook is Outlook.CHANGED
+
+    def _follows(self, attempt: int, transport: Transport, now: float) -> Outlook:
+        """Shake hands anew, from the address that is ours now, if the attempt's is not: nobody
+        migrates before the handshake is confirmed (RFC 9000 9)."""
+        times = self._anew.get(attempt, 0)
+        try:
+            if times >= MOST_ANEW or not transport.has_moved():
+                return Outlook.UNCHANGED
+            transport.begin_anew(now)
+        except OSError:
+            return Outlook.AWAY
+        self._anew[attempt] = times + 1
+        self._on_attempt(self._addresses[attempt][1][:2])
+        return Outlook.CHANGED
+
+    def _end(self, attempt: int) -> None:
+        transport = self._attempts.pop(attempt, None)
+        if transport is not None:
+            transport.hang_up()
+
+    def _tell_progress(self) -> None:
+        if self._table is not None and self._table.progress != self.progress:
+            self.progress = self._table.progress
+            self._on_progress(self.progress)
+
+    def _too_slow(self) -> QuiverError:
+        return self._target.too_slow(self.progress)
+
+    # the name ------------------------------------------------------------------------------
+
+    def _resolve(self) -> None:
+        """Look the name up, in a greenlet of its own: its owner can be stopped meanwhile."""
+        outcome: list[Address] | QuiverError
+        origin, name = self._target.origin, self._target.name
+        try:
+            outcome = resolve(origin.host, origin.port, self._target.config)
+        except NameResolutionFailed as error:
+            outcome = NameResolutionFailed(str(error), origin=name)
+            outcome.__cause__ = error.__cause__  # where the resolver has failed
+        except NoneLeft as error:
+            outcome = exhausted(error, name)
+        except Exception as error:  # noqa: BLE001 - of a resolver that the program has chosen
+            outcome = self._target.failed(error)
+        self._tell(Resolved(outcome))

@@ -1,0 +1,448 @@
+"""ExchangeRunner: the exchanges of one connection: how they are begun, fed, ended and contained.
+
+    start --> (a channel waits for SETTINGS) --> begin --> feed*, pump* --> Owner.released
+                                                                        --> Owner.returned
+
+What is in flight is decided by `Exchanges`, what goes over the wire by the HTTP/3 connection;
+`Callers` has the replies, readers and writers. Here each is told of the others.
+
+What is raised in the name of one exchange is its own end and no other's: every step for one is
+taken within `_contained`, `_do` or `_not_begun`.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+from quiver.actors.propagation import must_propagate
+from quiver.actors.timers import Timers
+from quiver.errors import (
+    GoAway,
+    InvalidError,
+    InvalidRequest,
+    QuiverError,
+    ReceiveTimeout,
+    RequestTimeout,
+    SendTimeout,
+)
+from quiver.h3 import events
+from quiver.h3.codes import ErrorCode
+from quiver.h3.headers import request_fields, trailer_fields
+from quiver.models import Response
+from quiver.pool.actions import (
+    Answer,
+    Begin,
+    Deliver,
+    End,
+    ExchangeAction,
+    Inform,
+    Release,
+    ResetStream,
+    Retry,
+)
+from quiver.pool.callers import (
+    Caller,
+    Callers,
+    drop_unsent,
+    limits_of,
+    mode_of,
+    send_datagrams,
+    send_stream,
+)
+from quiver.pool.exchanges import OF_STREAMS, Exchanges, Mode
+from quiver.pool.liveness import Liveness
+from quiver.pool.messages import PoolReply, StartExchange
+from quiver.pool.reports import ConnectionReport, logger
+from quiver.pool.target import PoolTarget
+from quiver.pool.transport import Transport
+from quiver.pool.waiting_channels import WaitingChannels
+from quiver.request import OpenChannel
+
+__all__ = ["MAX_FAILURES", "ExchangeRunner", "Owner"]
+
+MAX_FAILURES: Final = 3  # failures of ours in a row, without an answer between them
+
+
+class Owner(Protocol):
+    """The connection, as its exchanges see it."""
+
+    def released(self, tickets: tuple[int, ...]) -> None:
+        """Note that these hold a stream slot no more."""
+
+    def returned(self, exchange: StartExchange, reply: PoolReply, *, unused: bool) -> None:
+        """Give one back to the pool; `unused`: no stream was opened for it here."""
+
+    def check_idle(self) -> None:
+        """See whether those that have ended were the last."""
+
+    def failing(self) -> None:
+        """Note `MAX_FAILURES` of ours in a row, without an answer between them."""
+
+
+class ExchangeRunner:
+    """The exchanges on the HTTP/3 connection of `transport`, from its handshake on.
+
+    Args:
+        liveness: is told when a request goes out, and when a stream says something.
+        timers: of the owner, who hands the firings of ("settings", ticket) to `waiting`, and
+            those of ("callback", ticket) to `callback_overdue`.
+        tell: sends the owner a message, from any thread.
+
+    Attributes:
+        exchanges: the table of what is open.
+        waiting: channels that are to be opened when the server's SETTINGS have come.
+        sending: by ticket, those whose request is not sent to its end.
+        wake_readers: wakes the readers that got something, once a batch.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        target: PoolTarget,
+        transport: Transport,
+        liveness: Liveness,
+        timers: Timers,
+        report: ConnectionReport,
+        tell: Callable[[object], None],
+    ) -> None:
+        self._owner = owner
+        self._target = target
+        self._config = target.config
+        self._transport = transport
+        self._liveness = liveness
+        self._timers = timers
+        self._report = report
+        self._callers = Callers(target, tell)
+        self._failures = 0  # of ours, since the last answer
+        self._awaiting_callbacks: dict[int, weakref.ref[PoolReply]] = {}
+        self.waiting = WaitingChannels(target, timers, owner.returned)
+        self.exchanges = Exchanges(max_body_size=target.config.max_body_size, origin=target.name)
+        self.sending = self._callers.sending
+        self.wake_readers = self._callers.wake_readers
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is open, or waits to be opened."""
+        return bool(self.waiting.channels or self.exchanges)
+
+    # how they begin -------------------------------------------------------------------------
+
+    def start(self, exchange: StartExchange, reply: PoolReply) -> None:
+        """Open a stream for it; a channel's when the server's SETTINGS are known."""
+        try:
+            if isinstance(exchange.request, OpenChannel):
+                self._open_channel(exchange, reply)
+            else:
+                self._begin(exchange, reply)
+        except BaseException as error:
+            self._not_begun(exchange, reply, error)
+
+    def _begin(self, exchange: StartExchange, reply: PoolReply) -> Caller:
+        request, now, h3 = exchange.request, time.monotonic(), self._transport.h3
+        mode = mode_of(request)
+        body, ended = self._callers.whole_body(request)
+        fields = request_fields(request, self._target.origin)
+        if request.trailers and not callable(request.trailers):
+            h3.check_section(trailer_fields(request.trailers))
+        window = None if mode is Mode.BUFFERED else self._config.receive_window
+        stream_id = h3.next_stream_id
+        caller = self._callers.add(exchange, reply, stream_id, mode, sent=ended)
+        self.exchanges.open(
+            stream_id,
+            exchange.ticket,
+            method=request.method,
+            now=now,
+            limits=limits_of(request, self._config, exchange.deadline),
+            mode=mode,
+        )
+        h3.open_request(fields, body, ended, window)
+        self._liveness.began_at = now
+        self._report.requests += 1
+        return caller
+
+    # channels: it needs to be known what the server can do
+
+    def _open_channel(self, exchange: StartExchange, reply: PoolReply) -> None:
+        request, waiting = exchange.request, self.waiting
+        assert isinstance(request, OpenChannel)
+        if waiting.needed:
+            return waiting.add(exchange, reply)
+        fault = waiting.fault(request)
+        if fault is not None:
+            reply.fail(fault)
+            return self._owner.returned(exchange, reply, unused=True)
+        caller = self._begin(exchange, reply)
+        size = self._transport.h3.max_datagram_size(caller.stream_id)
+        return self._callers.open_channel(caller, size)
+
+    def settle(self, settings: events.Settings) -> None:
+        """Open the channels that wait for the server's SETTINGS, which have come."""
+        for exchange, reply in self.waiting.settle(settings):
+            self.start(exchange, reply)
+
+    # the boundary of one request ------------------------------------------------------------
+
+    def _contained(self, ticket: int | None, step: Callable[..., object], *args: object) -> None:
+        """Take a step for one exchange, which alone ends if that raises."""
+        try:
+            step(*args)
+        except BaseException as error:
+            self._fail_one(ticket, self._cause(error))
+
+    def _cause(self, error: BaseException) -> QuiverError:
+        """The error for its caller. Raises `error` if it is meant for the actor or the program."""
+        if must_propagate(error):
+            raise error
+        if isinstance(error, QuiverError):
+            return error
+        logger.error("%s: a request failed on our side", self._target.name, exc_info=error)
+        self._failures += 1
+        if self._failures >= MAX_FAILURES:
+            self._owner.failing()
+        return self._target.failed(error)
+
+    def _not_begun(self, exchange: StartExchange, reply: PoolReply, error: BaseException) -> None:
+        try:
+            cause = self._cause(error)
+        except BaseException:  # it may have left: the pool must not send it again
+            reply.fail(self._target.actor_failed(error))
+            raise
+        if self._callers.get(exchange.ticket) is not None:
+            return self._fail_one(exchange.ticket, cause)
+        self.waiting.remove(exchange.ticket)
+        return self._unused(exchange, reply, cause)
+
+    def _unused(self, exchange: StartExchange, reply: PoolReply, cause: QuiverError) -> None:
+        """Give back a slot for which no stream was opened, as if it had not been lent."""
+        cause.unprocessed = isinstance(cause, InvalidRequest)  # by another way it may go
+        reply.fail(cause)
+        self._owner.returned(exchange, reply, unused=True)
+
+    def _fail_one(self, ticket: int | None, cause: QuiverError) -> None:
+        """End an exchange wherever it stands, also in the midst of its end."""
+        caller = None if ticket is None else self._callers.get(ticket)
+        if caller is not None:
+            h3, ticket = self._transport.h3, caller.exchange.ticket
+            used = caller.stream_id < h3.next_stream_id
+            theirs = isinstance(cause, InvalidError)
+            code = ErrorCode.H3_REQUEST_CANCELLED if theirs else ErrorCode.H3_INTERNAL_ERROR
+            h3.cancel(caller.stream_id, code)
+            lent = bool(self.exchanges.cancel(ticket))
+            if not used:
+                assert caller.reply is not None, "it has no channel before it has a stream"
+                self._unused(caller.exchange, caller.reply, cause)
+            elif lent:
+                self._owner.released((ticket,))
+            self._callers.abandon(ticket, cause)
+        self._owner.check_idle()
+
+    # what the server sends ------------------------------------------------------------------
+
+    def feed(self, happened: Iterable[events.Event], now: float) -> Iterator[events.Event]:
+        """Take what is for exchanges; yield what concerns the connection as a whole, in its turn.
+
+        What events in a row ask for is done together: one `released` for all that they end.
+        """
+        actions: list[ExchangeAction] = []
+        for event in happened:
+            if type(event) in OF_STREAMS:
+                self._liveness.pings = 0
+                try:
+                    actions += self.exchanges.take(event, now)
+                except BaseException as error:
+                    self._do(actions)
+                    actions = []
+                    self._fail_one(self._ticket_of(event), self._cause(error))
+            else:
+                self._do(actions)
+                actions = []
+                if not self._takes(event):
+                    yield event
+        self._do(actions)
+
+    def _takes(self, event: events.Event) -> bool:
+        """Take what is for one exchange, though not for their table; False when it is not."""
+        match event:
+            case events.HttpDatagramReceived(_, payload):
+                ticket = self._ticket_of(event)
+                self._contained(ticket, self._datagram, ticket, payload)
+            case events.StopSendingReceived():
+                ticket = self._ticket_of(event)
+                self._contained(ticket, self._stop_sending, ticket)
+            case _:
+                return False
+        return True
+
+    def _ticket_of(self, event: Any) -> int | None:
+        return self.exchanges.ticket_of(event.stream_id)
+
+    def _datagram(self, ticket: int | None, payload: bytes) -> None:
+        if ticket is not None and not self._callers.datagram(ticket, payload):
+            self._report.dropped(1, "received")
+
+    def _stop_sending(self, ticket: int | None) -> None:
+        """Send no more of a body that the server does not want; its response may still come."""
+        caller = None if ticket is None else self.sending.pop(ticket, None)
+        if caller is not None and caller.send_buffer is not None:
+            caller.send_buffer.close()
+            self.exchanges.is_sent(caller.exchange.ticket, time.monotonic())
+
+    def goaway(self, stream_id: int, cause: QuiverError | None = None) -> None:
+        """Give back the streams from this one on, which were not acted on (RFC 9114 5.2), or, for
+        that `cause`, have never left."""
+        self._do(self.exchanges.goaway(stream_id, cause))
+
+    def lost(self, error: QuiverError) -> None:
+        """End all with the error by which the network has ended the connection."""
+        self._do(self.exchanges.lost(error))
+
+    # what readers and writers tell ----------------------------------------------------------
+
+    def read_on(self, ticket: int) -> None:
+        """Give the server credit for what a reader has taken."""
+        self._contained(ticket, self._consumed, ticket)
+
+    def _consumed(self, ticket: int) -> None:
+        caller = self._callers.get(ticket)
+        buffer = None if caller is None else caller.receive_buffer
+        if caller is not None and buffer is not None:
+            self._transport.h3.consumed(caller.stream_id, buffer.newly_consumed())
+            self.exchanges.is_read(ticket, buffer.unread, buffer.last_read)
+
+    def filled(self, ticket: int) -> None:
+        """See what a writer has put into its buffer, or that it has failed."""
+        self._contained(ticket, self._look_at_buffer, ticket)
+
+    def _look_at_buffer(self, ticket: int) -> None:
+        caller = self._callers.get(ticket)
+        if caller is None or caller.send_buffer is None:
+            return
+        caller.send_buffer.rearm()
+        if caller.send_buffer.error is not None:
+            self._do(self.exchanges.break_off(ticket, caller.send_buffer.error))
+            return
+        dropped = send_datagrams(self._transport.h3, caller)
+        if dropped:
+            self._report.dropped(dropped, "sent")
+
+    def give_up(self, ticket: int) -> None:
+        """End one whose caller has left."""
+        self._contained(ticket, self._give_up, ticket)
+
+    def _give_up(self, ticket: int) -> None:
+        self.waiting.turn_away(ticket, None)
+        self._callers.give_up(ticket)
+        self._do(self.exchanges.cancel(ticket))
+
+    def pump(self, now: float) -> None:
+        """Send on bodies as far as there is room: to be called after every batch."""
+        for ticket, caller in list(self.sending.items()):
+            self._contained(ticket, self._send_on, ticket, caller, now)
+
+    def _send_on(self, ticket: int, caller: Caller, now: float) -> None:
+        if send_stream(self._transport.h3, caller, self._config.send_buffer):
+            self.exchanges.is_sent(ticket, now)
+        elif caller.channel is None:
+            self.exchanges.is_stuck(ticket)
+        if caller.sent:  # not `drained`, which another thread may have made it just now
+            del self.sending[ticket]
+
+    # time -----------------------------------------------------------------------------------
+
+    def sweep(self, now: float) -> bool:
+        """End those whose time is up. Returns whether the server may be the reason."""
+        self.pump(now)
+        for ticket in self.exchanges.tickets():
+            self.read_on(ticket)
+        late = self.exchanges.sweep(now)
+        self._do(late)
+        return any(
+            isinstance(action, Answer)
+            and isinstance(action.outcome, RequestTimeout | ReceiveTimeout | SendTimeout)
+            for action in late
+        )
+
+    def callback_overdue(self, ticket: int) -> None:
+        """End one whose deadline has come while its answer waits for its `on_informational`."""
+        reply = self._awaiting_callbacks.pop(ticket)()
+        if reply is not None:
+            said = "its on_informational has not returned within the request's timeout"
+            reply.fail(RequestTimeout(said, origin=self._target.name))
+
+    # what the table asks for ----------------------------------------------------------------
+
+    def _do(self, actions: Sequence[ExchangeAction]) -> None:
+        released = tuple(each.ticket for each in actions if type(each) is Release)
+        if released:  # before its caller hears of it, who may ask again at once
+            self._owner.released(released)
+        failed: tuple[int, ...] = ()
+        for action in actions:
+            try:
+                self._carry_out(action)
+            except BaseException as error:
+                ticket = getattr(action, "ticket", -1)
+                # When it is failed already, nothing was left to carry out.
+                if must_propagate(error) or ticket not in failed:
+                    self._fail_one(ticket, self._cause(error))
+                    failed += (ticket,)
+        if released:
+            self._owner.check_idle()
+
+    def _carry_out(self, action: ExchangeAction) -> None:
+        match action:
+            case Answer(ticket, outcome):
+                self._end_sending(ticket)
+                caller = self._callers.answer(ticket, outcome)
+                if type(outcome) is Response:
+                    self._failures = 0
+                    self._limit_callbacks(caller)
+            case Deliver(ticket, content):
+                self._callers.deliver(ticket, content)
+            case Begin(ticket, status, headers):
+                self._limit_callbacks(self._callers.begin(ticket, status, headers))
+            case End(ticket, trailers):
+                self._end_sending(ticket)
+                self._callers.end(ticket, trailers)
+                self._failures = 0
+            case Inform(ticket, status, headers):
+                self._callers.inform(ticket, status, headers)
+            case ResetStream(stream_id, code):
+                self._transport.h3.cancel(stream_id, code)
+            case Retry(ticket, error):
+                self._retry(ticket, error)
+
+    def _limit_callbacks(self, caller: Caller) -> None:
+        """Bound an answer that waits for its `on_informational` by the request's deadline."""
+        unanswered = None if caller.informational is None else caller.informational.unanswered
+        if unanswered is not None and caller.exchange.deadline is not None:
+            self._awaiting_callbacks[caller.exchange.ticket] = weakref.ref(unanswered)
+            self._timers.at(("callback", caller.exchange.ticket), caller.exchange.deadline)
+
+    def _end_sending(self, ticket: int) -> None:
+        caller = self._callers.get(ticket)
+        assert caller is not None, "its outcome is the last that is heard of it"
+        drop_unsent(self._transport.h3, caller, ErrorCode.H3_REQUEST_CANCELLED)
+
+    def _retry(self, ticket: int, error: QuiverError) -> None:
+        """Send it again, once; but all connections may say GOAWAY, each after the other."""
+        caller = self._callers.get(ticket)
+        allowed = self._config.max_connections if isinstance(error, GoAway) else 1
+        assert caller is not None and caller.reply is not None, "a response has begun"
+        whole = caller.replayable()  # whatever comes of it: its body is begun here no more
+        if caller.exchange.attempts >= allowed or not whole:
+            if not whole:
+                error.add_note("not sent again: some of its body was read, which can be read once")
+            caller.reply.fail(error)
+        else:
+            attempts = caller.exchange.attempts + 1
+            again = caller.exchange._replace(request=caller.request, attempts=attempts)
+            self._owner.returned(again, caller.reply, unused=False)
+        self._callers.take_back(ticket)
+
+    def fail_all(self, error: QuiverError) -> None:
+        """Answer whoever is left, when the actor ends: no step here can fail another's."""
+        self.waiting.fail_all(error)
+        self._callers.fail_all(error)

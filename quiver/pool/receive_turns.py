@@ -1,0 +1,88 @@
+"""How much a connection receives in one turn of the loop, and what waits until it has all.
+
+All connections share a loop. What one server sends, and what it makes of it, must not hold up the
+others: each takes a slice of time, and the rest in its next turns. A slice is looked at after each
+datagram, and after each chunk of them, as HTTP/3 has then done its part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Final
+
+__all__ = ["CHUNK", "FIRST", "MOST", "SLICE", "TURNS", "Overdue", "ReceiveShare"]
+
+SLICE: Final = 0.004
+"""Seconds that one connection may take of a turn, and one chunk more."""
+
+CHUNK: Final = 16  # datagrams
+FIRST: Final = 32
+"""Datagrams of a turn, so that who waits for the beginning of a long answer has it soon; while
+there are more, twice as many each time, up to MOST."""
+
+MOST: Final = 256
+
+TURNS: Final = 256
+"""In which a full socket is emptied, also on a slow machine: a second for this connection."""
+
+
+class ReceiveShare:
+    """What one connection may take; told what it has cost.
+
+    Attributes:
+        datagrams: how many in the next chunk.
+    """
+
+    def __init__(self) -> None:
+        self.datagrams = CHUNK
+        self._allowed = FIRST
+        self._taken = 0
+        self._spent = 0.0
+
+    def took(self, datagrams: int, seconds: float, more: bool) -> bool:
+        """Note a chunk. Returns whether another one may be taken in the same turn.
+
+        Args:
+            datagrams: how many were taken.
+            seconds: of this thread's time, with all that was done about them.
+            more: there may be more of them.
+        """
+        self._taken += datagrams
+        self._spent += seconds
+        if seconds > SLICE:
+            self.datagrams = max(1, int(datagrams * SLICE / seconds))
+        if more and self._taken < self._allowed and self._spent < SLICE:
+            return True
+        if seconds <= SLICE:
+            # Slowly: one who sends cheap ones in between gets no large chunk of dear ones for it.
+            self.datagrams = min(self.datagrams + 1, CHUNK)
+        self._allowed = min(2 * self._allowed, MOST) if more else FIRST
+        self._taken, self._spent = 0, 0.0
+        return False
+
+
+class Overdue:
+    """Timers that have fired, and are judged when all that had come was taken. At the latest after
+    TURNS: a server that sends without end has its connection judged all the same.
+
+    Attributes:
+        keys: of these timers.
+    """
+
+    def __init__(self) -> None:
+        self.keys: dict[Hashable, None] = {}
+        self._turns = 0
+
+    def add(self, key: Hashable) -> None:
+        """A timer has fired."""
+        if not self.keys:
+            self._turns = TURNS
+        self.keys[key] = None
+
+    def due(self, more: bool) -> tuple[Hashable, ...]:
+        """Those that are to be judged, after a turn; `more`: there may be more to take."""
+        self._turns -= 1
+        if more and self._turns > 0:
+            return ()
+        keys, self.keys = tuple(self.keys), {}
+        return keys

@@ -1,0 +1,137 @@
+"""PoolTarget: the origin and options that all connections of one pool share, and their errors."""
+
+from __future__ import annotations
+
+import contextlib
+
+from greenlet import GreenletExit
+
+from quiver.config import PoolConfig
+from quiver.errors import (
+    ConnectionLost,
+    ConnectionRefused,
+    InternalError,
+    PoolStopped,
+    QuiverError,
+    ReceiveTimeout,
+)
+from quiver.h3.client_connection import ClientConnection
+from quiver.origin import Origin
+from quiver.pool.address_attempts import Address
+from quiver.pool.address_memory import AddressMemory, Worked
+from quiver.pool.dial_progress import Progress
+from quiver.pool.local_address import local_host_to
+from quiver.pool.socket_errors import Meaning, SocketError
+from quiver.quic.aioquic.configuration import make_configuration
+from quiver.quic.aioquic.engine import AioquicEngine
+
+
+class PoolTarget:
+    """An origin with its options, ready to be dialled.
+
+    Made where the pool is started, so that options which the TLS layer refuses are refused there.
+
+    Args:
+        memory: where origins were reached; None begins one for this pool alone.
+
+    Raises:
+        InvalidOptions: roots that cannot be read, say.
+    """
+
+    def __init__(
+        self, origin: Origin, config: PoolConfig, memory: AddressMemory | None = None
+    ) -> None:
+        self._memory = AddressMemory() if memory is None else memory
+        self.origin = origin
+        self.config = config
+        self.name = str(origin)
+        self._configuration = make_configuration(config, origin)
+
+    def client_connection(self) -> ClientConnection:
+        """A connection that has not begun."""
+        return ClientConnection(
+            AioquicEngine(self._configuration),
+            self.origin,
+            max_header_size=self.config.max_header_size,
+            certfile=self.config.certfile,
+        )
+
+    # Where it was reached.
+
+    def worked(self, address: Address, local: str, now: float) -> None:
+        """Note that a handshake was completed at this address, from the host `local` of ours."""
+        self._memory.worked(self.name, Worked(address, local), now)
+
+    def recall(self, now: float) -> Address | None:
+        """The address at which it was reached last; None when that is not known, too old, or was
+        in another network."""
+        worked = self._memory.recall(self.name, now)
+        if worked is None:
+            return None
+        with contextlib.suppress(OSError):  # there is no way to it now
+            if local_host_to(worked.address) == worked.local:
+                return worked.address
+        return None
+
+    # The errors that can end a connection.
+
+    def unreached(self, cause: SocketError) -> QuiverError:
+        """The error of an address that could not be dialled."""
+        if cause.meaning is Meaning.REFUSED:
+            return ConnectionRefused("connection refused: nobody listens there", origin=self.name)
+        return ConnectionLost(f"no way to it from here: {cause}", origin=self.name)
+
+    def too_slow(self, progress: Progress) -> QuiverError:
+        limit = f"connect_timeout={self.config.connect_timeout} seconds"
+        return progress.too_slow(limit, self.name)
+
+    def no_settings(self) -> QuiverError:
+        return ReceiveTimeout("the server has not sent its SETTINGS", origin=self.name)
+
+    def gone(self, cause: SocketError | None, seconds: float) -> QuiverError:
+        """The error of a server that was suspected, and did not answer PINGs either."""
+        said = f"silent for {seconds:.1f} seconds, also to PINGs"
+        if cause is not None:
+            closed = cause.meaning is Meaning.REFUSED
+            said = f"{'the port is closed now' if closed else cause}; {said}"
+        return ConnectionLost(f"connection lost: {said}", origin=self.name)
+
+    def cannot_move(self, former: tuple[str, int], found: str, why: str) -> QuiverError:
+        """The error of a connection whose local address is gone, and that cannot follow."""
+        said = f"our address has changed from {former[0]} to {found}, and it cannot migrate: {why}"
+        return ConnectionLost(f"connection lost: {said}", origin=self.name)
+
+    def not_followed(
+        self, former: tuple[str, int], local: tuple[str, int], seconds: float
+    ) -> QuiverError:
+        """The error of a connection that has moved, and whose server does not answer there."""
+        moved = f"it migrated from {former[0]} to {local[0]}"
+        silent = f"where the server has not answered for {seconds:.1f} seconds"
+        return ConnectionLost(f"connection lost: {moved}, {silent}", origin=self.name)
+
+    def failed(self, error: BaseException) -> QuiverError:
+        """The error for a request in whose name something was raised that nobody foresaw."""
+        named = InternalError(f"the request failed on our side: {_said(error)}", origin=self.name)
+        named.__cause__ = error
+        return named
+
+    def stopped(self) -> QuiverError:
+        return PoolStopped("the pool was stopped", origin=self.name)
+
+    def forked(self) -> QuiverError:
+        return PoolStopped("the connection lives on in the parent process only", origin=self.name)
+
+    def actor_failed(self, reason: BaseException) -> QuiverError:
+        """The error of a connection whose actor was killed, or has failed."""
+        how = "was killed" if isinstance(reason, GreenletExit) else f"failed: {_said(reason)}"
+        lost = ConnectionLost(f"connection lost: its actor {how}", origin=self.name)
+        lost.__cause__ = reason
+        return lost
+
+
+def _said(error: BaseException) -> str:
+    """An exception in words, also one whose own words fail."""
+    try:
+        return repr(error)
+    except Exception:  # noqa: BLE001 - of a class that is not ours
+        return type(error).__name__

@@ -1,0 +1,174 @@
+"""Transport: a UDP socket and an HTTP/3 connection, and what goes between them.
+
+    open, or adopt --> receive*, flush* --> hang_up, or close
+
+Each attempt of a dial has one of its own; what the one that wins has opened is adopted by the
+connection's.
+
+Datagrams that were ready together are received in one go, and what they ask to be sent goes out in
+one flush. Its owner is told by two messages: READABLE, of which one at most waits in its inbox, and
+FAILED when the socket has met errors, which `take_error` yields one after the other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from quiver.h3.client_connection import ClientConnection
+from quiver.h3.codes import ErrorCode
+from quiver.pool.local_address import host_of, local_host_to
+from quiver.pool.messages import SocketEvent
+from quiver.pool.receive_turns import CHUNK, SLICE, ReceiveShare
+from quiver.pool.socket_errors import SocketError
+from quiver.pool.target import PoolTarget
+from quiver.pool.udp import Address, UdpSocket
+from quiver.quic.engine import Obstacle
+
+__all__ = ["Transport"]
+
+
+class Transport:
+    """A socket and an HTTP/3 connection to `target`.
+
+    Args:
+        tell: sends its owner a message.
+
+    Attributes:
+        h3: the connection; there is none before it is opened or adopted.
+        left: requests from this stream on have never left: the kernel took nothing since.
+        socket: None when it is closed, and before that.
+    """
+
+    h3: ClientConnection
+
+    def __init__(self, target: PoolTarget, tell: Callable[[object], None]) -> None:
+        self._target = target
+        self._tell = tell
+        self._told_readable = False  # a READABLE is in the inbox
+        self._share: ReceiveShare | None = None  # until it is more than the first chunk
+        self.left = 0
+        self.socket: UdpSocket | None = None
+        self._former: UdpSocket | None = None  # before the last migration
+
+    def open(self, address: Address, now: float) -> None:
+        """Begin to shake hands with the server at `address`.
+
+        Raises OSError: it cannot be reached from here.
+        """
+        self.socket = UdpSocket(address, self._on_readable)
+        self.h3 = self._target.client_connection()
+        self.h3.connect(now, self.socket.address)
+
+    def has_moved(self) -> bool:
+        """Whether our address to the server is another one by now.
+
+        Raises OSError: it cannot be reached from here.
+        """
+        socket = self.socket
+        return socket is not None and local_host_to(socket.to) not in (None, host_of(socket.name))
+
+    def begin_anew(self, now: float) -> None:
+        """Shake hands with the same server again, from the address that we have now.
+
+        Raises OSError: it cannot be reached from here; then nothing has changed.
+        """
+        assert self.socket is not None
+        fresh = UdpSocket(self.socket.to, self._on_readable)
+        self.socket.close()
+        self.socket, self.h3 = fresh, self._target.client_connection()
+        self.h3.connect(now, fresh.address)
+
+    def adopt(self, other: Transport) -> None:
+        """Take over what another one has opened, which is closed from then on."""
+        assert other.socket is not None
+        self.socket, self.h3, other.socket = other.socket, other.h3, None
+        self.socket.listen(self._on_readable)
+
+    def receive(self, now: float) -> bool:
+        """Take the datagrams that are there, as far as a slice of time and the share let it.
+
+        Returns whether one was the server's beyond doubt.
+        """
+        self._told_readable = False  # first: what comes while these are taken is told anew
+        if self.socket is None:
+            return False
+        most = CHUNK if self._share is None else self._share.datagrams
+        until = time.monotonic() + SLICE
+        if self._former is not None:
+            self.h3.receive_all(self._former.receive(most, until), now)
+        self.h3.receive_all(self.socket.receive(most, until), now)
+        return self.h3.heard == now  # an error is no sign of life, nor what a stranger sent
+
+    def may_go_on(self, seconds: float) -> bool:
+        """Whether to receive again in this turn of the loop, after what has cost so much."""
+        socket, share = self.socket, self._share
+        if socket is None or (share is None and not socket.more and seconds <= SLICE):
+            return False  # as mostly
+        if share is None:
+            share = self._share = ReceiveShare()
+        return share.took(socket.taken, seconds, socket.more)
+
+    @property
+    def more(self) -> bool:
+        """Whether there may be more than what was received last."""
+        socket, former = self.socket, self._former
+        return (socket is not None and socket.more) or (former is not None and former.more)
+
+    def migrate(self, now: float) -> Obstacle | None:
+        """Go on to the same server from the address that we have now (RFC 9000 9).
+
+        What still comes to the former one is taken, until `forget_former`. Returns why it cannot
+        be; then nothing has changed. Raises OSError: the server cannot be reached from here.
+        """
+        assert self.socket is not None
+        fresh = UdpSocket(self.socket.to, self._on_readable)
+        obstacle = self.h3.migrate(now)
+        if obstacle is not None:
+            fresh.close()
+        else:
+            self.forget_former()
+            self._former, self.socket = self.socket, fresh
+        return obstacle
+
+    def forget_former(self) -> None:
+        """Free the socket from before the last migration."""
+        if self._former is not None:
+            self._former.close()
+            self._former = None
+
+    def flush(self) -> None:
+        """Send what HTTP/3 and QUIC have to send."""
+        socket = self.socket
+        assert socket is not None
+        if socket.send(self.h3.datagrams(time.monotonic())):
+            self.left = self.h3.next_stream_id
+        if socket.errors:
+            self._tell(SocketEvent.FAILED)
+
+    def take_error(self) -> SocketError | None:
+        """An error that the socket has met, each once; None when there are no more."""
+        return self.socket.errors.pop() if self.socket is not None and self.socket.errors else None
+
+    def hang_up(self) -> None:
+        """Say CONNECTION_CLOSE if it has not ended, and close."""
+        try:
+            if self.socket is not None:
+                self.h3.close(ErrorCode.H3_NO_ERROR, "")
+                self.flush()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Free the sockets. The connection stays, for what is asked of it later."""
+        try:
+            self.forget_former()
+        finally:
+            if self.socket is not None:
+                self.socket.close()
+                self.socket = None
+
+    def _on_readable(self) -> None:
+        if not self._told_readable:
+            self._told_readable = True
+            self._tell(SocketEvent.READABLE)

@@ -1,0 +1,81 @@
+"""Proxies that the environment names: HTTP/3 goes through none, and that is said.
+
+A program that is told of a proxy would leave its network by another way than it was meant to, and
+nobody would know. So each client, command and httpx transport says once that it goes directly,
+unless it is told not to trust the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Final
+
+from quiver.redaction import redacted_url
+
+__all__ = ["ProxyNotice", "notice", "proxy_for"]
+
+_MOST: Final = 1_000  # places that are remembered
+
+
+def proxy_for(scheme: str, authority: str) -> str | None:
+    """Return the proxy that the environment names for a place, by urllib's rules, or None.
+
+    Those are `https_proxy`, `all_proxy` and `no_proxy`, in upper case as well, and the settings of
+    the system on macOS.
+
+    Args:
+        authority: host, or host:port.
+    """
+    if sys.platform.startswith("linux") and not _names_any(os.environ):
+        return None  # without the import, which costs a first request 20 ms
+    from urllib import request
+
+    proxies = request.getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    return None if not proxy or request.proxy_bypass(authority) else proxy
+
+
+def _names_any(environment: Mapping[str, str]) -> bool:
+    return any(name[-6:].lower() == "_proxy" for name in environment)
+
+
+def notice(scheme: str, authority: str) -> str | None:
+    """Return what is to be said of the proxy for a place; None when there is none."""
+    proxy = proxy_for(scheme, authority)
+    if proxy is None:
+        return None
+    return (
+        f"the environment names the proxy {redacted_url(proxy)} for {scheme}://{authority}, and "
+        "HTTP/3 goes through none: the connection is made directly"
+    )
+
+
+class ProxyNotice:
+    """Warns once, with a UserWarning, that a proxy is not gone through. For any thread.
+
+    Args:
+        name: who says so.
+        trust_env: False says nothing, and looks at nothing.
+    """
+
+    def __init__(self, name: str, *, trust_env: bool) -> None:
+        self._name = name
+        self._looking = trust_env
+        self._seen: set[tuple[str, str]] = set()
+
+    def look(self, scheme: str, authority: str) -> None:
+        """Warn if the environment names a proxy for this place, and it is the first."""
+        place = (scheme, authority)
+        if not self._looking or place in self._seen:
+            return
+        if len(self._seen) >= _MOST:
+            self._seen.clear()
+        self._seen.add(place)
+        said = notice(scheme, authority)
+        if said is not None:
+            self._looking = False
+            advice = "trust_env=False says that this is meant"
+            warnings.warn(f"{self._name}: {said}; {advice}", UserWarning, stacklevel=3)

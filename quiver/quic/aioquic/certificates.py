@@ -1,0 +1,218 @@
+"""Whether a server is who it should be: aioquic hands over its chain, ssl judges it.
+
+aioquic has a verification of its own, which reads the roots each time, looks at no purpose and at
+no strength, and knows fewer names. It is turned off. `chain_verifier` takes its place, at the same
+point of the handshake: the server has proved that it has the key, and we have sent nothing yet.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+import traceback
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+from aioquic import tls
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
+
+from quiver.chain_verifier import ChainRefused, ChainVerifier
+from quiver.quic.aioquic.packet_keys import UPDATE_AFTER
+from quiver.quic.tls_messages import MessageTooLong, TlsMessages
+from quiver.quic.trust_roots import Roots
+
+__all__ = ["Configuration", "about_certificate", "demand_verified", "judge_by"]
+
+_JUDGES: Final = frozenset(
+    {
+        "_set_peer_certificate",
+        "_check_certificate_verify_signature",
+        "_verify_chain",
+        "demand_verified",
+    }
+)
+"""The functions, of aioquic and ours, that look at what a certificate says."""
+
+_PKCS1: Final = (0x0401, 0x0501, 0x0601)  # with SHA-256, -384, -512; in certificates only
+_WITH_RSA_KEYS: Final = (0x0804, 0x0805, 0x0806)  # rsa_pss_rsae_sha256 and so on
+_WITH_PSS_KEYS: Final = {0x0809: 0x0804, 0x080A: 0x0805, 0x080B: 0x0806}
+_BY_CURVE: Final = {
+    "secp256r1": frozenset({0x0403}),
+    "secp384r1": frozenset({0x0503}),
+    "secp521r1": frozenset({0x0603}),
+}
+_BY_KEY: Final = {
+    PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5: frozenset(_WITH_RSA_KEYS),
+    PublicKeyAlgorithmOID.RSASSA_PSS: frozenset(_WITH_PSS_KEYS),
+    PublicKeyAlgorithmOID.ED25519: frozenset({0x0807}),
+    PublicKeyAlgorithmOID.ED448: frozenset({0x0808}),
+}
+"""The signature schemes of RFC 8446 4.2.3 by the key that may sign a handshake with them."""
+
+_OFFERED: Final = (
+    *(0x0403, 0x0804, 0x0503, 0x0805, 0x0603, 0x0806, 0x0807, 0x0808),
+    *_WITH_PSS_KEYS,
+    *_PKCS1,
+)
+"""What ssl offers at security level 2, but for what TLS 1.3 has not. No SHA-1."""
+
+_ALERTS: Final = {
+    **dict.fromkeys((2, 18, 19, 20, 21), 48),  # no way to a root: unknown_ca
+    **dict.fromkeys((9, 10), tls.AlertDescription.certificate_expired),
+    **dict.fromkeys((23,), tls.AlertDescription.certificate_revoked),
+    **dict.fromkeys((26,), tls.AlertDescription.unsupported_certificate),
+}
+"""TLS's alerts (RFC 8446 6.2) for OpenSSL's X509_V_ERR, by its own table; else bad_certificate."""
+
+_NOT_YET_VALID: Final = 9
+_EXPIRED: Final = 10
+_OTHER_PURPOSE: Final = 26
+_OTHER_NAME: Final = frozenset({62, 64})  # host, address
+
+
+@dataclass
+class Configuration(QuicConfiguration):
+    """What all connections of one pool share."""
+
+    roots: Roots | None = None
+    receive_window_max: int = 0
+    update_keys_after: int = UPDATE_AFTER
+
+
+def judge_by(roots: Roots | None, name: str | None, context: tls.Context) -> None:
+    """Let a handshake that has not begun verify by `roots`, and for this host or address.
+
+    Without roots anybody is trusted who has the key of the certificate that is shown.
+    """
+    context._verify_mode = ssl.CERT_NONE  # it would verify itself
+    context._signature_algorithms = [*_OFFERED]
+    context.__class__ = _VerifyingContext
+    verifying = cast(_VerifyingContext, context)
+    verifying.roots, verifying.name = roots, name or ""
+    verifying.messages = TlsMessages()
+
+
+class _VerifyingContext(tls.Context):
+    roots: Roots | None
+    name: str
+    messages: TlsMessages
+    chain: tuple[bytes, ...] = ()
+    is_verified = False
+
+    def handle_message(self, input_data: bytes, output_buf: Any) -> None:
+        """Let aioquic have whole messages: of one that has begun it copies all, for each piece."""
+        if not input_data:
+            return super().handle_message(input_data, output_buf)  # it is to begin
+        try:
+            for message in self.messages.take(input_data):
+                super().handle_message(message, output_buf)
+        except MessageTooLong as error:
+            raise tls.AlertDecodeError(str(error)) from error
+
+    def _set_peer_certificate(self, certificate: Any) -> None:
+        shown = certificate.certificates
+        self.chain = tuple(der for der, _ in shown)
+        try:
+            super()._set_peer_certificate(replace(certificate, certificates=shown[:1]))
+        except x509.InvalidVersion as error:  # which aioquic does not expect
+            raise tls.AlertBadCertificate("Certificate could not be parsed") from error
+
+    def _client_handle_certificate_verify(self, input_buf: Any) -> None:
+        super()._client_handle_certificate_verify(input_buf)  # by itself, the signature only
+        assert self._peer_certificate is not None, "else there was no signature to check"
+        if self.roots is not None:
+            self._verify_chain(self._peer_certificate, self.roots.value)
+            self.is_verified = True
+
+    def _check_certificate_verify_signature(self, verify: Any) -> None:
+        """Look whether the signature is one that the certificate's key may make (RFC 8446 4.2.3).
+
+        aioquic tells RSA from curves, but no curve from another, and knows no keys for RSASSA-PSS
+        alone: their signatures are the same, under other numbers.
+        """
+        assert self._peer_certificate is not None, "it comes before"
+        algorithm = verify.algorithm
+        if algorithm in _OFFERED and algorithm not in _signatures_of(self._peer_certificate):
+            raise tls.AlertIllegalParameter("CertificateVerify is of another kind than the key")
+        if algorithm in _WITH_PSS_KEYS:
+            verify = replace(verify, algorithm=_WITH_PSS_KEYS[algorithm])
+        super()._check_certificate_verify_signature(verify)
+
+    def _verify_chain(self, certificate: x509.Certificate, verifier: ChainVerifier) -> None:
+        try:
+            if not _signatures_of(certificate):
+                raise ChainRefused(0, "its key is of a kind that TLS 1.3 has no signatures for")
+            by_rsa = isinstance(certificate.public_key(), rsa.RSAPublicKey)
+            verifier.verify(self.chain, self.name, "rsa" if by_rsa else "ecdsa")
+        except ChainRefused as refused:
+            raise _Refused(refused, certificate, self.name) from refused
+
+
+def _signatures_of(certificate: x509.Certificate) -> frozenset[int]:
+    """The algorithms that its key may sign a handshake with."""
+    identifier = certificate.public_key_algorithm_oid
+    if identifier == PublicKeyAlgorithmOID.EC_PUBLIC_KEY:
+        key = certificate.public_key()
+        curve = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else ""
+        return _BY_CURVE.get(curve, frozenset())
+    return _BY_KEY.get(identifier, frozenset())
+
+
+class _Refused(tls.Alert):
+    """An alert with the reason in OpenSSL's words, and where they say too little in ours."""
+
+    def __init__(self, refused: ChainRefused, certificate: x509.Certificate, name: str) -> None:
+        super().__init__(_reason(refused, certificate, name))
+        alert = _ALERTS.get(refused.code, tls.AlertDescription.bad_certificate)
+        self.description = tls.AlertDescription(alert)
+
+
+def _reason(refused: ChainRefused, certificate: x509.Certificate, name: str) -> str:
+    now = datetime.datetime.now(datetime.UTC)
+    if refused.code == _NOT_YET_VALID and now < certificate.not_valid_before_utc:
+        return "Certificate is not valid yet"
+    if refused.code == _EXPIRED and now > certificate.not_valid_after_utc:
+        return "Certificate is no longer valid"
+    if refused.code in _OTHER_NAME:
+        names = ", ".join(repr(each) for each in _names(certificate))
+        return f"hostname {name!r} doesn't match {names}" if names else "no subjectAltName"
+    if refused.code == _OTHER_PURPOSE and _is_for_servers(certificate):
+        return f"{refused.said} of an issuer"
+    return refused.said.replace("self signed", "self-signed")  # as OpenSSL 3 has it
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    """Hosts and addresses that it is for, as far as it can be read."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except Exception:  # noqa: BLE001 - it is refused anyway; extensions are parsed here
+        return []
+    kinds = x509.DNSName | x509.IPAddress
+    return [str(each.value) for each in extension.value if isinstance(each, kinds)]
+
+
+def _is_for_servers(certificate: x509.Certificate) -> bool:
+    """Whether its extended key usage lets it speak for one, as far as it can be read."""
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except Exception:  # noqa: BLE001 - as above
+        return True
+    return ExtendedKeyUsageOID.SERVER_AUTH in usages
+
+
+def demand_verified(quic: QuicConnection) -> None:
+    """Raise RuntimeError if a handshake is over that should have verified, and has not."""
+    if getattr(quic.configuration, "roots", None) is None or quic.tls._peer_certificate is None:
+        return  # it need not, or there was none, since the session was resumed
+    if not (isinstance(quic.tls, _VerifyingContext) and quic.tls.is_verified):
+        raise RuntimeError("the server's certificate was not verified")
+
+
+def about_certificate(raised: BaseException) -> bool:
+    """Whether it was raised while a certificate was judged."""
+    frames = traceback.walk_tb(raised.__traceback__)
+    return any(frame.f_code.co_name in _JUDGES for frame, _ in frames)

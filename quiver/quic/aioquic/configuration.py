@@ -1,0 +1,177 @@
+"""A pool's options as aioquic's configuration. What TLS would refuse later is refused here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import ssl
+from functools import lru_cache
+from typing import Any, Final, TextIO, cast
+
+import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - else the first handshake would
+from aioquic.quic.configuration import QuicConfiguration
+from cryptography.hazmat.primitives.asymmetric import x25519
+
+from quiver import fields
+from quiver.config import PoolConfig
+from quiver.errors import EXHAUSTED, InvalidOptions, QuiverError, ResourceExhausted
+from quiver.origin import Origin
+from quiver.quic.aioquic.certificates import Configuration
+from quiver.quic.aioquic.qlog import QlogFolder
+from quiver.quic.file_cache import CACHE_SIZE, FileCache
+from quiver.quic.flow_control import AT_ONCE
+from quiver.quic.trust_roots import Roots, roots_by, roots_of, system_roots
+
+__all__ = ["make_configuration"]
+
+# OpenSSL makes its tables of algorithms when it is first asked for one: here, a millisecond of the
+# import, instead of in the first handshake.
+x25519.X25519PrivateKey.generate()
+
+_UNLIMITED_IDLE: Final = 600.0
+"""Seconds; aioquic knows no connection without an idle timeout."""
+
+_IDLE_MARGIN: Final = 5.0
+"""Seconds that QUIC waits longer than the pool, so that the pool closes properly first."""
+
+_DATAGRAM_FRAME: Final = 65_536
+
+
+def make_configuration(config: PoolConfig, origin: Origin) -> Configuration:
+    """The configuration that all connections of one pool share.
+
+    Reads the environment: SSL_CERT_FILE and SSL_CERT_DIR name the roots to trust when no option
+    does, and keys are appended to the file that SSLKEYLOGFILE names.
+
+    Raises:
+        InvalidOptions: roots that cannot be read, or a qlog folder that is none.
+        ResourceExhausted: no descriptor is left to read them.
+    """
+    idle = config.idle_timeout
+    name = config.server_name
+    try:
+        made = Configuration(
+            alpn_protocols=["h3"],
+            server_name=origin.host if name is None else fields.normal_host(name),
+            idle_timeout=_UNLIMITED_IDLE if idle is None else idle + _IDLE_MARGIN,
+            congestion_control_algorithm=config.congestion_control,
+            max_data=AT_ONCE,
+            max_stream_data=config.receive_window,
+            receive_window_max=config.receive_window_max,
+            max_datagram_frame_size=_DATAGRAM_FRAME if config.datagrams else None,
+            quic_logger=_qlog(config),
+            secrets_log_file=_key_log(),
+            **_trust(config),
+        )
+        _present(config, made)
+        return made
+    except QuiverError as error:
+        named = type(error)(error.message, origin=str(origin))
+        named.unprocessed = True
+        raise named from error.__cause__
+
+
+def _qlog(config: PoolConfig) -> QlogFolder | None:
+    if config.qlog_dir is None:
+        return None
+    return QlogFolder(config.qlog_dir, credentials=config.qlog_credentials)
+
+
+def _present(config: PoolConfig, made: Configuration) -> None:
+    """Our own certificate, which is sent when the server asks for one (RFC 8446 4.3.2)."""
+    if config.certfile is None:
+        return
+    try:
+        own = _own(config.certfile, config.keyfile).value
+    except (ValueError, OSError) as error:
+        said = f"certfile={config.certfile!r}, keyfile={config.keyfile!r}"
+        raise _unreadable(said, "must be PEM", error) from error
+    made.certificate, made.certificate_chain, made.private_key = own
+    if made.private_key is None:
+        raise InvalidOptions(f"certfile={config.certfile!r}: it holds no key, and keyfile=None")
+
+
+@lru_cache(CACHE_SIZE)
+def _own(certfile: str, keyfile: str | None) -> FileCache[tuple[Any, list[Any], Any]]:
+    def read() -> tuple[Any, list[Any], Any]:
+        read = QuicConfiguration()
+        try:
+            read.load_cert_chain(certfile, keyfile)
+        except (TypeError, IndexError) as error:
+            raise ValueError(f"{error}") from error
+        return read.certificate, read.certificate_chain, read.private_key
+
+    return FileCache([certfile] if keyfile is None else [certfile, keyfile], read)
+
+
+def _trust(config: PoolConfig) -> dict[str, Any]:
+    if not config.verify:
+        return {"verify_mode": ssl.CERT_NONE}
+    return {"verify_mode": ssl.CERT_REQUIRED, "roots": _roots(config)}
+
+
+def _roots(config: PoolConfig) -> Roots:
+    if not isinstance(config.verify, bool):
+        return roots_by(config.verify)
+    said = "cadata" if config.cafile is None else f"cafile={config.cafile!r}"
+    try:
+        if config.cafile is not None or config.cadata is not None:
+            return roots_of(config.cafile, config.cadata)
+        said = _environment()
+        return system_roots()
+    except (OSError, ValueError) as error:
+        raise _unreadable(said, "must be certificates in PEM", error) from error
+
+
+def _environment() -> str:
+    """What names the system's roots, as it is said in errors."""
+    named = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
+    given = [f"{name}={value!r}" for name, value in named.items() if value is not None]
+    return ", ".join(given) or "cafile=None (the system's roots)"
+
+
+def _unreadable(given: str, wanted: str, error: Exception) -> QuiverError:
+    """What was given cannot be read; that no descriptor is left for it is no fault of its own."""
+    if not isinstance(error, OSError):
+        return InvalidOptions(f"{given}: {wanted} ({error})")
+    if error.errno in EXHAUSTED:
+        return ResourceExhausted(f"{given}: it cannot be opened now ({error.strerror})")
+    return InvalidOptions(f"{given}: {wanted} ({error.strerror})")
+
+
+class _KeyLog:
+    """Appends to SSLKEYLOGFILE. Opened for each line: no file to leak, or to share by fork.
+
+    A file that is not there yet is made for its owner alone: who has the keys reads everything.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def write(self, line: str) -> int:
+        with contextlib.suppress(OSError), _appending(self._path) as file:
+            file.write(line)
+        return len(line)
+
+    def flush(self) -> None:
+        """Each line has been written through."""
+
+
+def _appending(path: str) -> TextIO:
+    return open(path, "a", encoding="ascii", opener=_private)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _key_log() -> TextIO | None:
+    path = os.environ.get("SSLKEYLOGFILE")
+    if not path:
+        return None
+    try:
+        _appending(path).close()
+    except OSError as error:
+        said, wanted = f"SSLKEYLOGFILE={path!r}", "must be a file that can be written"
+        raise _unreadable(said, wanted, error) from error
+    return cast(TextIO, _KeyLog(path))

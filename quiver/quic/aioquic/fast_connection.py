@@ -1,0 +1,48 @@
+"""aioquic's connection with the fast paths in it: what it calls of them is handed over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aioquic._buffer import Buffer
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.tls import Epoch
+
+from quiver.quic.aioquic.connection import Connection, stream_of
+from quiver.quic.aioquic.fast_receive import FastReceive
+from quiver.quic.aioquic.fast_send import FastSend, Pacer
+
+__all__ = ["FastConnection"]
+
+
+class FastConnection(Connection):
+    """Holds `fast_send` and `fast_receive`; on a release of aioquic that they are proved with."""
+
+    def __init__(self, configuration: QuicConfiguration) -> None:
+        self.fast_send = FastSend(self, configuration.max_datagram_size)
+        self.fast_receive = FastReceive(self, self.fast_send)
+        # In place of a method: aioquic looks its handlers up once, when it is made, and calls this
+        # one for most frames.
+        self._handle_stream_frame = self.fast_receive.stream_frame  # type: ignore[method-assign]
+        super().__init__(configuration)
+        self._loss._pacer = Pacer(max_datagram_size=self._max_datagram_size)
+
+    def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:
+        super()._parse_transport_parameters(data, from_session_ticket)
+        self.fast_send.path.bound(self.peer_parameters.max_udp_payload_size)
+
+    def _confirm_handshake(self) -> None:
+        super()._confirm_handshake()
+        if self._quic_logger is not None:
+            return  # only aioquic's own ways tell it what passes
+        space, keys = self._spaces[Epoch.ONE_RTT], self._cryptos[Epoch.ONE_RTT]
+        self.fast_send.confirmed(space, keys)
+        self.fast_receive.confirmed(space, keys)
+
+    def _handle_reset_stream_frame(self, context: Any, frame_type: int, buf: Buffer) -> None:
+        self.fast_send.serve(stream_of(buf))
+        super()._handle_reset_stream_frame(context, frame_type, buf)
+
+    def _handle_stop_sending_frame(self, context: Any, frame_type: int, buf: Buffer) -> None:
+        self.fast_send.serve(stream_of(buf))
+        super()._handle_stop_sending_frame(context, frame_type, buf)

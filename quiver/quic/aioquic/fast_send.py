@@ -1,0 +1,368 @@
+"""The common packets of a client, made with less work. Touches aioquic's private names.
+
+Most of what a client sends are acknowledgements, PINGs, and requests that are whole and small. For
+these there is a shorter way than aioquic's, which for each packet, and once more, looks at all
+that might be pending and at every stream. What is not common goes aioquic's way, and so does
+everything that is lost, when it is sent again.
+
+A request that was sent whole is parked: aioquic knows its stream, but does not have it among those
+to serve until there is something to do for it. So a flush beside a thousand open streams costs as
+much as beside one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from aioquic._buffer import Buffer
+from aioquic.buffer import size_uint_var
+from aioquic.quic.connection import Limit, QuicConnectionState
+from aioquic.quic.packet import NON_ACK_ELICITING_FRAME_TYPES, PACKET_FIXED_BIT, QuicPacketType
+from aioquic.quic.packet_builder import (
+    PACKET_NUMBER_SEND_SIZE,
+    QuicDeliveryState,
+    QuicPacketBuilderStop,
+    QuicSentPacket,
+)
+from aioquic.quic.recovery import QuicPacketPacer
+from aioquic.quic.stream import QuicStream
+from aioquic.tls import Epoch
+
+from quiver.quic.aioquic.connection import Connection
+from quiver.quic.aioquic.path_probe import PathProbe
+from quiver.quic.aioquic.plain_path import PlainSend
+
+__all__ = ["TAG", "FastSend", "Pacer", "Packet", "short_header"]
+
+TAG: Final = 16
+"""Bytes of an AEAD tag (RFC 9001 5.3)."""
+
+_LEAST: Final = 4 - PACKET_NUMBER_SEND_SIZE
+"""Bytes of frames that header protection needs for its sample (RFC 9001 5.4.2)."""
+
+_WHOLE: Final = 0x0B  # a STREAM frame with all of its stream, and a length (RFC 9000 19.8)
+_SMALL: Final = 1_000  # bytes; surely fits a packet of its own
+
+# Members of an enumeration are looked up slowly, and these for each packet.
+_CONNECTED: Final = QuicConnectionState.CONNECTED
+_ACKED: Final = QuicDeliveryState.ACKED
+
+_TICK: Final = 0.001  # seconds: an event loop's timers are no finer
+_BURST: Final = 48  # packets at once that a server's socket holds by default
+
+
+class FastSend(PlainSend):
+    """The fast path out, for what is common; aioquic's own for the rest.
+
+    Attributes:
+        parked: requests that were sent whole, as far as is known.
+        needs_window_update: streams that have used a quarter of their credit.
+        path: finds out how long datagrams may be, from `least` bytes on.
+    """
+
+    def __init__(self, connection: Connection, least: int) -> None:
+        super().__init__(connection)
+        self.parked: set[int] = set()
+        self.needs_window_update: set[int] = set()
+        self.path = PathProbe(connection, least)
+        self._unsent: list[tuple[int, bytes]] = []  # requests of which nothing has been sent
+        self._space: Any = None  # the packet number space of 1-RTT packets, and
+        self._keys: Any = None  # their keys, once the handshake is confirmed
+        self._crypto: Any = None  # the sending half of the stream of CRYPTO frames in them
+
+    def handshake_completed(self) -> None:
+        """Free what our part of it was written into: three times 16 KiB."""
+        self.connection._crypto_buffers = {}
+
+    def confirmed(self, space: Any, keys: Any) -> None:
+        """Send in this space, with these keys, from now on: the handshake is confirmed."""
+        self._space, self._keys = space, keys
+        self._crypto = self.connection._crypto_streams[Epoch.ONE_RTT].sender
+
+    def open_stream(self, stream_id: int, content: bytes, ended: bool) -> None:
+        connection = self.connection
+        credit = connection._remote_max_stream_data_bidi_remote
+        if not ended or len(content) > min(_SMALL, credit):
+            return connection.send_stream_data(stream_id, content, ended)
+        connection._local_next_stream_id_bidi = stream_id + 4
+        limit = connection._local_max_stream_data_bidi_local
+        connection._streams[stream_id] = QuicStream(stream_id, limit, credit)
+        return self._unsent.append((stream_id, content))
+
+    def flush(self, now: float) -> list[tuple[bytes, Any]]:
+        quic = self.connection
+        if quic._loss._pto_count:
+            self.path.timed_out()
+        ready: list[tuple[bytes, Any]] = []
+        due = True
+        if self._streams_rest() and self._is_common():
+            quic._pacing_at = None
+            while (due := self._due(now)) and self._may_send(now):
+                ready += self._send_packet(now)
+        if due:
+            self._hand_over()
+            ready += quic.datagrams_to_send(now)
+        if due or len(ready) > 1:
+            self.path.after_flush(ready, now)
+        return ready
+
+    def shorten(self) -> None:
+        self.path.shorten()
+
+    # what is common -------------------------------------------------------------------------
+
+    def _is_common(self) -> bool:
+        """Whether nothing but ACK, PINGs and whole requests can be waiting to be sent, apart from
+        what streams may have."""
+        quic, paths = self.connection, self.connection._network_paths
+        return (
+            self._space is not None
+            and quic._state is _CONNECTED
+            and not quic._close_pending
+            and not quic._probe_pending
+            and not quic._datagrams_pending
+            and not quic._streams_blocked_pending
+            and not quic._retire_connection_ids
+            and len(paths) == 1
+            and paths[0].is_validated
+            and not paths[0].remote_challenges
+            and self._crypto.buffer_is_empty
+            and not self._raises_limits()
+            and all(each.was_sent for each in quic._host_cids)
+        )
+
+    def _streams_rest(self) -> bool:
+        """Whether aioquic has nothing to send on streams, nor to forget one of the peer's.
+
+        Those of ours that are finished are forgotten, as aioquic does when it writes a packet. Else
+        each would keep us from the fast path, and what is asked meanwhile be handed over too, so
+        that there would always be some.
+        """
+        quic = self.connection
+        queue: list[Any] = quic._streams_queue
+        rest, over = True, False
+        for stream in queue:
+            sender, receiver = stream.sender, stream.receiver
+            if sender.is_finished and receiver.is_finished:
+                if stream.stream_id & 1:
+                    rest = False  # aioquic allows the peer another one
+                else:
+                    over = True
+                    del quic._streams[stream.stream_id]
+            elif not sender.buffer_is_empty or sender.reset_pending or receiver.stop_pending:
+                rest = False
+        if over:
+            quic._streams_queue = [each for each in queue if each.stream_id in quic._streams]
+        return rest
+
+    def _raises_limits(self) -> bool:
+        """Whether the peer may be due MAX_DATA, MAX_STREAMS or MAX_STREAM_DATA."""
+        quic, waiting = self.connection, self.needs_window_update
+        if waiting:
+            waiting &= quic._streams.keys()
+        return (
+            quic.is_max_data_due()
+            or _is_raised(quic._local_max_streams_bidi)
+            or _is_raised(quic._local_max_streams_uni)
+            or any(quic.is_stream_credit_due(quic._streams[each]) for each in waiting)
+        )
+
+    # when -----------------------------------------------------------------------------------
+
+    def _due(self, now: float) -> bool:
+        return bool(self._unsent or self.connection._ping_pending) or self._acks(now)
+
+    def _acks(self, now: float) -> bool:
+        ack_at = self._space.ack_at
+        return ack_at is not None and ack_at <= now
+
+    def _may_send(self, now: float) -> bool:
+        """By flow control, the congestion window, and pacing, from which an ACK is exempt."""
+        quic, unsent = self.connection, self._unsent
+        if not unsent and not quic._ping_pending:
+            return True
+        if unsent and len(unsent[0][1]) > quic._remote_max_data - quic._remote_max_data_used:
+            return False
+        loss = quic._loss
+        return loss.congestion_window - loss.bytes_in_flight >= quic._max_datagram_size and (
+            self._acks(now) or loss._pacer.next_send_time(now=now) is None
+        )
+
+    # one packet -----------------------------------------------------------------------------
+
+    def _send_packet(self, now: float) -> list[tuple[bytes, Any]]:
+        quic, keys = self.connection, self._keys
+        number, cid = quic._packet_number, quic._peer_cid.cid
+        header = short_header(quic._spin_bit, keys.key_phase, cid, number)
+        packet: Any = Packet(number, header, keys, quic._max_datagram_size)
+        with contextlib.suppress(QuicPacketBuilderStop):  # an ACK may fill it
+            if self._space.ack_at is not None:
+                quic._write_ack_frame(packet, self._space, now)
+            if quic._ping_pending:
+                quic._write_ping_frame(packet, quic._ping_pending)
+                quic._ping_pending.clear()
+            self._write_requests(packet)
+        quic._loss._pacer.update_after_send(now=now)
+        return quic._flush_builder(packet, quic._network_paths[0], cid, now)
+
+    def _write_requests(self, packet: Packet) -> None:
+        """As many as there is room and credit for."""
+        written, quic = 0, self.connection
+        for stream_id, content in self._unsent:
+            size = len(content)
+            room = packet.remaining_buffer_space - 3 - size_uint_var(stream_id)
+            if size > room or size > quic._remote_max_data - quic._remote_max_data_used:
+                break
+            buffer = packet.start_frame(_WHOLE, 1, self._on_request_delivery, (stream_id, content))
+            buffer.push_uint_var(stream_id)
+            buffer.push_uint16(size | 0x4000)
+            buffer.push_bytes(content)
+            sender = quic._streams[stream_id].sender
+            sender.highest_offset = sender._buffer_stop = sender._buffer_fin = size
+            quic._remote_max_data_used += size
+            self.parked.add(stream_id)
+            written += 1
+        del self._unsent[:written]
+
+    def _on_request_delivery(
+        self, delivery: QuicDeliveryState, stream_id: int, content: bytes
+    ) -> None:
+        stream = self.connection._streams.get(stream_id)
+        if stream is None or stream.sender._reset_error_code is not None:
+            return
+        sender = stream.sender
+        if delivery is _ACKED:
+            sender._buffer_start = sender._buffer_stop
+            sender.is_finished = True
+            self.forget_finished(stream_id, stream)
+        else:
+            sender._buffer += content
+            sender.on_data_delivery(delivery, 0, len(content), True)
+            self.serve(stream_id)
+
+    # whose streams they are -----------------------------------------------------------------
+
+    def _hand_over(self) -> None:
+        """Leave it to aioquic to send the requests of which nothing has been sent."""
+        quic = self.connection
+        for stream_id, content in self._unsent:
+            stream = quic._streams[stream_id]
+            stream.sender.write(content, True)
+            quic._streams_queue.append(stream)
+        self._unsent.clear()
+
+    def serve(self, stream_id: int) -> None:
+        """Leave a stream to aioquic that was parked: there may be something to send."""
+        if stream_id in self.parked:
+            self.parked.discard(stream_id)
+            self.connection._streams_queue.append(self.connection._streams[stream_id])
+
+    def forget_finished(self, stream_id: int, stream: QuicStream) -> None:
+        """Have aioquic forget at once one that is parked."""
+        if stream.is_finished and stream_id in self.parked:
+            self.parked.discard(stream_id)
+            del self.connection._streams[stream_id]
+
+    def reset_stream(self, stream_id: int, code: int) -> None:
+        self._hand_over()
+        self.serve(stream_id)
+        super().reset_stream(stream_id, code)
+
+    def stop_stream(self, stream_id: int, code: int) -> None:
+        self._hand_over()
+        self.serve(stream_id)
+        super().stop_stream(stream_id, code)
+
+
+def _is_raised(limit: Limit) -> bool:
+    """Whether aioquic would tell the peer of it."""
+    return limit.value != limit.sent and limit.sent - limit.used < limit.value - limit.sent
+
+
+def short_header(spin: bool, key_phase: int, cid: bytes, number: int) -> bytes:
+    """The header of a 1-RTT packet (RFC 9000 17.3.1)."""
+    first = PACKET_FIXED_BIT | spin << 5 | key_phase << 2 | (PACKET_NUMBER_SEND_SIZE - 1)
+    return b"%c%b%b" % (first, cid, (number & 0xFFFF).to_bytes(PACKET_NUMBER_SEND_SIZE, "big"))
+
+
+class Packet:
+    """What aioquic's methods that write frames, and that which sends packets, need of a builder.
+
+    Args:
+        number: of this packet; of the next one, when it has been flushed.
+        header: unprotected, see `short_header`.
+        keys: aioquic's CryptoPair.
+        size: bytes of the datagram at most.
+    """
+
+    def __init__(self, number: int, header: bytes, keys: Any, size: int) -> None:
+        self.packet_number = number
+        self._header = header
+        self._keys = keys
+        self._room = size - len(header) - TAG
+        self._buffer = Buffer(capacity=self._room)
+        self._ack_eliciting = False
+        self._handlers: list[tuple[Callable[..., None], Sequence[Any]]] = []
+
+    @property
+    def remaining_buffer_space(self) -> int:
+        """Bytes that frames may still take."""
+        return self._room - self._buffer.tell()
+
+    def start_frame(
+        self,
+        frame_type: int,
+        capacity: int = 1,
+        handler: Callable[..., None] | None = None,
+        handler_args: Sequence[Any] = (),
+    ) -> Buffer:
+        """Begin a frame of at least `capacity` bytes.
+
+        Args:
+            handler: called with the packet's QuicDeliveryState and `handler_args`.
+
+        Raises:
+            QuicPacketBuilderStop: there is no room for it.
+        """
+        if self.remaining_buffer_space < capacity:
+            raise QuicPacketBuilderStop
+        self._buffer.push_uint_var(frame_type)
+        if frame_type not in NON_ACK_ELICITING_FRAME_TYPES:
+            self._ack_eliciting = True
+        if handler is not None:
+            self._handlers.append((handler, handler_args))
+        return self._buffer
+
+    def flush(self) -> tuple[list[bytes], list[QuicSentPacket]]:
+        """End it: the datagram, and what is to be remembered of it."""
+        padding = _LEAST - self._buffer.tell()
+        if padding > 0:
+            self._buffer.push_bytes(bytes(padding))
+        number = self.packet_number
+        datagram = self._keys.encrypt_packet(self._header, self._buffer.data, number)
+        self.packet_number = number + 1
+        sent = QuicSentPacket(
+            epoch=Epoch.ONE_RTT,
+            in_flight=self._ack_eliciting,
+            is_ack_eliciting=self._ack_eliciting,
+            is_crypto_packet=False,
+            packet_number=number,
+            packet_type=QuicPacketType.ONE_RTT,
+            sent_bytes=len(datagram),
+            delivery_handlers=self._handlers,
+        )
+        return [datagram], [sent]
+
+
+class Pacer(QuicPacketPacer):
+    """Spaces packets, but lets those of one tick of the loop's timers go together.
+
+    aioquic allows sixteen at once; with one timer a millisecond that is no more than 20 MB/s.
+    """
+
+    def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
+        super().update_rate(congestion_window, smoothed_rtt)
+        assert self.packet_time is not None
+        self.bucket_max = max(self.bucket_max, min(_TICK, _BURST * self.packet_time))

@@ -1,0 +1,81 @@
+"""Whether the peer is reached from a new local address: path validation (RFC 9000 8.2). Pure.
+
+    begin --> challenge* (PATH_CHALLENGE) --> answered (PATH_RESPONSE): validated
+                                          --> failed: no answer until the limit
+
+Challenges are repeated with exponential backoff, as Initial packets are, each with other bytes; an
+answer to any of them will do. The limit is that of RFC 9000 8.2.4:
+
+    limit = 3 * max(probe timeout of the path before, probe timeout of a new one)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from quiver.quic.engine import PathFailed, PathValidated
+
+__all__ = ["PathValidation"]
+
+_NEW_PATH: Final = 0.999  # seconds: the probe timeout of a path without a sample (RFC 9002 6.2.2)
+_AGAIN: Final = 0.2  # seconds to the second challenge; then twice as long each time
+_MOST: Final = 8  # challenges whose answer is still good
+
+
+class PathValidation:
+    """The validation of one path after the other. Times are seconds on the caller's clock.
+
+    Attributes:
+        active: a path is being validated.
+        outcome: what has come of the last one, until whoever takes it clears it.
+    """
+
+    def __init__(self) -> None:
+        self.active = False
+        self.outcome: PathValidated | PathFailed | None = None
+        self._began = 0.0
+        self._limit = 0.0
+        self._next = 0.0
+        self._pause = _AGAIN
+        self._challenges: deque[bytes] = deque(maxlen=_MOST)
+
+    def begin(self, probe_timeout: float, now: float) -> None:
+        """Validate a new path, in place of one that is being validated.
+
+        Args:
+            probe_timeout: of the path before.
+        """
+        self.active, self.outcome = True, None
+        self._began = self._next = now
+        self._limit = now + 3 * max(probe_timeout, _NEW_PATH)
+        self._pause = _AGAIN
+        self._challenges.clear()
+
+    def due(self) -> float | None:
+        """The time to look at `wants_challenge` and `tick`; None for never."""
+        return min(self._next, self._limit) if self.active else None
+
+    def wants_challenge(self, now: float) -> bool:
+        """Whether a PATH_CHALLENGE is to be sent now."""
+        return self.active and now >= self._next
+
+    def challenged(self, payload: bytes, now: float) -> None:
+        """Note that one was sent, with these eight bytes."""
+        self._challenges.append(payload)
+        self._next = now + self._pause
+        self._pause *= 2
+
+    def answered(self, payload: bytes, now: float) -> None:
+        """Take a PATH_RESPONSE. One that answers nothing is late, or made up."""
+        if self.active and payload in self._challenges:
+            self._end(PathValidated(now - self._began))
+
+    def tick(self, now: float) -> None:
+        """See whether it has failed."""
+        if self.active and now >= self._limit:
+            self._end(PathFailed(now - self._began))
+
+    def _end(self, outcome: PathValidated | PathFailed) -> None:
+        self.active, self.outcome = False, outcome
+        self._challenges.clear()

@@ -1,0 +1,1 @@
+"""What a caller holds of one stream: buffers, bodies, streamed responses, channels."""

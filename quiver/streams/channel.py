@@ -1,0 +1,290 @@
+"""Channel: the caller's side of a stream that carries data and datagrams both ways (RFC 9297)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import attrs
+
+from quiver.errors import (
+    DatagramsDisabled,
+    DatagramTooLarge,
+    GoAway,
+    QuiverError,
+    StreamClosed,
+    StreamReset,
+)
+from quiver.fields import Pairs
+from quiver.models import Response
+from quiver.redaction import names_of
+from quiver.streams.receive_buffer import Reader, ReceiveBuffer
+from quiver.streams.send_buffer import SendBuffer
+
+__all__ = [
+    "Channel",
+    "ChannelEvent",
+    "ChannelHandler",
+    "Closed",
+    "Cont",
+    "Datagram",
+    "Halt",
+    "StreamData",
+    "Trailers",
+    "cont",
+    "halt",
+    "run",
+]
+
+T = TypeVar("T")
+
+UNSENT: Final = 256  # datagrams that wait to be sent; more are dropped
+
+
+@attrs.frozen
+class Datagram:
+    """One HTTP datagram's payload. Some may be lost on their way, or come in another order."""
+
+    payload: bytes
+
+
+@attrs.frozen
+class StreamData:
+    """Bytes of the stream, in order and complete."""
+
+    content: bytes
+
+
+@attrs.frozen
+class Trailers:
+    """The fields that came after the stream's last byte."""
+
+    headers: Pairs = attrs.field(repr=names_of)
+
+
+@attrs.frozen
+class Closed:
+    """The last event of a channel, with the reason why it is over.
+
+    Attributes:
+        reason: "peer" ended it in order; "reset" or "goaway" by the server; "lost" with its
+            connection, its pool or its time; "closed" by `close()` here.
+        code: the error code of a reset (RFC 9114 8.1).
+        id: the stream id of the GOAWAY.
+        error: what ended it, unless it ended in order.
+    """
+
+    reason: Literal["peer", "reset", "goaway", "lost", "closed"]
+    code: int | None = None
+    id: int | None = None
+    error: QuiverError | None = None
+
+    @classmethod
+    def because_of(cls, error: QuiverError) -> Closed:
+        """Give the reason that `error`, which ended the channel, stands for."""
+        match error:
+            case StreamReset():
+                return cls("reset", code=error.code, error=error)
+            case GoAway():
+                return cls("goaway", id=error.id, error=error)
+            case StreamClosed():
+                return cls("closed", error=error)
+            case _:
+                return cls("lost", error=error)
+
+
+ChannelEvent = Response | Datagram | StreamData | Trailers | Closed
+"""What iterating over a channel yields. The Response is the server's, with an empty body."""
+
+
+class _Arrived:
+    """A stand-in in the receive buffer for one datagram, the oldest that is still held.
+
+    So the reader waits at one queue for stream data and datagrams, and the oldest datagram can be
+    dropped without a search for it there.
+    """
+
+
+_ARRIVED: Final = _Arrived()
+
+ReceivedItem = Response | StreamData | Trailers | _Arrived
+
+
+class Channel(Reader[ReceivedItem]):
+    """An open stream. Its events are read by one thread or greenlet; anyone may send and write.
+
+    It holds one stream of its connection until it is over or closed. Leaving a `with` closes it,
+    and so does the garbage collector when nobody holds it any more.
+    """
+
+    def __init__(
+        self, receive_buffer: ReceiveBuffer[ReceivedItem], buffers: ChannelBuffers
+    ) -> None:
+        super().__init__(receive_buffer)
+        self._buffers = buffers
+        self._over = False
+
+    @property
+    def max_datagram_size(self) -> int:
+        """The bytes that one datagram may have now; 0 when there are none."""
+        return self._buffers.max_datagram_size
+
+    # sending --------------------------------------------------------------------------------
+
+    def send(self, payload: bytes) -> None:
+        """Send one datagram. It may be lost, and is dropped when too many wait to be sent.
+
+        Raises:
+            DatagramTooLarge: it has more than `max_datagram_size` bytes.
+            DatagramsDisabled: there are no datagrams on this channel.
+            QuiverError: what ended the channel; StreamClosed after `close()` or `finish()`, since
+                datagrams need this side open (RFC 9297 2.1).
+        """
+        self._check_open()
+        limit = self.max_datagram_size
+        if not limit:
+            raise DatagramsDisabled(
+                "no datagrams here: the server takes none, or the pool has datagrams=False",
+                origin=self.receive_buffer.origin,
+            )
+        payload = memoryview(payload).tobytes()
+        if len(payload) > limit:
+            raise DatagramTooLarge(
+                f"a datagram of {len(payload)} bytes exceeds max_datagram_size={limit} bytes",
+                limit=limit,
+                origin=self.receive_buffer.origin,
+            )
+        self._buffers.send(payload)
+
+    def write(self, content: bytes) -> None:
+        """Send bytes on the stream; wait while the server takes no more.
+
+        Raises:
+            QuiverError: what ended the channel; StreamClosed after `close()` or `finish()`.
+        """
+        self._check_open()
+        send_buffer = self._buffers.send_buffer
+        send_buffer.wait_for_room()
+        send_buffer.put(memoryview(content).tobytes())
+
+    def finish(self) -> None:
+        """End this side of the stream. Events go on until the server ends its own.
+
+        Errors as of `write`.
+        """
+        self._check_open()
+        self._buffers.send_buffer.end()
+
+    def _check_open(self) -> None:
+        """Raise StreamClosed after `close()`, of which the connection hears a little later."""
+        if self.receive_buffer.closed:
+            raise StreamClosed("the channel was closed here", origin=self.receive_buffer.origin)
+
+    # receiving ------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[ChannelEvent]:
+        """Yield events as they come; Closed is the last."""
+        while not self._over:
+            yield self._next()
+
+    def _next(self) -> ChannelEvent:
+        while True:
+            try:
+                item = self.receive_buffer.take()
+            except QuiverError as error:
+                self._over = True
+                return Closed.because_of(error)
+            if item is None:
+                self._over = True
+                return Closed("peer")
+            if not isinstance(item, _Arrived):
+                return item
+            if self._buffers.arrived:
+                return Datagram(self._buffers.arrived.popleft())
+
+
+class ChannelBuffers:
+    """What a channel and its connection share: the send buffer, and datagrams both ways.
+
+    Args:
+        send_buffer: for stream data; it notifies the connection of datagrams too.
+        held: datagrams that wait for the reader; beyond that the oldest is dropped.
+    """
+
+    def __init__(self, send_buffer: SendBuffer, held: int) -> None:
+        self.send_buffer = send_buffer
+        self.max_datagram_size = 0
+        self.arrived: deque[bytes] = deque()
+        self.unsent: deque[bytes] = deque(maxlen=UNSENT)
+        self._held = held
+
+    def send(self, payload: bytes) -> None:
+        """Queue a datagram to be sent; the oldest is dropped when too many wait."""
+        self.send_buffer.check_open()
+        self.unsent.append(payload)
+        self.send_buffer.notify()
+
+    def receive(self, receive_buffer: ReceiveBuffer[ReceivedItem], payload: bytes) -> bool:
+        """Hold a datagram for the reader; return False when the oldest was dropped for it."""
+        # Appended before the oldest goes: for each datagram held there is one stand-in in the
+        # receive buffer, whatever the reader takes meanwhile: the new one has the oldest's.
+        self.arrived.append(payload)
+        if len(self.arrived) > self._held:
+            self.arrived.popleft()
+            return False
+        receive_buffer.put(_ARRIVED, 0)
+        return True
+
+
+# A loop over a channel's events ---------------------------------------------------------------
+
+
+@attrs.frozen
+class Cont(Generic[T]):
+    """A handler's result that goes on, with this accumulator."""
+
+    acc: T
+
+
+@attrs.frozen
+class Halt(Generic[T]):
+    """A handler's result that closes the channel; its value is the loop's."""
+
+    value: T
+
+
+def cont(acc: T) -> Cont[T]:
+    """Make what a channel's handler returns to go on with `acc`."""
+    return Cont(acc)
+
+
+def halt(value: T) -> Halt[T]:
+    """Make what a channel's handler returns to close the channel, with `value` as the result."""
+    return Halt(value)
+
+
+ChannelHandler = Callable[[ChannelEvent, Channel, Any], Cont[Any] | Halt[Any]]
+"""Called with an event, its channel and the accumulator; returns `cont(acc)` or `halt(value)`."""
+
+
+def run(channel: Channel, handler: ChannelHandler, initial: object) -> Any:
+    """Call `handler(event, channel, acc)` for each event, the first time with `initial`.
+
+    Returns:
+        The value given to `halt`, or the last accumulator when the channel is over.
+
+    Raises:
+        TypeError: the handler returned neither `cont(acc)` nor `halt(value)`.
+    """
+    acc = initial
+    with channel:
+        for event in channel:
+            match handler(event, channel, acc):
+                case Cont(acc):
+                    pass
+                case Halt(value):
+                    return value
+                case other:
+                    raise TypeError(f"handler returned {other!r}: use cont(acc) or halt(value)")
+    return acc

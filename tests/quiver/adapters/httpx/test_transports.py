@@ -1,0 +1,148 @@
+"""httpx over HTTP/3: limits, trailers, errors, and a loop that is never blocked."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from quiver.adapters.httpx import AsyncHTTP3Transport, HTTP3Transport
+from quiver.testing import Authority, Origin, pattern
+from tests.support.waiting import until
+
+NARROW = {"default": {"max_connections": 1, "max_streams_per_connection": 1}}
+
+
+@pytest.fixture(scope="module")
+def origin(authority: Authority) -> Iterator[Origin]:
+    with Origin(authority=authority) as started:
+        yield started
+
+
+@pytest.fixture
+def client(origin: Origin) -> Iterator[httpx.Client]:
+    transport = HTTP3Transport(verify=origin.cafile, fallback=False)
+    with httpx.Client(transport=transport) as made:
+        yield made
+
+
+def test_trailers_both_ways(client: httpx.Client, origin: Origin) -> None:
+    with client.stream("GET", origin.url + "/trailers") as response:
+        assert response.extensions["trailers"] == []
+        response.read()
+        assert response.extensions["trailers"] == [(b"x-checksum", b"abc"), (b"x-count", b"2")]
+        assert response.extensions["http_version"] == b"HTTP/3"
+    sent = {"trailers": [("x-sum", "7")]}
+    response = client.post(origin.url + "/request-trailers", content=b"x", extensions=sent)
+    assert response.json() == [["x-sum", "7"]]
+
+
+def test_a_pool_timeout(origin: Origin) -> None:
+    transport = HTTP3Transport(verify=origin.cafile, fallback=False, pools=NARROW)
+    with httpx.Client(transport=transport) as client:
+        held = client.stream("GET", origin.url + "/drip/9/0.5")
+        with held, pytest.raises(httpx.PoolTimeout, match=r"checkout_timeout=0\.2"):
+            client.get(origin.url + "/ok", timeout=httpx.Timeout(5, pool=0.2))
+        assert client.get(origin.url + "/ok").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/reset/0x102", httpx.RemoteProtocolError),
+        ("/reset-after/1000/0x102", httpx.RemoteProtocolError),
+        ("/malformed", httpx.RemoteProtocolError),
+        ("/close/0x102", httpx.ReadError),
+        ("/hang", httpx.ReadTimeout),
+        ("/stall-after/10", httpx.ReadTimeout),
+    ],
+)
+def test_errors(path: str, kind: type[Exception], client: httpx.Client, origin: Origin) -> None:
+    with pytest.raises(kind) as caught:
+        client.get(origin.url + path, timeout=httpx.Timeout(5, read=0.5))
+    assert type(caught.value) is kind
+    assert isinstance(caught.value, httpx.RequestError) and caught.value.request is not None
+
+
+def test_no_http_without_a_fallback(client: httpx.Client) -> None:
+    with pytest.raises(httpx.UnsupportedProtocol):
+        client.get("http://localhost/")
+
+
+# asyncio --------------------------------------------------------------------------------------
+
+
+def in_asyncio(origin: Origin) -> httpx.AsyncClient:
+    transport = AsyncHTTP3Transport(verify=origin.cafile, fallback=False)
+    return httpx.AsyncClient(transport=transport)
+
+
+def test_many_at_once_without_threads(origin: Origin) -> None:
+    async def run() -> tuple[list[int], int, float]:
+        async with in_asyncio(origin) as client:
+            await client.get(origin.url + "/ok")
+            before = threading.active_count()
+            began = time.monotonic()
+            asked = [client.get(origin.url + "/delay/0.5") for _ in range(40)]
+            responses = await asyncio.gather(*asked)
+            took = time.monotonic() - began
+            return [r.status_code for r in responses], threading.active_count() - before, took
+
+    statuses, threads, took = asyncio.run(run())
+    assert statuses == [200] * 40
+    assert threads <= 0
+    assert took < 10.0, "one after the other it would take 20 seconds"
+
+
+def test_the_loop_goes_on(origin: Origin) -> None:
+    async def run() -> tuple[bytes, int]:
+        ticks = 0
+        async with in_asyncio(origin) as client:
+            asked = asyncio.create_task(client.get(origin.url + "/drip/5/0.1?size=3"))
+            while not asked.done():
+                ticks += 1
+                await asyncio.sleep(0.01)
+            return (await asked).content, ticks
+
+    body, ticks = asyncio.run(run())
+    assert body == pattern(3) * 5
+    assert ticks >= 10
+
+
+def test_a_body_both_ways_at_once(origin: Origin) -> None:
+    """Each piece is sent only when the one before has come back."""
+
+    async def run() -> list[bytes]:
+        heard, got = asyncio.Semaphore(1), []
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for number in range(5):
+                await heard.acquire()
+                yield b"%d" % number
+
+        async with in_asyncio(origin) as client:
+            url = origin.url + "/echo-stream"
+            async with client.stream("POST", url, content=pieces()) as response:
+                async for piece in response.aiter_raw():
+                    got.append(piece)
+                    heard.release()
+        return got
+
+    assert asyncio.run(asyncio.wait_for(run(), 20.0)) == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_a_task_that_is_cancelled_gives_its_stream_back(origin: Origin) -> None:
+    async def run() -> None:
+        async with in_asyncio(origin) as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.get(origin.url + "/hang?id=left"), 0.5)
+            async with client.stream("GET", origin.url + "/drip/100/0.1") as response:
+                await anext(response.aiter_raw())
+            assert (await client.get(origin.url + "/ok")).status_code == 200
+
+    asyncio.run(run())
+    until(lambda: origin.connections_open() == 0)

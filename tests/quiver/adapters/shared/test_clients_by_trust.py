@@ -1,0 +1,67 @@
+"""Trust, and a client for each: what `verify` and `cert` of other libraries come to."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+import quiver
+from quiver.adapters.shared.clients_by_trust import ClientsByTrust, Trust
+from quiver.testing import Authority, Origin
+
+
+def test_of(tmp_path: Path, authority: Authority) -> None:
+    assert Trust.of(True) == Trust()
+    assert Trust.of(False) == Trust(verify=False)
+    assert Trust.of(authority.cafile) == Trust(cafile=authority.cafile)
+    assert Trust.of(True, authority.cafile) == Trust(certfile=authority.cafile)
+    pair = (authority.cafile, str(tmp_path / "a.pem"))
+    (tmp_path / "a.pem").write_bytes(authority.cadata)
+    assert Trust.of(True, pair) == Trust(certfile=pair[0], keyfile=pair[1])
+    folder = Trust.of(str(tmp_path))
+    assert isinstance(folder.verify, ssl.SSLContext)
+    assert Trust.of(str(tmp_path)) == folder, "there would be a client for each request"
+
+
+def test_of_a_context(authority: Authority) -> None:
+    context = ssl.create_default_context(cafile=authority.cafile)
+    assert Trust.of(context) == Trust(verify=context)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    assert Trust.of(context) == Trust(verify=False)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("/nowhere",), (True, "/nowhere"), (True, (__file__, "/no"))]
+)
+def test_no_such_file(arguments: tuple[bool | str, str | None]) -> None:
+    with pytest.raises(OSError, match="invalid path"):
+        Trust.of(*arguments)
+
+
+def test_applied() -> None:
+    unlimited = {"checkout_timeout": None, "receive_timeout": None}
+    assert Trust().applied({}) == unlimited
+    rule = {"cafile": "/a.pem", "receive_timeout": 3.0}
+    assert Trust().applied(rule) == {**unlimited, **rule}
+    own = Trust(verify=False).applied(rule)
+    assert own == {**unlimited, "receive_timeout": 3.0, "verify": False}
+
+
+def test_one_client_for_each_trust(origin: Origin) -> None:
+    clients = ClientsByTrust({"default": {"max_connections": 1}})
+    trusting, careless = Trust(cafile=origin.cafile), Trust(verify=False)
+    assert clients.of(trusting) is clients.of(trusting) is not clients.of(careless)
+    first = clients.of(trusting)
+    assert first.get(origin.url + "/ok").status == 200
+    clients.close()
+    with pytest.raises(quiver.PoolStopped):
+        first.get(origin.url + "/ok")
+    assert clients.of(trusting).get(origin.url + "/ok").status == 200
+    clients.close()
+
+
+def test_wrong_options_are_refused_at_once() -> None:
+    with pytest.raises(quiver.InvalidOptions, match="max_conections"):
+        ClientsByTrust({"default": {"max_conections": 1}})

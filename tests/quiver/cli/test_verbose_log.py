@@ -1,0 +1,72 @@
+"""The lines of a connection's story, event by event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from cryptography import x509
+
+import quiver
+from quiver.cli.verbose_log import certificate_lines, lines_of
+from quiver.models import Handshake
+from quiver.testing import Authority
+
+HANDSHAKE = Handshake("1", "h3", "AES_128_GCM_SHA256", None, 30.0, 100, 0)
+READY = {"address": ("::1", 443), "local": ("::1", 5000)}
+
+
+def lines(event: str, measured: dict[str, Any], **about: Any) -> list[str]:
+    return list(lines_of(f"connection.{event}", measured, {"origin": "https://a", **about}))
+
+
+def test_addresses_of_both_families() -> None:
+    assert lines("attempt", {}, address=("127.0.0.1", 443)) == ["https://a: trying 127.0.0.1:443"]
+    assert lines("attempt", {}, address=("::1", 443)) == ["https://a: trying [::1]:443"]
+
+
+def test_a_handshake_without_certificate_and_datagrams() -> None:
+    told = lines("ready", {"duration": 0.0123, "max_streams": 100}, handshake=HANDSHAKE, **READY)
+    assert told == [
+        "connected from [::1]:5000 to [::1]:443",
+        "handshake took 12.3 ms, with name resolution",
+        "QUIC version 1, ALPN h3, AES_128_GCM_SHA256",
+        "session resumed: no certificate was shown",
+        "100 streams to begin with, datagrams off, idle timeout 30 s",
+    ]
+    offered = attrs.evolve(HANDSHAKE, max_datagram_frame_size=1200)
+    told = lines("ready", {"duration": 1.0, "max_streams": 1}, handshake=offered, **READY)
+    assert "datagrams of up to 1200 bytes" in told[-1]
+
+
+@pytest.mark.parametrize("settings", [{}, {"H3_DATAGRAM": 1, "0x4242": 7}])
+def test_settings(settings: dict[str, int]) -> None:
+    shown = ", ".join(f"{name}={value}" for name, value in settings.items()) or "none"
+    assert lines("settings", {}, settings=settings) == [f"the server's settings: {shown}"]
+
+
+def test_ends() -> None:
+    measured = {"duration": 1.5, "requests": 3}
+    over = "connection over after 1.50 s, 3 streams"
+    assert lines("draining", {"active": 0}, reason="it was idle")[0].endswith(": it was idle")
+    assert lines("stop", measured) == [over]
+    error = quiver.ConnectionLost("lost")
+    assert lines("exception", measured, error=error) == [over, "it ended with ConnectionLost: lost"]
+
+
+def test_a_start_is_no_news() -> None:
+    assert lines("start", {}) == []
+
+
+def test_certificates(authority: Authority) -> None:
+    issued, _ = authority.issue(["a.example", "192.0.2.1"])
+    leaf = x509.load_pem_x509_certificate(Path(issued).read_bytes())
+    told = list(certificate_lines(leaf))
+    assert told[0] == "certificate of CN=a.example"
+    assert told[1] == "  issued by CN=Quiver throw-away CA"
+    assert told[2].count(" UTC") == 2
+    assert told[3] == "  for a.example, 192.0.2.1"
+    root = x509.load_pem_x509_certificate(authority.cadata)
+    assert list(certificate_lines(root))[3] == "  for no host"

@@ -1,0 +1,83 @@
+"""A connection's share of the loop: no turn takes longer than a slice and a chunk, none waits."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quiver.pool.receive_turns import CHUNK, FIRST, MOST, SLICE, TURNS, Overdue, ReceiveShare
+
+COSTS = st.floats(1e-6, 0.05)  # seconds for a datagram, all told
+
+
+def turn(share: ReceiveShare, each: float, there: int = 1_000_000) -> tuple[int, float]:
+    """Take one where each datagram costs so much: how many were taken, and how long it took."""
+    taken, seconds = 0, 0.0
+    while True:
+        chunk = min(share.datagrams, there - taken)
+        taken += chunk
+        seconds += chunk * each
+        if not share.took(chunk, chunk * each, taken < there):
+            return taken, seconds
+
+
+@given(st.lists(st.tuples(COSTS, st.integers(0, 2_000)), min_size=1))
+def test_a_turn_takes_a_slice_and_one_chunk(turns: list[tuple[float, int]]) -> None:
+    share = ReceiveShare()
+    for each, there in turns:
+        largest = share.datagrams
+        assert 1 <= largest <= CHUNK
+        taken, seconds = turn(share, each, there)
+        assert seconds <= SLICE + CHUNK * each
+        assert taken <= MOST
+        assert taken > 0 or not there
+
+
+def test_cheap_ones_are_taken_in_longer_and_longer_rows() -> None:
+    share = ReceiveShare()
+    assert [turn(share, 1e-6)[0] for _ in range(5)] == [32, 64, 128, 256, 256]
+    turn(share, 1e-6, 40)
+    assert turn(share, 1e-6, 20)[0] == 20
+    assert turn(share, 1e-6)[0] == FIRST, "a new row begins with a few"
+
+
+def test_dear_ones_get_a_slice() -> None:
+    share = ReceiveShare()
+    turn(share, 0.002)
+    assert all(turn(share, 0.002)[1] <= 2 * SLICE for _ in range(20))
+
+
+def test_cheap_ones_in_between_earn_no_large_chunk() -> None:
+    """One who sends many cheap ones before each row of dear ones holds the others up no longer."""
+    share, total, turns = ReceiveShare(), 0.0, 0
+    for _ in range(200):
+        while share.datagrams < CHUNK:
+            total += turn(share, 1e-6)[1]
+            turns += 1
+        total += turn(share, 0.005)[1]
+        turns += 1
+    assert total / turns < 2 * SLICE
+
+
+def test_what_is_overdue_waits_until_nothing_is_left() -> None:
+    overdue = Overdue()
+    assert not overdue.keys
+    overdue.add("sweep")
+    assert overdue.due(more=True) == ()
+    overdue.add(("settings", 1))
+    overdue.add("sweep")
+    assert list(overdue.keys) == ["sweep", ("settings", 1)]
+    assert overdue.due(more=True) == ()
+    assert overdue.due(more=False) == ("sweep", ("settings", 1))
+    assert not overdue.keys
+
+
+def test_of_one_who_sends_without_end_it_is_judged_all_the_same() -> None:
+    overdue = Overdue()
+    overdue.add("sweep")
+    for turns in range(1, TURNS):
+        overdue.add(turns % 3)
+        assert overdue.due(more=True) == ()
+    assert set(overdue.due(more=True)) == {"sweep", 0, 1, 2}
+    overdue.add("sweep")
+    assert overdue.due(more=True) == ()

@@ -1,0 +1,44 @@
+"""ConnectionSlots: room is what is left of the credit, and of the cap."""
+
+from __future__ import annotations
+
+from quiver.pool.routing import ConnectionSlots
+
+
+def slots(limit: int, cap: int) -> ConnectionSlots:
+    made = ConnectionSlots(1, cap)
+    made.allow(limit)
+    return made
+
+
+def test_credit_is_cumulative() -> None:
+    one = slots(limit=2, cap=10)
+    one.lend(1)
+    one.give_back(1, unused=False)
+    assert one.room == 1
+    one.lend(2)
+    one.give_back(2, unused=False)
+    assert one.room == 0
+    one.allow(5)
+    assert one.room == 3
+
+
+def test_a_stream_not_used_gives_its_credit_back() -> None:
+    one = slots(limit=1, cap=10)
+    one.lend(1)
+    one.give_back(1, unused=True)
+    assert one.room == 1
+
+
+def test_the_cap_is_on_what_is_open() -> None:
+    one = slots(limit=100, cap=1)
+    one.lend(1)
+    assert one.room == 0
+    one.give_back(1, unused=False)
+    assert one.room == 1
+
+
+def test_a_smaller_limit_is_void() -> None:
+    one = slots(limit=5, cap=10)
+    one.allow(3)
+    assert one.limit == 5

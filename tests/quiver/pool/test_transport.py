@@ -1,0 +1,235 @@
+"""Transport: what goes from the socket to HTTP/3 and back, and what its owner is told."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from quiver.actors.hub import Hub
+from quiver.pool import udp
+from quiver.pool.messages import SocketEvent
+from quiver.pool.socket_errors import SocketError
+from quiver.pool.transport import Transport
+from quiver.quic.engine import Obstacle
+from tests.support.network.faulty_socket import FaultySocket, fail
+from tests.support.waiting import until
+
+
+class FakeConnection:
+    def __init__(self) -> None:
+        self.came: list[bytes] = []
+        self.unsent: list[bytes] = []
+        self.heard = -1.0
+        self.connected: float | None = None
+        self.raises: BaseException | None = None
+        self.obstacle: Obstacle | None = None
+        self.next_stream_id = 0
+
+    def migrate(self, now: float) -> Obstacle | None:
+        return self.obstacle
+
+    def connect(self, now: float, address: tuple[str, int]) -> None:
+        self.connected = now
+
+    def receive_all(self, datagrams: Iterable[bytes], now: float) -> None:
+        came = list(datagrams)
+        self.came += came
+        if b"forged" not in came and came:
+            self.heard = now
+
+    def datagrams(self, now: float) -> list[bytes]:
+        unsent, self.unsent = self.unsent, []
+        return unsent
+
+    def close(self, code: int, reason: str) -> None:
+        if self.raises is not None:
+            raise self.raises
+        self.unsent.append(b"close %d" % code)
+
+
+class FakeTarget:
+    def client_connection(self) -> FakeConnection:
+        return FakeConnection()
+
+
+@pytest.fixture
+def server() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.bind(("127.0.0.1", 0))
+        made.settimeout(5.0)
+        yield made
+
+
+class Stand:
+    def __init__(self, server: socket.socket) -> None:
+        self.server, self.told = server, list[object]()
+        target: Any = FakeTarget()
+        self.transport = Transport(target, self.told.append)
+        in_loop(self.transport.open, (socket.AF_INET, server.getsockname()), 1.0)
+        made: Any = self.transport.h3
+        self.h3: FakeConnection = made
+        assert self.transport.socket is not None
+        self.here = self.transport.socket.local
+
+
+def in_loop(step: Callable[..., Any], *args: Any) -> Any:
+    return Hub.current().run(lambda: step(*args))
+
+
+@pytest.fixture
+def stand(server: socket.socket) -> Iterator[Stand]:
+    made = Stand(server)
+    yield made
+    in_loop(made.transport.close)
+
+
+def test_what_comes_is_told_once_until_it_is_received(stand: Stand) -> None:
+    assert stand.h3.connected == 1.0
+    assert stand.transport.socket is not None
+    assert stand.transport.socket.address == stand.server.getsockname()
+    for datagram in (b"one", b"two"):
+        stand.server.sendto(datagram, stand.here)
+    until(lambda: stand.told, what="it is readable")
+    time.sleep(0.05)  # the loop has its turn again
+    assert stand.told == [SocketEvent.READABLE]
+    assert in_loop(stand.transport.receive, 2.0), "the server was heard"
+    assert stand.h3.came == [b"one", b"two"]
+    stand.server.sendto(b"three", stand.here)
+    until(lambda: len(stand.told) == 2, what="it is told again")
+
+
+def test_a_stranger_s_datagram_is_no_sign_of_life(stand: Stand) -> None:
+    stand.server.sendto(b"forged", stand.here)
+    until(lambda: stand.told, what="it is readable")
+    assert not in_loop(stand.transport.receive, 2.0)
+    assert not in_loop(stand.transport.receive, 3.0), "nor is nothing"
+    assert not stand.transport.more
+
+
+def test_what_it_has_to_send_is_sent(stand: Stand) -> None:
+    stand.h3.unsent = [b"a", b"b"]
+    in_loop(stand.transport.flush)
+    assert [stand.server.recv(100) for _ in range(2)] == [b"a", b"b"]
+    assert stand.told == []
+
+
+def test_errors_are_told_after_a_flush_and_taken_one_by_one(stand: Stand) -> None:
+    assert stand.transport.socket is not None
+    met = {SocketError(errno.EHOSTUNREACH, local=False), SocketError(errno.EMSGSIZE, local=True)}
+    stand.transport.socket.errors |= met
+    in_loop(stand.transport.flush)
+    assert stand.told == [SocketEvent.FAILED]
+    assert {stand.transport.take_error(), stand.transport.take_error()} == met
+    assert stand.transport.take_error() is None
+
+
+def test_what_another_has_opened_is_adopted(stand: Stand) -> None:
+    told: list[object] = []
+    target: Any = FakeTarget()
+    winner = Transport(target, told.append)
+    in_loop(winner.adopt, stand.transport)
+    assert winner.h3 is stand.transport.h3
+    stand.server.sendto(b"one", stand.here)
+    until(lambda: told, what="its new owner is told")
+    assert stand.told == []
+    assert in_loop(winner.receive, 2.0) and stand.h3.came == [b"one"]
+    in_loop(stand.transport.hang_up)  # it has nothing any more
+    stand.server.sendto(b"two", stand.here)
+    until(lambda: len(told) == 2, what="it is told again")
+    in_loop(winner.close)
+
+
+def test_who_hangs_up_says_so(stand: Stand) -> None:
+    in_loop(stand.transport.hang_up)
+    assert stand.server.recv(100) == b"close 256"
+    assert stand.transport.socket is None
+    assert not in_loop(stand.transport.receive, 2.0), "what is told late finds nothing"
+    assert stand.transport.take_error() is None
+    in_loop(stand.transport.hang_up)  # again: there is nobody to tell
+
+
+def test_the_socket_is_freed_whatever_it_raises(stand: Stand) -> None:
+    stand.h3.raises = LookupError("broken")
+    with pytest.raises(LookupError):
+        in_loop(stand.transport.hang_up)
+    assert stand.transport.socket is None
+
+
+def test_it_goes_on_by_another_socket_and_hears_the_former_one_for_a_while(stand: Stand) -> None:
+    former, here = stand.transport.socket, stand.here
+    assert in_loop(stand.transport.migrate, 2.0) is None
+    fresh = stand.transport.socket
+    assert fresh is not None and fresh is not former
+    assert fresh.address == stand.server.getsockname() and fresh.local != here
+    stand.h3.unsent = [b"from there"]
+    in_loop(stand.transport.flush)
+    assert stand.server.recvfrom(100) == (b"from there", fresh.local)
+    for place in (here, fresh.local):
+        stand.server.sendto(b"%d" % place[1], place)
+        until(lambda: stand.told, what="it is readable")
+        in_loop(stand.transport.receive, 3.0)
+        stand.told.clear()
+    assert stand.h3.came == [b"%d" % here[1], b"%d" % fresh.local[1]]
+    in_loop(stand.transport.forget_former)
+    stand.server.sendto(b"late", here)
+    stand.server.sendto(b"in time", fresh.local)
+    until(lambda: stand.told, what="it is readable")
+    in_loop(stand.transport.receive, 4.0)
+    assert stand.h3.came[2:] == [b"in time"]
+
+
+def test_what_the_kernel_has_not_taken_has_never_left(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(udp, "_Socket", FaultySocket)
+    in_loop(stand.transport.migrate, 2.0)
+    stand.h3.unsent, stand.h3.next_stream_id = [b"a", b"b"], 8
+    in_loop(stand.transport.flush)
+    assert stand.transport.left == 8
+    stand.h3.next_stream_id = 12
+    in_loop(stand.transport.flush)
+    assert stand.transport.left == 8, "there was nothing to send"
+    try:
+        fail("send", errno.ENETUNREACH, 1_000)
+        for unsent in ([b"c"], [b"d", b"d", b"d"]):
+            stand.h3.unsent = unsent
+            in_loop(stand.transport.flush)
+        assert stand.transport.left == 8
+        fail("send", errno.EINVAL, 3)  # together, again, and once of the first alone
+        stand.h3.unsent = [b"e", b"e"]
+        in_loop(stand.transport.flush)
+        assert stand.transport.left == 12, "one has left"
+    finally:
+        fail("none", 0, 0)
+
+
+def test_what_cannot_migrate_keeps_its_socket(stand: Stand) -> None:
+    socket = stand.transport.socket
+    stand.h3.obstacle = Obstacle.FORBIDDEN
+    assert in_loop(stand.transport.migrate, 2.0) is Obstacle.FORBIDDEN
+    assert stand.transport.socket is socket
+
+
+def test_both_sockets_are_freed(stand: Stand) -> None:
+    before = len(os.listdir("/dev/fd"))
+    in_loop(stand.transport.migrate, 2.0)
+    in_loop(stand.transport.migrate, 3.0)
+    assert len(os.listdir("/dev/fd")) == before + 1
+    in_loop(stand.transport.close)
+    assert len(os.listdir("/dev/fd")) == before - 1
+
+
+def test_a_handshake_begins_anew_by_another_socket(stand: Stand) -> None:
+    former, before = stand.transport.socket, stand.transport.h3
+    in_loop(stand.transport.begin_anew, 7.0)
+    fresh, after = stand.transport.socket, stand.transport.h3
+    assert fresh is not None and fresh is not former and after is not before
+    assert fresh.address == stand.server.getsockname()
+    again: Any = after
+    assert again.connected == 7.0

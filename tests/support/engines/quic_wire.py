@@ -1,0 +1,176 @@
+"""An engine of QUIC and an aioquic server without HTTP, joined in memory; its clock is its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from aioquic._buffer import Buffer
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
+from aioquic.quic.packet import pull_quic_header
+
+from quiver.config import PoolConfig
+from quiver.origin import Origin
+from quiver.quic.aioquic.configuration import make_configuration
+from quiver.quic.aioquic.engine import AioquicEngine
+from quiver.quic.engine import (
+    ConnectionClosed,
+    Event,
+    HandshakeCompleted,
+    Obstacle,
+    StreamDataReceived,
+)
+
+CLIENT: Final = ("192.0.2.1", 50000)
+_STEP: Final = 0.005  # seconds, one way
+_TICK: Final = 0.001  # seconds, on a long path
+
+
+class EngineWire:
+    """`act(server, event)` is called for each of the server's events."""
+
+    def __init__(
+        self,
+        config: PoolConfig,
+        certificate: tuple[str, str],
+        act: Callable[[QuicConnection, Any], None] = lambda server, event: None,
+        *,
+        fast_paths: bool = True,
+        max_streams: int = 128,
+        host: str = "localhost",
+        **options: Any,
+    ) -> None:
+        configuration = make_configuration(config, Origin("https", host, 4433))
+        self.engine = AioquicEngine(configuration, fast_paths=fast_paths)
+        self.now = 0.0
+        self.events: list[Event] = []
+        self.seen: list[Any] = []  # the server's
+        self.blocked = False  # the server's datagrams are lost
+        self.client = CLIENT  # where ours come from
+        self.ours = {CLIENT}  # where the server's arrive
+        self.server: QuicConnection | None = None
+        self._act = act
+        self._max_streams = max_streams
+        self._configuration = QuicConfiguration(
+            **{"is_client": False, "alpn_protocols": ["h3"], "idle_timeout": 60.0, **options}
+        )
+        self._configuration.load_cert_chain(*certificate)
+
+    def connect(self) -> EngineWire:
+        self.engine.connect(self.now)
+        self.run(lambda: bool(self.of(HandshakeCompleted) or self.of(ConnectionClosed)))
+        self.settle()
+        return self
+
+    def run(self, until: Callable[[], bool], *, rounds: int = 2_000) -> None:
+        for _ in range(rounds):
+            if until():
+                return
+            self.step()
+        raise AssertionError(f"not done after {rounds} rounds")
+
+    def move(self, port: int) -> Obstacle | None:
+        """Migrate to another port; nothing arrives at the former one any more."""
+        obstacle = self.engine.migrate(self.now)
+        if obstacle is None:
+            self.client = (CLIENT[0], port)
+            self.ours = {self.client}
+        return obstacle
+
+    def settle(self, rounds: int = 40) -> None:
+        for _ in range(rounds):
+            self.step()
+
+    def step(self) -> None:
+        """A round trip: what both have to send arrives, then what is due is done."""
+        for datagram in self.engine.datagrams(self.now):
+            self._to_server(datagram)
+        self.now += _STEP
+        if self.server is not None:
+            self._serve()
+            sending = self.server.datagrams_to_send(self.now)
+            sent = [datagram for datagram, to in sending if to in self.ours]
+            self.engine.receive([] if self.blocked else sent, self.now)
+        self.now += _STEP
+        due = self.engine.timer()
+        if due is not None and due <= self.now:
+            self.engine.tick(self.now)
+        self.take()
+
+    def take(self) -> list[Event]:
+        """The events, whose data all waits for its reader from now on."""
+        taken = list(self.engine.events())
+        for event in taken:
+            if isinstance(event, StreamDataReceived):
+                self.engine.passed_on(event.stream_id, len(event.data))
+        self.events += taken
+        return taken
+
+    def _to_server(self, datagram: bytes) -> None:
+        if self.server is None:
+            header = pull_quic_header(Buffer(data=datagram), host_cid_length=8)
+            self.server = QuicConnection(
+                configuration=self._configuration,
+                original_destination_connection_id=header.destination_cid,
+            )
+            limit = self.server._local_max_streams_bidi
+            limit.value = limit.sent = self._max_streams
+        self.server.receive_datagram(datagram, self.client, self.now)
+
+    def _serve(self) -> None:
+        server = self.server
+        assert server is not None
+        due = server.get_timer()
+        if due is not None and due <= self.now:
+            server.handle_timer(self.now)
+        while (event := server.next_event()) is not None:
+            self.seen.append(event)
+            self._act(server, event)
+
+    # what tests ask -------------------------------------------------------------------------
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def came(self, stream_id: int) -> bytes:
+        """What has come of a stream."""
+        of = self.of(StreamDataReceived)
+        return b"".join(event.data for event in of if event.stream_id == stream_id)
+
+    def ended(self, stream_id: int) -> bool:
+        return any(e.ended for e in self.of(StreamDataReceived) if e.stream_id == stream_id)
+
+
+class LongWire(EngineWire):
+    """As long as `one_way` says, in seconds. What is on its way does not wait for more to be sent:
+    a step is a millisecond."""
+
+    def __init__(self, *args: Any, one_way: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._one_way = one_way
+        self._up, self._down = deque[tuple[float, bytes]](), deque[tuple[float, bytes]]()
+
+    def step(self) -> None:
+        self.now += _TICK
+        for datagram in self._arrived(self._up):
+            self._to_server(datagram)
+        if self.server is not None:
+            self._serve()
+            self._send(self._down, [sent for sent, _ in self.server.datagrams_to_send(self.now)])
+        self.engine.receive(self._arrived(self._down), self.now)
+        due = self.engine.timer()
+        if due is not None and due <= self.now:
+            self.engine.tick(self.now)
+        self.take()
+        self._send(self._up, self.engine.datagrams(self.now))
+
+    def _send(self, way: deque[tuple[float, bytes]], datagrams: list[bytes]) -> None:
+        way.extend((self.now + self._one_way, datagram) for datagram in datagrams)
+
+    def _arrived(self, way: deque[tuple[float, bytes]]) -> list[bytes]:
+        arrived = []
+        while way and way[0][0] <= self.now:
+            arrived.append(way.popleft()[1])
+        return arrived
