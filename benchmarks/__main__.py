@@ -14,7 +14,7 @@ from benchmarks.report.charts import draw
 from benchmarks.report.markdown import fill
 from benchmarks.report.results import Results, about
 from benchmarks.report.table import print_grid, show
-from benchmarks.report.targets import needed, target_grid
+from benchmarks.report.targets import PLACES, needed, target_grid
 from benchmarks.runner import Runner
 from benchmarks.servers import SERVERS, Absent, Servers
 from benchmarks.workloads.measures import MEASURES, Measure, Scale
@@ -29,9 +29,10 @@ def main() -> None:
     if given.show is not None:
         _report(Results.load(given.show), given, console)
         return
-    scale = Scale(given.seconds or (0.3 if given.quick else 2.0), given.quick)
-    rounds = given.rounds or (1 if given.quick else 5)
     chosen = _chosen(given)
+    seconds = given.seconds or (0.3 if given.quick else max(each.seconds for each in chosen))
+    scale = Scale(seconds, given.quick)
+    rounds = given.rounds or (1 if given.quick else 5)
     results = Results(about(server=given.server, rounds=rounds, seconds=scale.seconds))
     log = Console(stderr=True)
     given.out.mkdir(parents=True, exist_ok=True)
@@ -42,16 +43,17 @@ def main() -> None:
     except KeyboardInterrupt:
         log.print("stopped: what was measured until now")
     finally:
-        results.save(given.out / f"{given.server}.json")
+        results.save(given.out / f"{_saved_as(given.server, chosen)}.json")
     _report(results, given, console)
     console.print(f"saved in {given.out}")
 
 
 def _report(results: Results, given: argparse.Namespace, console: Console) -> None:
     show(results, console)
-    targets = target_grid(results)
-    if targets.rows:
-        print_grid(targets, console)
+    for each in PLACES.values():
+        targets = target_grid(results, each)
+        if targets.rows:
+            print_grid(targets, console)
     for document in given.fill:
         fill(document, results)
     if given.charts:
@@ -59,17 +61,26 @@ def _report(results: Results, given: argparse.Namespace, console: Console) -> No
 
 
 def _chosen(given: argparse.Namespace) -> list[Measure]:
-    chosen = [each for each in MEASURES if given.only is None or each.name in given.only]
+    if given.only is None:
+        chosen = [each for each in MEASURES if not each.alone]
+    else:
+        chosen = [each for each in MEASURES if each.name in given.only]
     if not given.targets:
         return chosen
     return [less for each in chosen if (less := needed(each)) is not None]
+
+
+def _saved_as(server: str, chosen: list[Measure]) -> str:
+    return f"{server}-{chosen[0].name}" if chosen and chosen[0].alone else server
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=_WHAT)
     parser.add_argument("--server", choices=SERVERS, default="caddy")
     parser.add_argument("--rounds", type=int, help="5; with --quick 1")
-    parser.add_argument("--seconds", type=float, help="of one measurement: 2; with --quick 0.3")
+    parser.add_argument(
+        "--seconds", type=float, help="of one measurement: 2, of paths 10; with --quick 0.3"
+    )
     parser.add_argument("--quick", action="store_true", help="small and short: does it run at all?")
     parser.add_argument(
         "--only",
@@ -95,6 +106,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-charts", dest="charts", action="store_false")
     given = parser.parse_args()
     given.clients = tuple(given.clients) if given.clients else None
+    alone = [each.name for each in MEASURES if each.alone and each.name in (given.only or ())]
+    if alone and len(given.only) > 1:
+        parser.error(f"{alone[0]} is measured by itself")
     return given
 
 

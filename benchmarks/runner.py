@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -20,6 +20,7 @@ __all__ = ["Runner"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LIMIT = 300.0  # seconds that one measurement may take
+_BESIDE = 4.0  # seconds of a program beside what is measured in it
 
 
 @attrs.frozen
@@ -39,12 +40,15 @@ class Runner:
         yet, and who comes next may find what the last one left behind.
         """
         results.absent.update(self._absences())
+        self._say_how_long(rounds, results.absent)
         for number in range(rounds):
             for measure, client, at in self._cases(number):
                 if client in results.absent or number >= (measure.rounds or rounds):
                     continue
-                self.say(f"round {number + 1} of {rounds}: {measure.name}, {client}, {at:,}")
-                self._case(measure, client, at, results)
+                self.say(
+                    f"round {number + 1} of {rounds}: {measure.name}, {client}, {measure.words(at)}"
+                )
+                self._case(measure, client, at, number, results)
 
     def _cases(self, number: int) -> Iterator[tuple[Measure, str, int]]:
         for measure in self.measures:
@@ -52,10 +56,19 @@ class Runner:
                 for client, at in measure.cases(self.clients, self.scale, turn):
                     yield measure, client, at
 
-    def _case(self, measure: Measure, client: str, at: int, results: Results) -> None:
+    def _say_how_long(self, rounds: int, absent: Container[str]) -> None:
+        for measure in self.measures:
+            if measure.alone:
+                cases = list(measure.cases(self.clients, self.scale))
+                count = rounds * sum(client not in absent for client, _ in cases)
+                minutes = count * (len(measure.figures) * self.scale.seconds + _BESIDE) / 60
+                self.say(f"{measure.name}: {count} programs, some {minutes:.0f} minutes")
+
+    def _case(self, measure: Measure, client: str, at: int, turn: int, results: Results) -> None:
         try:
             job = measure.prepare(measure, self.servers, self.scale, client, at)
-            results.add(measure.name, client, at, _in_a_fresh_program(job))
+            figures = _in_a_fresh_program(attrs.evolve(job, turn=turn))
+            results.add(measure.name, client, at, figures)
         except RuntimeError as why:
             results.fail(measure.name, client, at, str(why))
             self.say(f"  failed: {why}")

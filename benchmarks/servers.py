@@ -9,13 +9,14 @@ import shutil
 import socket
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from quiver.testing import Authority, Origin
 from tests.support.servers import independent
 
 __all__ = ["MIB", "SERVERS", "Absent", "Servers"]
 
+S = TypeVar("S", bound=independent.StaticServer)
 MIB = 1024 * 1024
 SERVERS = ("caddy", "gtlsserver")
 _PATHS = os.pathsep.join((os.defpath, "/usr/sbin", "/usr/local/bin", os.environ.get("PATH", "")))
@@ -96,6 +97,8 @@ class Servers(ExitStack):
         self.kind = kind
         super().__init__()
         self._ports: dict[int, list[int]] = {}
+        self._running: list[independent.StaticServer] = []
+        self._sizes: set[int] = set()
         self._slow: Origin | None = None
 
     def __enter__(self) -> Self:
@@ -120,6 +123,15 @@ class Servers(ExitStack):
             self._ports[origins] = self._start(origins)
         return tuple(f"https://localhost:{port}{path}" for port in self._ports[origins])
 
+    def sized(self, size: int) -> str:
+        """The URL of a body of so many bytes."""
+        (url,) = self.urls(f"/{size}")
+        if size not in self._sizes:
+            self._sizes.add(size)
+            for each in self._running:
+                each.add_file(str(size), size)
+        return url
+
     def slow(self, seconds: float) -> tuple[str, str]:
         """URL and cafile of one that answers after `seconds`: the tests' own origin."""
         if self._slow is None:
@@ -128,6 +140,9 @@ class Servers(ExitStack):
 
     def _start(self, origins: int) -> list[int]:
         if self.kind == "caddy":
-            return self.enter_context(_Caddy(self._authority, origins)).ports
-        started = (_Gtls(self._authority) for _ in range(origins))
-        return [self.enter_context(each).port for each in started]
+            return self._enter(_Caddy(self._authority, origins)).ports
+        return [self._enter(_Gtls(self._authority)).port for _ in range(origins)]
+
+    def _enter(self, server: S) -> S:
+        self._running.append(self.enter_context(server))
+        return server

@@ -1,4 +1,7 @@
-"""The results as PNG charts: lines over an axis, bars where there is one point."""
+"""The results as PNG charts: lines over an axis, bars where there is one point.
+
+Long paths are lines over the round trip, in a panel for each share of loss.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 from benchmarks.report.results import Results
 from benchmarks.workloads.measures import MEASURES, Figure, Measure
+from benchmarks.workloads.paths import GRID
 
 __all__ = ["draw"]
 
@@ -27,7 +31,7 @@ def draw(results: Results, folder: Path, say: Callable[[str], None]) -> None:
     for measure in MEASURES:
         for figure in measure.figures:
             if results.points(measure.name):
-                _draw(
+                (_draw_panels if measure.abreast else _draw)(
                     measure,
                     figure,
                     results,
@@ -47,15 +51,49 @@ def _draw(measure: Measure, figure: Figure, results: Results, path: Path) -> Non
     pyplot.close(drawn)
 
 
-def _lines(axes: Any, measure: Measure, figure: Figure, results: Results) -> None:
+def _draw_panels(measure: Measure, figure: Figure, results: Results, path: Path) -> None:
     from matplotlib import pyplot
 
-    points = results.points(measure.name)
+    measured = set(results.points(measure.name))
+    paths = [each for each in GRID if each.number in measured]
+    panels = sorted({each.loss for each in paths})
+    if not panels:
+        return
+    drawn, (row,) = pyplot.subplots(
+        1, len(panels), figsize=(12, 4), layout="constrained", squeeze=False
+    )
+    drawn.suptitle(f"{measure.title}: {figure.unit} (more is better)")
+    for axes, loss in zip(row, panels, strict=True):
+        places = {each.number: each.trip for each in paths if each.loss == loss}
+        _curves(axes, measure, figure, results, places)
+        axes.set_title(f"{loss / 10:g} % lost")
+        axes.set_xlabel("ms of a round trip")
+        axes.legend(fontsize="small")
+    drawn.savefig(path, dpi=110)
+    pyplot.close(drawn)
+
+
+def _lines(axes: Any, measure: Measure, figure: Figure, results: Results) -> None:
+    _curves(axes, measure, figure, results, {at: at for at in results.points(measure.name)})
+    axes.set_xlabel(measure.axis)
+    axes.set_ylabel(figure.unit)
+    axes.legend(fontsize="small", ncols=2)
+
+
+def _curves(
+    axes: Any, measure: Measure, figure: Figure, results: Results, places: dict[int, int]
+) -> None:
+    """One for each client, over the place of each point."""
+    from matplotlib import pyplot
+
     for number, client in enumerate(_clients(measure, results)):
-        found = [(at, results.spread(measure.name, client, at, figure.name)) for at in points]
-        known = [(at, spread) for at, spread in found if spread is not None]
+        found = [
+            (place, results.spread(measure.name, client, at, figure.name))
+            for at, place in places.items()
+        ]
+        known = [(place, spread) for place, spread in found if spread is not None]
         axes.errorbar(
-            [at for at, _ in known],
+            [place for place, _ in known],
             [spread.median for _, spread in known],
             yerr=[
                 [spread.median - spread.least for _, spread in known],
@@ -68,13 +106,10 @@ def _lines(axes: Any, measure: Measure, figure: Figure, results: Results) -> Non
             capsize=2,
         )
     axes.set_xscale("log")
-    axes.set_xticks(points, [f"{at:,}" for at in points])
+    axes.set_xticks(list(places.values()), [f"{place:,}" for place in places.values()])
     axes.minorticks_off()
-    axes.set_xlabel(measure.axis)
-    axes.set_ylabel(figure.unit)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", ncols=2)
 
 
 def _bars(axes: Any, measure: Measure, figure: Figure, results: Results) -> None:

@@ -3,7 +3,9 @@
     <!-- bench: rate down targets -->
     <!-- /bench -->
 
-Tables of the named measures; `about` is the machine and `targets` are the ratios aimed at.
+Tables of the named measures; `about` is the machine, `targets` are the ratios aimed at, and
+`path-targets` those over long paths. A place of which nothing was measured stays as it is: it may
+hold what another run has measured.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks.report.results import Results
-from benchmarks.report.table import Grid, grid, remarks
-from benchmarks.report.targets import target_grid
+from benchmarks.report.table import Grid, remarks, tables
+from benchmarks.report.targets import PLACES, target_grid
 from benchmarks.workloads.measures import find
 
 __all__ = ["fill"]
@@ -29,19 +31,23 @@ def fill(path: Path, results: Results) -> None:
 
 
 def _filled(found: re.Match[str], results: Results) -> str:
-    parts = [part for name in found[2].split() for part in _part(name, results)]
-    return "\n".join([found[1], *parts, found[3]])
+    names = found[2].split()
+    parts = {name: list(_part(name, results)) for name in names if name != "about"}
+    if parts and not any(parts.values()):
+        return found[0]
+    parts["about"] = [_about(results)]
+    said = [part for name in names for part in parts[name] or ["Not measured.\n"]]
+    return "\n".join([found[1], *said, found[3]])
 
 
 def _part(name: str, results: Results) -> Iterator[str]:
-    if name == "about":
-        yield _about(results)
-    elif name == "targets":
-        yield _table(target_grid(results))
+    if name in PLACES:
+        targets = target_grid(results, PLACES[name])
+        if targets.rows:
+            yield _table(targets)
     elif results.points(find(name).name):
-        yield _table(grid(find(name), results))
-    else:
-        yield "Not measured.\n"
+        for each in tables(find(name), results):
+            yield _table(each)
 
 
 def _about(results: Results) -> str:

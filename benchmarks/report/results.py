@@ -71,18 +71,36 @@ class Results:
         at: int,
         figure: str,
         *,
+        to: str | None = None,
         best: Callable[[list[float]], float] = max,
     ) -> Spread | None:
-        """One client's figure as a multiple of the best of others' in the same round."""
+        """One client's figure as a multiple of the best of others' in the same round.
+
+        Of the others it is the figure `to`, where one is given.
+        """
+        return Spread.of(self.ratios(measure, client, bases, at, figure, to=to, best=best))
+
+    def ratios(
+        self,
+        measure: str,
+        client: str,
+        bases: Sequence[str],
+        at: int,
+        figure: str,
+        *,
+        to: str | None = None,
+        best: Callable[[list[float]], float] = max,
+    ) -> list[float]:
+        """List what `ratio` is the spread of: one of each round that has both."""
         ours = self._figures(measure, client, at, figure)
-        theirs = [self._figures(measure, base, at, figure) for base in bases]
+        theirs = [self._figures(measure, base, at, to or figure) for base in bases]
         found = []
         for number, value in enumerate(ours):
             others = [each[number] for each in theirs if number < len(each)]
             known = [each for each in others if each]
             if value is not None and known:
                 found.append(value / best(known))
-        return Spread.of(found)
+        return found
 
     def _figures(self, measure: str, client: str, at: int, figure: str) -> list[float | None]:
         rounds = self.rounds.get(_key(measure, client, at), [])

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from benchmarks.clients.registry import FLOOR
 from benchmarks.report.results import Results, Spread
-from benchmarks.workloads.measures import MEASURES, Measure
+from benchmarks.workloads.measures import MEASURES, Figure, Measure, find
 
-__all__ = ["Grid", "grid", "grids", "number", "print_grid", "remarks", "show"]
+__all__ = ["Grid", "grid", "grids", "number", "print_grid", "remarks", "show", "tables"]
 
 
 @attrs.frozen
@@ -29,7 +29,29 @@ def grids(results: Results) -> Iterator[Grid]:
     """Make a table for each measure of which there is anything."""
     for measure in MEASURES:
         if results.points(measure.name):
-            yield grid(measure, results)
+            yield from tables(measure, results)
+
+
+def tables(measure: Measure, results: Results) -> Iterator[Grid]:
+    """Make the tables of a measure: one, or one for each figure with the clients side by side."""
+    if not measure.abreast:
+        yield grid(measure, results)
+        return
+    for figure in measure.figures:
+        yield _abreast(measure, figure, results)
+
+
+def _abreast(measure: Measure, figure: Figure, results: Results) -> Grid:
+    base, name = measure.base, measure.name
+    peers = [each for each in measure.clients if each != base]
+    rows = []
+    for at in results.points(name):
+        spreads = [results.spread(name, each, at, figure.name) for each in (base, *peers)]
+        ratios = [results.ratio(name, base, [each], at, figure.name) for each in peers]
+        cells = ["" if each is None else _spread(each) for each in (*spreads, *ratios)]
+        rows.append((measure.words(at), *cells))
+    columns = (figure.unit, base, *peers, *(f"/ {each}" for each in peers))
+    return Grid(f"{measure.title}: {figure.unit}", columns, rows)
 
 
 def grid(measure: Measure, results: Results) -> Grid:
@@ -59,11 +81,11 @@ def _row(measure: Measure, results: Results, client: str, at: int) -> tuple[str,
     spreads = [results.spread(name, client, at, each.name) for each in measure.figures]
     if not any(spreads):
         word = "absent" if client in results.absent else "failed"
-        return (f"{at:,}", client, word, *[""] * (len(spreads) - 1 + len(_bases(measure))))
+        return (measure.words(at), client, word, *[""] * (len(spreads) - 1 + len(_bases(measure))))
     head = measure.figures[0].name
     ratios = [results.ratio(name, client, [base], at, head) for base in _bases(measure)]
     return (
-        f"{at:,}",
+        measure.words(at),
         client,
         *("" if each is None else _spread(each) for each in spreads),
         *("" if each is None else f"{each.median:.2f}" for each in ratios),
@@ -106,5 +128,6 @@ def remarks(results: Results) -> Iterator[str]:
     for client, why in results.absent.items():
         yield f"{client} is absent: {why}"
     for case, why in results.failures.items():
-        rounds = results.rounds[case]
-        yield f"{case} failed in {rounds.count(None)} of {len(rounds)} rounds: {why}"
+        rounds, (name, client, at) = results.rounds[case], case.split(" ")
+        said = f"{name} {client} {find(name).words(int(at))}"
+        yield f"{said} failed in {rounds.count(None)} of {len(rounds)} rounds: {why}"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 
 from benchmarks.clients.registry import CLIENTS, FLOOR, QUIVER, Client
+from benchmarks.report.path_targets import PATH_TARGETS, PathTarget
 from benchmarks.report.results import Results, Spread
 from benchmarks.report.table import Grid
 from benchmarks.servers import MIB
 from benchmarks.workloads.measures import Measure
+from benchmarks.workloads.paths import FAST
 
-__all__ = ["TARGETS", "Target", "needed", "target_grid"]
+__all__ = ["PLACES", "TARGETS", "Target", "needed", "target_grid"]
 
 _GREENLETS, _AIOQUIC, _NIQUESTS = "quiver-greenlets", "aioquic-async", "niquests-threads"
 
@@ -29,6 +31,7 @@ class Target:
         more: whether more is better.
         since: compare with the client's own figure at this point of the axis.
         plain: no ratio: the figure itself is held against the limit.
+        to: the others' figure, where it is another one.
     """
 
     text: str
@@ -41,6 +44,7 @@ class Target:
     more: bool = True
     since: int | None = None
     plain: bool = False
+    to: str | None = None
 
     def measured(self, results: Results) -> Spread | None:
         """The ratio over the rounds, or None where it was not measured."""
@@ -49,7 +53,9 @@ class Target:
         if self.since is not None:
             return self._growth(results, self.since)
         best: Callable[[list[float]], float] = max if self.more else min
-        return results.ratio(self.measure, self.client, self.bases, self.at, self.figure, best=best)
+        return results.ratio(
+            self.measure, self.client, self.bases, self.at, self.figure, to=self.to, best=best
+        )
 
     def met(self, ratio: float) -> bool:
         """Whether that is good enough."""
@@ -114,8 +120,20 @@ TARGETS = (
 )  # fmt: skip
 
 
+STREAMED = Target(
+    f"down, streamed to buffered: {FAST}",
+    "paths", "stream", FAST.number, "quiver-client", ("quiver-client",), 0.9, to="down",
+)  # fmt: skip
+PLACES: dict[str, Sequence[Target | PathTarget]] = {
+    "targets": TARGETS,
+    "path-targets": (*PATH_TARGETS, STREAMED),
+}
+
+
 def needed(measure: Measure) -> Measure | None:
     """A measure with no points and clients but those that the targets look at."""
+    if measure.alone:
+        return measure  # they look at all of it
     targets = [each for each in TARGETS if each.measure == measure.name]
     if not targets:
         return None
@@ -127,10 +145,10 @@ def needed(measure: Measure) -> Measure | None:
     )
 
 
-def target_grid(results: Results) -> Grid:
+def target_grid(results: Results, targets: Sequence[Target | PathTarget] = TARGETS) -> Grid:
     """Each target of which anything was measured."""
     rows = []
-    for target in TARGETS:
+    for target in targets:
         ratio = target.measured(results)
         if ratio is not None:
             sign = "≥" if target.more else "≤"

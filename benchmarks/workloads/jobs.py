@@ -38,6 +38,7 @@ class Job:
         settings, load: for the client.
         warm: what is asked before, to open connections.
         seconds: for measures without a load.
+        turn: the round, of which chance is a seed.
     """
 
     measure: str
@@ -47,6 +48,7 @@ class Job:
     load: Load = _NOTHING
     warm: Load = _NOTHING
     seconds: float = 0.0
+    turn: int = 0
 
     def encoded(self) -> str:
         """Return the job as JSON."""
@@ -186,6 +188,12 @@ def _routing(job: Job) -> Figures:
     return flat(job.at)
 
 
+def _paths(job: Job) -> Figures:
+    from benchmarks.workloads.paths import transfers
+
+    return transfers(job.client, job.at, job.load, job.settings, job.turn)
+
+
 _DONE_BY: dict[str, Callable[[Job], Figures]] = {
     "rate": _rate,
     "where": _where,
@@ -200,6 +208,7 @@ _DONE_BY: dict[str, Callable[[Job], Figures]] = {
     "idle": _idle,
     "hop": _hop,
     "table": _routing,
+    "paths": _paths,
 }
 
 

@@ -12,6 +12,7 @@ from benchmarks.workloads.actor_hops import HOPS
 from benchmarks.workloads.cpu_sampler import ROOMS
 from benchmarks.workloads.jobs import Job
 from benchmarks.workloads.load import Load, Settings
+from benchmarks.workloads.paths import FAST, GRID, QUICK, Path
 
 __all__ = ["MEASURES", "Figure", "Measure", "Scale", "find"]
 
@@ -53,6 +54,10 @@ class Measure:
         base: what ratios are of.
         rounds: at most so many, for what is long and steady.
         times: so often in a round, for what is over in a moment.
+        alone: it takes long: measured when it is named, by itself, and saved by itself.
+        seconds: of one measurement, unless told.
+        words: what stands for a point in tables.
+        abreast: a table for each figure, with the clients side by side.
     """
 
     name: str
@@ -66,6 +71,10 @@ class Measure:
     base: str = QUIVER
     rounds: int | None = None
     times: int = 1
+    alone: bool = False
+    seconds: float = 2.0
+    words: Callable[[int], str] = "{:,}".format
+    abreast: bool = False
 
     def at(self, scale: Scale) -> tuple[int, ...]:
         """Return the points at that scale."""
@@ -159,6 +168,12 @@ def _idle(measure: Measure, servers: Servers, scale: Scale, client: str, at: int
     return Job(measure.name, client, at, settings, load, seconds=scale.pick(60, 2))
 
 
+def _paths(measure: Measure, servers: Servers, scale: Scale, client: str, at: int) -> Job:
+    size = Path.numbered(at).size(scale.seconds)
+    urls = (*servers.urls("/small"), servers.sized(size), *servers.urls("/sink"))
+    return Job(measure.name, client, at, Settings(servers.cafile), Load(urls, expected=size))
+
+
 def _alone(measure: Measure, servers: Servers, scale: Scale, client: str, at: int) -> Job:
     return Job(measure.name, client, at, seconds=scale.seconds)
 
@@ -180,6 +195,11 @@ _STREAMING = _names(
     lambda client: client.kind in ("threads", "greenlets", "loop") and client.name != QUIVER
 )
 _HOP = (Figure("ask", "µs, ask"), Figure("tell", "µs, tell"), Figure("forward", "µs, forward"))
+_WAYS = (
+    Figure("up", "MB/s up", more=True),
+    Figure("down", "MB/s down, buffered", more=True),
+    Figure("stream", "MB/s down, streamed", more=True),
+)
 _TABLE = tuple(Figure(name, f"CPU µs, {name}") for name in ("submit", "assign", "cancel", "sweep"))
 
 MEASURES = (
@@ -227,6 +247,12 @@ MEASURES = (
         "idle", "idle origins of 2 connections", "origins", (200,), (5,),
         (Figure("busy", "% of a CPU"), Figure("connection", "KiB/connection")),
         ("Quiver",), _idle, base="Quiver", rounds=1,
+    ),
+    Measure(
+        "paths", "long paths", "path", tuple(each.number for each in (*GRID, FAST)),
+        tuple(each.number for each in QUICK), _WAYS,
+        ("quiver-client", "curl_cffi-threads", "niquests-threads"), _paths, base="quiver-client",
+        alone=True, seconds=10.0, words=lambda at: str(Path.numbered(at)), abreast=True,
     ),
 )  # fmt: skip
 
