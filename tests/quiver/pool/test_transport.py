@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from quiver.actors.hub import Hub
-from quiver.pool import udp
+from quiver.pool import transport, udp
 from quiver.pool.messages import SocketEvent
+from quiver.pool.receive_turns import CHUNK, FIRST, SLICE
 from quiver.pool.socket_errors import SocketError
 from quiver.pool.transport import Transport
 from quiver.quic.engine import Obstacle
@@ -30,6 +31,7 @@ class FakeConnection:
         self.raises: BaseException | None = None
         self.obstacle: Obstacle | None = None
         self.next_stream_id = 0
+        self.costs = 0.0  # seconds for each datagram
 
     def migrate(self, now: float) -> Obstacle | None:
         return self.obstacle
@@ -38,7 +40,12 @@ class FakeConnection:
         self.connected = now
 
     def receive_all(self, datagrams: Iterable[bytes], now: float) -> None:
-        came = list(datagrams)
+        came = []
+        for each in datagrams:
+            came.append(each)
+            begun = time.monotonic()
+            while time.monotonic() < begun + self.costs:
+                pass
         self.came += came
         if b"forged" not in came and came:
             self.heard = now
@@ -110,6 +117,102 @@ def test_a_stranger_s_datagram_is_no_sign_of_life(stand: Stand) -> None:
     assert not in_loop(stand.transport.receive, 2.0)
     assert not in_loop(stand.transport.receive, 3.0), "nor is nothing"
     assert not stand.transport.more
+
+
+# its share of a turn --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def timeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No chunk ends for its time: a machine may be as slow as it likes."""
+    monkeypatch.setattr(transport, "SLICE", 1e9)
+
+
+def turn(stand: Stand, seconds: float) -> int:
+    """Take one, in which each chunk is said to have cost so much: how many datagrams came."""
+    before = len(stand.h3.came)
+
+    def take() -> None:
+        stand.transport.receive(2.0)
+        while stand.transport.may_go_on(seconds):
+            stand.transport.receive(2.0)
+
+    in_loop(take)
+    return len(stand.h3.came) - before
+
+
+def sent(stand: Stand, count: int) -> list[bytes]:
+    """As many datagrams, which are all there; the loop is not to take any by itself."""
+    each = [b"%d" % number for number in range(count)]
+    for datagram in each:
+        stand.server.sendto(datagram, stand.here)
+    return each
+
+
+@pytest.mark.usefixtures("timeless")
+def test_a_turn_takes_some_and_the_next_ones_what_is_left_in_order(stand: Stand) -> None:
+    each = sent(stand, 6 * FIRST)
+    assert turn(stand, 0.0) == FIRST
+    assert stand.transport.more
+    assert turn(stand, 0.0) == 2 * FIRST, "while there are more, twice as many"
+    assert turn(stand, 0.0) == 3 * FIRST, "all that were left"
+    assert not stand.transport.more
+    assert stand.h3.came == each
+    sent(stand, 2 * FIRST)
+    assert turn(stand, 0.0) == FIRST, "a new row begins with a few"
+
+
+@pytest.mark.usefixtures("timeless")
+def test_what_was_dear_is_a_whole_turn(stand: Stand) -> None:
+    each = sent(stand, 3 * CHUNK)
+    assert turn(stand, 2 * SLICE) == CHUNK
+    assert turn(stand, 2 * SLICE) == CHUNK // 2, "as much as goes into a slice"
+    while stand.transport.more:
+        assert turn(stand, 2 * SLICE) <= CHUNK // 2
+    assert stand.h3.came == each
+
+
+def test_no_chunk_goes_on_after_its_slice(stand: Stand) -> None:
+    """However many it may have: the time is looked at after each datagram."""
+    each = sent(stand, 5)
+    stand.h3.costs = 1.5 * SLICE
+    for count in range(1, 6):
+        in_loop(stand.transport.receive, 2.0)
+        assert len(stand.h3.came) == count
+        assert stand.transport.more, "that nothing is left is not known before it is asked"
+    in_loop(stand.transport.receive, 3.0)
+    assert not stand.transport.more
+    assert stand.h3.came == each
+
+
+@pytest.mark.usefixtures("timeless")
+def test_what_is_left_is_told_again(stand: Stand) -> None:
+    """By the loop, so that all others who can be heard have their turns before."""
+    each = sent(stand, 2 * CHUNK)
+    for taken in (0, CHUNK):
+        until(lambda: stand.told, what="it is readable")
+        stand.told.clear()
+        in_loop(stand.transport.receive, 2.0)
+        assert stand.h3.came == each[: taken + CHUNK]
+
+
+@pytest.mark.usefixtures("timeless")
+def test_a_migration_leaves_both_sockets_their_share(stand: Stand) -> None:
+    former = sent(stand, 2 * CHUNK)
+    assert in_loop(stand.transport.migrate, 2.0) is None
+    assert stand.transport.socket is not None
+    stand.here = stand.transport.socket.local
+    fresh = sent(stand, 2 * CHUNK)
+    for begin in (0, CHUNK):
+        del stand.h3.came[:]
+        in_loop(stand.transport.receive, 2.0)
+        assert stand.transport.more
+        assert stand.h3.came == former[begin:][:CHUNK] + fresh[begin:][:CHUNK]
+    in_loop(stand.transport.receive, 3.0)
+    assert not stand.transport.more
+
+
+# what goes out --------------------------------------------------------------------------------
 
 
 def test_what_it_has_to_send_is_sent(stand: Stand) -> None:
