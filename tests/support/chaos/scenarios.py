@@ -221,34 +221,36 @@ def addressed(env: Environment) -> None:
 
 
 def moved(env: Environment) -> None:
-    """Our own address changes: the server answers us there, and then it does not."""
-    limits = {
-        "quiver.pool.path_keeper.LATE_PACKETS": 0.05,
-        "quiver.quic.path_validation._NEW_PATH": 0.1,
-    }
-    with contextlib.ExitStack() as patched:
-        for name, seconds in limits.items():
-            patched.enter_context(mock.patch(name, seconds))
+    """Our own address changes, and the server answers us there."""
+    with mock.patch("quiver.pool.path_keeper.LATE_PACKETS", 0.05):
         _move(env)
+    env.ask(*[plain] * 2)
+    env.asks.wait()
+
+
+def stranded(env: Environment) -> None:
+    """Our own address changes, and the server does not answer us there."""
+    with mock.patch("quiver.quic.path_validation._NEW_PATH", 0.1):
         _move(env, away=True)
-        env.ask(*[plain] * 2)
-        env.asks.wait()
+    env.ask(*[plain] * 2)
+    env.asks.wait()
 
 
 def _move(env: Environment, *, away: bool = False) -> None:
+    env.ask(plain)
+    env.asks.wait()  # its handshake is confirmed: before that it could not migrate
     env.ask(*[slow] * 4)
     _open(env)
     if away:
         env.origin.suspend()
-    moving = list(_connections(env))
+    moving = [(ref, actor._transport, actor._transport.socket) for ref, actor in _connections(env)]
     with _address_changed():
-        for ref, actor in moving:
-            _meets(actor._transport, NO_WAY)
+        for ref, transport, _ in moving:
+            _meets(transport, NO_WAY)
             ref.tell(SocketEvent.FAILED)
         env.ask(*[plain] * 2)
-        _soon(lambda: all(actor._keeper._former for _, actor in moving))
-    _soon(lambda: not any(actor._keeper._former for _, actor in moving))  # valid, or it is not
-    _soon(lambda: not any(actor._transport._former for _, actor in moving))
+        _soon(lambda: all(transport.socket is not before for _, transport, before in moving))
+    _soon(lambda: not any(transport._former for _, transport, _ in moving))  # valid, or it is not
     env.origin.resume()
 
 
@@ -273,6 +275,28 @@ def deaf(env: Environment) -> None:
     _open(env)
     Hub.current().run(partial(time.sleep, 2 * STALLED))
     env.asks.wait()
+
+
+def pieced(env: Environment) -> None:
+    """The same, with a datagram taken in each turn: more is there than the first has room for."""
+    env.ask(plain)
+    env.asks.wait()
+
+    def hold_up() -> None:
+        env.origin.resume()  # what it says now comes late, and so do the timers
+        time.sleep(2 * STALLED)
+
+    with contextlib.ExitStack() as patched:
+        for name in (
+            "transport.CHUNK",
+            *(f"receive_turns.{each}" for each in ("CHUNK", "FIRST", "MOST")),
+        ):
+            patched.enter_context(mock.patch(f"quiver.pool.{name}", 1))
+        env.origin.suspend()
+        env.ask(*[streamed] * 2, *[late] * 2)
+        _open(env)
+        Hub.current().run(hold_up)
+        env.asks.wait()
 
 
 def occupied(env: Environment) -> None:
@@ -379,9 +403,11 @@ SCENARIOS: Final = (
     Scenario(unneeded, SMALL),
     Scenario(misled, SMALL),
     Scenario(deaf, SMALL),
+    Scenario(pieced, SMALL),
     Scenario(doubted, SMALL),
     Scenario(addressed, SMALL),
     Scenario(moved, SMALL),
+    Scenario(stranded, SMALL),
     Scenario(occupied, SMALL),
     Scenario(unsettled, SMALL, mean=True),
     Scenario(stopped, {**SMALL, "shutdown_timeout": 0.1}),
