@@ -142,7 +142,12 @@ _TASKS: Final[dict[str, Callable[..., object]]] = {
 
 
 def main(task: str, url: str, cafile: str, *arguments: str) -> None:
-    rule = {"cafile": cafile, "max_connections": 1, "max_requests_per_connection": None}
+    rule = {
+        "cafile": cafile,
+        "max_connections": 1,
+        "max_requests_per_connection": None,
+        "receive_window_max": 4 * MIB,  # what a reader on a slow machine may be behind
+    }
     with quiver.Client(pools={"default": rule}) as client:
         for _ in range(20):
             client.get(url + "/small")
