@@ -99,8 +99,11 @@ class Observation(Protocol):
         """
 
 
-Observer = Callable[[str, Request], Observation]
-"""A callable that is given the origin as text and the request, in the thread that asks."""
+Observer = Callable[[str, Request], Observation | None]
+"""A callable that is given the origin as text and the request, in the thread that asks.
+
+It returns None for a request that it leaves alone.
+"""
 
 EVENTS: Final = (
     "request.start",
@@ -176,7 +179,8 @@ def detach(handler_id: str) -> bool:
 
 
 def observe(begin: Observer) -> None:
-    """Call `begin(origin, request)` for each request from now on; it returns an `Observation`.
+    """Call `begin(origin, request)` for each request from now on; it returns an `Observation`,
+    or None for one that it leaves alone.
 
     A request that an actor forwards to a pool, instead of asking it, has no caller to be seen.
 

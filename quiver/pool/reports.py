@@ -157,11 +157,13 @@ def ask_observed(begin: Observer, origin: str, request: Request, ask: Callable[[
     """Ask the request, or the one that the observer puts in its place, and return the answer."""
     try:
         observation = begin(origin, request)
-        request = observation.request
+        request = request if observation is None else observation.request
     except BaseException as error:
         if must_propagate_from_call(error):
             raise
         _observers.exception("the observer %r failed to begin; the request goes on", begin)
+        return ask(request)
+    if observation is None:
         return ask(request)
     try:
         answer = ask(request)

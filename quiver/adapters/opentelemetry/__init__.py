@@ -16,6 +16,10 @@ http.client.open_connections       up-down counter,        by http.connection.st
 http.client.connection.duration    histogram, s            from the first packet to the last
 =================================  ======================  ========================================
 
+A request that is asked where instrumentation is suppressed (by an exporter that goes over Quiver
+itself, say, or by the instrumentation of requests or httpx above it) is none of these, and travels
+as it is.
+
 Where an ask does not block, its span ends in the loop that carries all requests: export in
 batches (`BatchSpanProcessor`), as a program does that is not a test.
 """

@@ -23,6 +23,7 @@ with extra("otel"):
 
 from quiver import telemetry
 from quiver.adapters.opentelemetry.semantic_conventions import Attributes
+from quiver.adapters.opentelemetry.suppression import suppressed
 from quiver.adapters.shared.pool_counts import pool_counts
 from quiver.request import Request
 
@@ -108,8 +109,8 @@ class Instrumentation:
     ) -> None:
         self.detach()
 
-    def _begin(self, origin: str, request: Request) -> RequestSpan:
-        return RequestSpan(self, origin, request)
+    def _begin(self, origin: str, request: Request) -> RequestSpan | None:
+        return None if suppressed() else RequestSpan(self, origin, request)
 
     def _over(self, event: str, measurements: Measurements, metadata: Metadata) -> None:
         del event

@@ -84,6 +84,21 @@ def test_an_ask_of_a_pool_that_is_stopped(
     assert observed[0].steps == [("ended", caught.value)]
 
 
+def test_an_observer_may_leave_a_request_alone(client: quiver.Client, origin: Origin) -> None:
+    begun: list[str] = []
+
+    def begin(_: str, request: quiver.Request) -> None:
+        begun.append(request.target)
+
+    telemetry.observe(begin)
+    try:
+        assert client.get(origin.url + "/ok").status == 200
+        assert len(client.stream("GET", origin.url + "/bytes/10").read()) == 10
+    finally:
+        assert telemetry.unobserve(begin)
+    assert begun == ["/ok", "/bytes/10"]
+
+
 def test_other_messages_are_not_observed(
     observed: list[Seen], client: quiver.Client, origin: Origin
 ) -> None:
