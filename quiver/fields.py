@@ -32,6 +32,7 @@ _VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110 5.5, obs-text
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _LONGEST_HOST: Final = 1_000  # characters beyond ASCII; 253 of a name are left of them at most
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?")
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")  # also what the system's look-up takes for one
 
 
 def length_fault(name: str, value: str) -> str | None:
@@ -117,7 +118,7 @@ def normal_host(host: str) -> str:
     labels = name.split(".")
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError("the host is no name and no address")
-    if labels[-1].isdigit():  # no top-level domain is a number: an address is meant
+    if _NUMBER.fullmatch(labels[-1]):  # no top-level domain is one: an address is meant
         _check_ipv4(name)
     return name
 
