@@ -176,13 +176,16 @@ def _check_class(context: ssl.SSLContext) -> None:
 
 def _steps_of_its_own(context: ssl.SSLContext) -> list[str]:
     """The steps of a handshake that are not ssl's."""
-    steps = {name: _defined_in(type(context), name) for name in ("wrap_bio", "wrap_socket")}
-    steps["sslobject_class"] = getattr(context.sslobject_class, "__module__", "?")
+    steps = {name: _defined_in(context, name) for name in ("wrap_bio", "wrap_socket")}
+    for name in ("sslobject_class", "sslsocket_class"):
+        steps[name] = getattr(getattr(context, name), "__module__", "?")
     return [name for name, module in steps.items() if module not in ("ssl", "gevent.ssl")]
 
 
-def _defined_in(cls: type, name: str) -> str:
-    return next(each.__module__ for each in cls.__mro__ if name in vars(each))
+def _defined_in(context: ssl.SSLContext, name: str) -> str:
+    if name in vars(context):
+        return "?"
+    return next(each.__module__ for each in type(context).__mro__ if name in vars(each))
 
 
 def _flights(context: ssl.SSLContext) -> dict[Authentication, list[_Flight]]:

@@ -169,6 +169,15 @@ def test_a_class_that_may_verify_elsewhere_is_refused(cls: type[ssl.SSLContext])
         ChainVerifier(cls(ssl.PROTOCOL_TLS_CLIENT))
 
 
+@pytest.mark.parametrize("name", ["wrap_bio", "wrap_socket", "sslobject_class", "sslsocket_class"])
+def test_so_is_a_context_that_was_changed(name: str) -> None:
+    """As one that pins keys in the `do_handshake` of its sockets."""
+    context = default_context()
+    setattr(context, name, type("Pinned", (ssl.SSLSocket,), {}))
+    with pytest.raises(ValueError, match=f"SSLContext has a {name} of its own"):
+        ChainVerifier(context)
+
+
 def test_a_class_in_place_of_ssls_own_does_not_matter(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
