@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Self
@@ -85,7 +84,7 @@ def _handshake(made: Handshake) -> Iterator[str]:
     if made.certificate is None:
         yield "session resumed: no certificate was shown"
     else:
-        yield from certificate_lines(x509.load_der_x509_certificate(made.certificate))
+        yield from certificate_lines(made.certificate)
     datagrams = made.max_datagram_frame_size
     yield (
         f"{made.max_streams} streams to begin with, "
@@ -94,22 +93,38 @@ def _handshake(made: Handshake) -> Iterator[str]:
     )
 
 
-def certificate_lines(certificate: x509.Certificate) -> Iterator[str]:
-    """Yield subject, issuer, validity and names of a certificate."""
-    yield f"certificate of {certificate.subject.rfc4514_string() or 'nobody'}"
-    yield f"  issued by {certificate.issuer.rfc4514_string()}"
+def certificate_lines(der: bytes) -> Iterator[str]:
+    """Yield subject, issuer, validity and names of a certificate, as far as they can be read."""
+    yield f"certificate of {_part(der, _subject) or 'nobody'}"
+    yield f"  issued by {_part(der, _issuer) or 'nobody'}"
+    yield f"  valid {_part(der, _validity)}"
+    yield f"  for {_part(der, _names) or 'no host'}"
+
+
+def _part(der: bytes, read: Callable[[x509.Certificate], str]) -> str:
+    """What `read` says of it. An odd one has any exception raised there, and tells the rest."""
+    try:
+        return read(x509.load_der_x509_certificate(der))
+    except Exception as error:  # noqa: BLE001
+        return f"(cannot be read: {error})"
+
+
+def _subject(certificate: x509.Certificate) -> str:
+    return certificate.subject.rfc4514_string()
+
+
+def _issuer(certificate: x509.Certificate) -> str:
+    return certificate.issuer.rfc4514_string()
+
+
+def _validity(certificate: x509.Certificate) -> str:
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    yield f"  valid from {_day(begins)} to {_day(ends)}"
-    yield f"  for {', '.join(_names(certificate)) or 'no host'}"
+    return f"from {begins:%Y-%m-%d %H:%M} UTC to {ends:%Y-%m-%d %H:%M} UTC"
 
 
-def _day(moment: datetime.datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def _names(certificate: x509.Certificate) -> list[str]:
+def _names(certificate: x509.Certificate) -> str:
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
-        return []
-    return [str(name.value) for name in found.value]
+        return ""
+    return ", ".join(str(name.value) for name in found.value)

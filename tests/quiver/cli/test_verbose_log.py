@@ -13,6 +13,7 @@ import quiver
 from quiver.cli.verbose_log import certificate_lines, lines_of
 from quiver.models import Handshake
 from quiver.testing import Authority
+from tests.support.certificate_chains import LEAF, chain_of, changed, der, key_of
 
 HANDSHAKE = Handshake("1", "h3", "AES_128_GCM_SHA256", None, 30.0, 100, 0)
 READY = {"address": ("::1", 443), "local": ("::1", 5000)}
@@ -63,10 +64,20 @@ def test_a_start_is_no_news() -> None:
 def test_certificates(authority: Authority) -> None:
     issued, _ = authority.issue(["a.example", "192.0.2.1"])
     leaf = x509.load_pem_x509_certificate(Path(issued).read_bytes())
-    told = list(certificate_lines(leaf))
+    told = list(certificate_lines(der(leaf)))
     assert told[0] == "certificate of CN=a.example"
     assert told[1] == "  issued by CN=Quiver throw-away CA"
     assert told[2].count(" UTC") == 2
     assert told[3] == "  for a.example, 192.0.2.1"
     root = x509.load_pem_x509_certificate(authority.cadata)
-    assert list(certificate_lines(root))[3] == "  for no host"
+    assert list(certificate_lines(der(root)))[3] == "  for no host"
+
+
+def test_of_an_odd_certificate_the_rest_is_told() -> None:
+    """A name that is no name, and a certificate that is none: the log goes on."""
+    (leaf,) = chain_of(attrs.evolve(LEAF, key="rsa2048", common_name="a"))
+    odd = changed(leaf, key_of("rsa2048"), b"a.example.test", b"\xff.example.test"[:14])
+    *told, names = certificate_lines(odd)
+    assert told[0] == "certificate of CN=a" and "from" in told[2]
+    assert names.startswith("  for (cannot be read: ")
+    assert all("(cannot be read: " in line for line in certificate_lines(b"none"))
