@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Final
 
+from quiver.printable import escaped
 from quiver.redaction import redacted_url
 
 __all__ = ["ProxyNotice", "notice", "proxy_for"]
@@ -47,9 +48,10 @@ def notice(scheme: str, authority: str) -> str | None:
     proxy = proxy_for(scheme, authority)
     if proxy is None:
         return None
+    shown = escaped(redacted_url(proxy))
     return (
-        f"the environment names the proxy {redacted_url(proxy)} for {scheme}://{authority}, and "
-        "HTTP/3 goes through none: the connection is made directly"
+        f"the environment names the proxy {shown} for {scheme}://{authority}, and HTTP/3 goes "
+        "through none: the connection is made directly"
     )
 
 
@@ -64,6 +66,7 @@ class ProxyNotice:
     def __init__(self, name: str, *, trust_env: bool) -> None:
         self._name = name
         self._looking = trust_env
+        self._unsaid = [True]
         self._seen: set[tuple[str, str]] = set()
 
     def look(self, scheme: str, authority: str) -> None:
@@ -75,7 +78,14 @@ class ProxyNotice:
             self._seen.clear()
         self._seen.add(place)
         said = notice(scheme, authority)
-        if said is not None:
+        if said is not None and self._is_first():
             self._looking = False
             advice = "trust_env=False says that this is meant"
             warnings.warn(f"{self._name}: {said}; {advice}", UserWarning, stacklevel=3)
+
+    def _is_first(self) -> bool:
+        """Whether no other thread has come here: only one takes the last of a list."""
+        try:
+            return self._unsaid.pop()
+        except IndexError:
+            return False

@@ -33,6 +33,32 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", PROXY)
 
 
+def test_of_two_threads_at_once_one_warns(
+    environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2)
+
+    def looked_at(scheme: str, authority: str) -> str | None:
+        both.wait(10.0)
+        return notice(scheme, authority)
+
+    monkeypatch.setattr("quiver.proxies.notice", looked_at)
+    proxies = ProxyNotice("mine", trust_env=True)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        threads = [threading.Thread(target=proxies.look, args=("https", each)) for each in "ab"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10.0)
+    assert len(told) == 1
+
+
+def test_a_proxy_does_not_steer_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://p\x1b[2J:1")
+    assert r"http://p\x1b[2J:1 for" in (notice("https", "h") or "")
+
+
 @pytest.mark.parametrize(
     ("named", "authority", "proxy"),
     [
