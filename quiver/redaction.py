@@ -24,12 +24,11 @@ _SCHEME: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.\-]*:)?//")
 _QUERY: Final = re.compile(r"([?#]).*", re.DOTALL)
 
 _CREDENTIALS: Final = re.compile(
-    r"auth|cookie|token|secret|passw|credential|session|signature|api-?key|private|jwt",
+    r"auth|cookie|token|secret|passw|pwd|credential|session|signature|key|private|jwt|assertion|csrf",
     re.IGNORECASE,
 )
-_WITH_URL: Final = frozenset(
-    {":path", "location", "content-location", "referer", "refresh", "link"}
-)
+_WITH_URL: Final = frozenset({"location", "content-location", "referer", "refresh", "link"})
+"""Fields whose values are relative URLs, too. Elsewhere a path, or a whole URL, is seen as one."""
 
 
 def redacted_url(url: str) -> str:
@@ -45,10 +44,14 @@ def redacted_url(url: str) -> str:
 
 
 def redacted_field(name: str, value: str) -> str:
-    """Return a field's value as it may be shown: not at all if its name speaks of credentials."""
+    """Return a field's value as it may be shown: not at all if its name speaks of credentials.
+
+    A URL in it is shown as `redacted_url` does, and nothing after its query.
+    """
     if _CREDENTIALS.search(name) and name != ":authority":
         return HIDDEN
-    return redacted_url(value) if name in _WITH_URL else value
+    is_url = name in _WITH_URL or value.startswith("/") or "://" in value
+    return redacted_url(value) if is_url else value
 
 
 def names_of(fields: Iterable[tuple[str, str]] | Callable[..., object]) -> str:
