@@ -284,6 +284,19 @@ def test_secrets_are_logged_where_the_environment_says(
     assert len({random for _, random, _ in lines}) >= 2  # one for each connection
 
 
+def test_a_key_log_that_is_there_becomes_its_owners_alone(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log, link = tmp_path / "keys.log", tmp_path / "link"
+    log.write_text("# another program's\n")
+    log.chmod(0o664)
+    link.symlink_to(log)
+    monkeypatch.setenv("SSLKEYLOGFILE", str(link))
+    assert get(origin.url + "/ok", cafile=origin.cafile).body == b"ok"
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    assert log.read_text().startswith("# another program's\n") and "TRAFFIC" in log.read_text()
+
+
 def test_one_qlog_file_for_each_connection(origin: Origin, tmp_path: Path) -> None:
     options = {"cafile": origin.cafile, "qlog_dir": str(tmp_path)}
     for _ in range(2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import ssl
+import stat
 from functools import lru_cache
 from typing import Any, Final, TextIO, cast
 
@@ -142,7 +143,7 @@ def _unreadable(given: str, wanted: str, error: Exception) -> QuiverError:
 class _KeyLog:
     """Appends to SSLKEYLOGFILE. Opened for each line: no file to leak, or to share by fork.
 
-    A file that is not there yet is made for its owner alone: who has the keys reads everything.
+    It is for its owner alone, also one of ours that was there: who has the keys reads everything.
     """
 
     def __init__(self, path: str) -> None:
@@ -162,7 +163,12 @@ def _appending(path: str) -> TextIO:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    descriptor = os.open(path, flags, 0o600)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_mode & 0o077 and found.st_uid == os.geteuid():
+        with contextlib.suppress(OSError):  # some file systems have no permissions
+            os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 def _key_log() -> TextIO | None:
