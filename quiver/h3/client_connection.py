@@ -324,6 +324,10 @@ class ClientConnection:
             reason = "a server cannot open bidirectional streams"
             raise ProtocolError(ErrorCode.H3_STREAM_CREATION_ERROR, reason)
         match event:
+            case StreamDataReceived(stream_id, data, False) if (
+                stream_id == self._peer_streams.decoder_stream and data
+            ):
+                self._qpack.take_decoder_stream(data)  # a word beside most answers
             case StreamDataReceived(stream_id, data, ended):
                 for each in self._peer_streams.receive(stream_id, data, ended):
                     if isinstance(each, ServerSettings):

@@ -37,11 +37,15 @@ class PeerStreams:
 
     Args:
         trace: notes their types.
+
+    Attributes:
+        decoder_stream: the QPACK decoder stream; None before it has come.
     """
 
     def __init__(self, qpack: Qpack, trace: Trace | None) -> None:
         self._qpack = qpack
         self._trace = trace
+        self.decoder_stream: int | None = None
         self._control = ControlStreamReader()
         self._critical: dict[int, StreamType] = {}
         # All others that are open: the first bytes of a type that is cut; None, if it is unknown.
@@ -109,6 +113,8 @@ class PeerStreams:
             reason = f"a second {_SAID[known]}"
             raise ProtocolError(ErrorCode.H3_STREAM_CREATION_ERROR, reason)
         self._critical[stream_id] = known
+        if known is StreamType.QPACK_DECODER:
+            self.decoder_stream = stream_id
         return known
 
     def _closed(self, stream_type: StreamType, how: str) -> ProtocolError:

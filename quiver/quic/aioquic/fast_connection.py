@@ -8,6 +8,7 @@ from aioquic._buffer import Buffer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.tls import Epoch
 
+from quiver.quic.aioquic.congestion import CONTROLS
 from quiver.quic.aioquic.connection import Connection, stream_of
 from quiver.quic.aioquic.fast_receive import FastReceive
 from quiver.quic.aioquic.fast_send import FastSend, Pacer
@@ -25,7 +26,10 @@ class FastConnection(Connection):
         # one for most frames.
         self._handle_stream_frame = self.fast_receive.stream_frame  # type: ignore[method-assign]
         super().__init__(configuration)
-        self._loss._pacer = Pacer(max_datagram_size=self._max_datagram_size)
+        loss: Any = self._loss
+        made = CONTROLS[configuration.congestion_control_algorithm]
+        loss._cc = made(max_datagram_size=self._max_datagram_size)
+        loss._pacer = Pacer(loss, max_datagram_size=self._max_datagram_size)
 
     def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:
         super()._parse_transport_parameters(data, from_session_ticket)

@@ -52,6 +52,10 @@ _ACKED: Final = QuicDeliveryState.ACKED
 _TICK: Final = 0.001  # seconds: an event loop's timers are no finer
 _BURST: Final = 48  # packets at once that a server's socket holds by default
 
+_SWIFT, _EASY = 2.0, 1.25
+"""Windows that are sent in a round trip: in slow start, which doubles them in that time, and
+afterwards (RFC 9002 7.7)."""
+
 
 class FastSend(PlainSend):
     """The fast path out, for what is common; aioquic's own for the rest.
@@ -359,10 +363,19 @@ class Packet:
 class Pacer(QuicPacketPacer):
     """Spaces packets, but lets those of one tick of the loop's timers go together.
 
-    aioquic allows sixteen at once; with one timer a millisecond that is no more than 20 MB/s.
+    aioquic allows sixteen at once; with one timer a millisecond that is no more than 20 MB/s. And
+    it sends the window in exactly one round trip, so that what was late once is never caught up,
+    and a window that doubles is never full.
     """
 
+    def __init__(self, recovery: Any, *, max_datagram_size: int) -> None:
+        super().__init__(max_datagram_size=max_datagram_size)
+        self._recovery = recovery
+
     def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
-        super().update_rate(congestion_window, smoothed_rtt)
+        threshold = self._recovery._cc.ssthresh
+        in_slow_start = threshold is None or congestion_window < threshold
+        gain = _SWIFT if in_slow_start else _EASY
+        super().update_rate(congestion_window, smoothed_rtt / gain)
         assert self.packet_time is not None
         self.bucket_max = max(self.bucket_max, min(_TICK, _BURST * self.packet_time))

@@ -25,8 +25,8 @@ __all__ = ["Migration"]
 _EXPANDED: Final = 1_200
 """Bytes of a datagram with a PATH_CHALLENGE: the path has to take as many (RFC 9000 8.2.1)."""
 
-_ESTIMATES: Final = ("_cc", "_pto_count")
-"""What is renewed of aioquic's recovery, beside all that begins with `_rtt`."""
+_ESTIMATES: Final = ("_pto_count",)
+"""What is renewed of aioquic's recovery, beside its parts and all that begins with `_rtt`."""
 
 
 class Migration:
@@ -74,7 +74,8 @@ class Migration:
         for name, value in vars(new).items():
             if name in _ESTIMATES or name.startswith("_rtt"):
                 setattr(loss, name, value)
-        loss._pacer = type(loss._pacer)(max_datagram_size=size)
+        loss._cc = type(loss._cc)(max_datagram_size=size)
+        vars(loss._pacer).update(vars(new._pacer))
 
     def datagrams(self, now: float) -> list[tuple[bytes, Any]]:
         """What has the new path validated. A PING goes along: a packet with nothing but a challenge

@@ -48,7 +48,9 @@ class PathProbe:
 
     def _resize(self) -> None:
         connection, size = self.connection, self.mtu.size
-        connection._max_datagram_size = connection._loss._pacer._max_datagram_size = size
+        loss: Any = connection._loss
+        connection._max_datagram_size = size
+        loss._cc.max_datagram_size = loss._pacer._max_datagram_size = size
 
     def _probe(self, now: float) -> list[tuple[bytes, Any]]:
         connection = self.connection

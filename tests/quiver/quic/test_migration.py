@@ -14,7 +14,7 @@ from quiver.config import PoolConfig
 from quiver.quic.aioquic import required
 from quiver.quic.engine import Cause, ConnectionClosed, Obstacle, PathFailed, PathValidated
 from quiver.testing import Authority
-from tests.support.engines.quic_wire import EngineWire
+from tests.support.engines.quic_wire import EngineWire, LongWire
 
 MIB = 1024 * 1024
 
@@ -27,7 +27,8 @@ def make(request: pytest.FixtureRequest, authority: Authority) -> Make:
 
     def make(act: Any = lambda server, event: None, **options: Any) -> EngineWire:
         config = options.pop("config", None) or PoolConfig(cafile=authority.cafile)
-        return EngineWire(config, certificate, act, fast_paths=request.param, **options)
+        kind = LongWire if "one_way" in options else EngineWire
+        return kind(config, certificate, act, fast_paths=request.param, **options)
 
     return make
 
@@ -112,7 +113,7 @@ def test_what_a_challenge_goes_in_is_expanded(make: Make) -> None:
 
 
 def test_what_was_known_of_the_old_path_is_forgotten(make: Make) -> None:
-    wire = make(answers(bytes(MIB))).connect()
+    wire = make(answers(bytes(MIB)), one_way=0.01).connect()
     stream_id = wire.engine.open_stream(bytes(MIB), True, None)
     wire.run(lambda: quic_of(wire)._loss.congestion_window > 40_000)
     quic, loss = quic_of(wire), quic_of(wire)._loss

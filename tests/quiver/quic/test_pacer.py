@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
@@ -11,6 +13,13 @@ from quiver.quic.aioquic.fast_connection import FastConnection
 from quiver.quic.aioquic.fast_send import Pacer
 
 SIZE = 1200  # bytes of a packet
+
+
+def pacer(threshold: int | None = None) -> Any:
+    """Of a connection whose slow start ends there, in bytes."""
+    loss: Any = FastConnection(QuicConfiguration())._loss
+    loss._cc.ssthresh = threshold
+    return loss._pacer
 
 
 def burst(pacer: QuicPacketPacer, rate: float) -> int:
@@ -28,7 +37,7 @@ def test_aioquic_allows_sixteen() -> None:
     """A canary: what this is for. Its pacer is where FastConnection replaces it."""
     plain = QuicConnection(configuration=QuicConfiguration())
     assert type(plain._loss._pacer) is QuicPacketPacer
-    assert type(FastConnection(QuicConfiguration())._loss._pacer) is Pacer
+    assert type(pacer()) is Pacer
     assert burst(plain._loss._pacer, 100e6) in (16, 17)
 
 
@@ -36,10 +45,18 @@ def test_aioquic_allows_sixteen() -> None:
     ("rate", "least", "most"),
     [
         (1e6, 16, 17),  # a packet each 1.2 ms: as aioquic has it
-        (30e6, 25, 26),  # those of 1 ms
+        (24e6, 25, 26),  # those of 1 ms, of what goes out a quarter faster
         (100e6, 48, 49),  # no more than a socket holds
         (1e9, 48, 49),
     ],
 )
 def test_packets_of_one_tick(rate: float, least: int, most: int) -> None:
-    assert least <= burst(Pacer(max_datagram_size=SIZE), rate) <= most
+    assert least <= burst(pacer(threshold=0), rate) <= most
+
+
+@pytest.mark.parametrize(("threshold", "gain"), [(None, 2.0), (50_000, 1.25)])
+def test_a_window_is_sent_in_less_than_a_round_trip(threshold: int | None, gain: float) -> None:
+    """Twice as fast while it doubles, and else a quarter faster (RFC 9002 7.7)."""
+    spaced = pacer(threshold)
+    spaced.update_rate(congestion_window=50_000, smoothed_rtt=0.1)
+    assert spaced.packet_time == pytest.approx(0.1 * SIZE / 50_000 / gain)

@@ -1,0 +1,231 @@
+"""How much may be on its way, for all that is known of the path: CUBIC (RFC 9438). Pure.
+
+    slow start    the window doubles in a round trip, until round trips rise (RFC 9406) or a loss
+    a loss        takes three tenths of it, once in a round trip (RFC 9002 7.3.2)
+    afterwards    W(t) = C (t - K)^3 + W_max: back to where it was lost, slowly past it, then on
+
+A window that is not used says nothing of the path, and does not grow (RFC 9002 7.8). Windows are
+bytes, times seconds on the caller's clock. The names are those of RFC 9002 appendix B, and so
+aioquic's: what each packet costs is one call when it is sent, and one when it has arrived.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
+
+__all__ = ["Cubic", "Reno", "Sent", "SlowStartExit"]
+
+_INITIAL: Final = 10  # datagrams (RFC 9002 7.2)
+_LEAST: Final = 2  # datagrams (RFC 9002 7.2)
+
+_C: Final = 0.4  # datagrams a second cubed (RFC 9438 5)
+_BETA: Final = 0.7  # of the window is left after a loss (RFC 9438 4.6)
+_SWIFTEST: Final = 1.5  # times as large, after a round trip at most (RFC 9438 4.2)
+
+_SAMPLES: Final = 8  # of a round before it is judged (RFC 9406 4.3)
+_LEAST_RISE, _MOST_RISE = 0.004, 0.016  # seconds (RFC 9406 4.3)
+_RISE: Final = 1 / 8  # of a round trip (RFC 9406 4.3)
+_SLOWED: Final = 4  # times slower, and
+_SLOWED_ROUNDS: Final = 5  # for so long, until slow start ends (RFC 9406 4.3)
+
+_USED: Final = 0.9  # of the window, to be called used; what doubles has to be used by half
+
+
+class Sent(Protocol):
+    """A packet that was sent. Rounds and losses are told apart by when that was."""
+
+    @property
+    def sent_bytes(self) -> int: ...
+
+    @property
+    def sent_time(self) -> Any: ...  # seconds; aioquic has None as well, before it was sent
+
+
+class Reno:
+    """The window as RFC 9002 7.3 has it: a datagram more in each round trip, half after a loss.
+
+    Attributes:
+        max_datagram_size: bytes; it may change at any time.
+        congestion_window: bytes that may be on their way.
+        ssthresh: below it the window is in slow start; None until that has ended once.
+        bytes_in_flight: bytes that are on their way.
+        round_trip: seconds, as last measured.
+    """
+
+    left = 0.5
+    """Of the window, after a loss."""
+
+    def __init__(self, *, max_datagram_size: int) -> None:
+        self.max_datagram_size = max_datagram_size
+        self.congestion_window = _INITIAL * max_datagram_size
+        self.ssthresh: int | None = None
+        self.bytes_in_flight = 0
+        self.slow_start_exit: SlowStartExit | None = SlowStartExit()  # until it has ended
+        self._rest = 0.0  # of a byte
+        self.round_trip = 0.0
+        self._round_began = self._shrunk = -math.inf
+        self._peak = self._last_peak = 0  # bytes in flight, in this round and in the last
+
+    # what happens to packets ----------------------------------------------------------------
+
+    def on_packet_sent(self, *, packet: Sent) -> None:
+        self.bytes_in_flight += packet.sent_bytes
+        self._peak = max(self._peak, self.bytes_in_flight)
+
+    def on_packet_acked(self, *, now: float, packet: Sent) -> None:
+        size, sent_at = packet.sent_bytes, packet.sent_time
+        if sent_at >= self._round_began:
+            self._end_round(now)
+        self.bytes_in_flight -= size
+        if sent_at <= self._shrunk:
+            return
+        used = max(self._peak, self._last_peak) / self.congestion_window
+        if self.ssthresh is None or self.congestion_window < self.ssthresh:
+            if 2 * used >= _USED:
+                slowed = self.slow_start_exit
+                self._add(size if slowed is None else size / slowed.divisor)
+        elif used >= _USED:
+            self._add(self.growth(size, now))
+        else:
+            self.hold()
+
+    def on_rtt_measurement(self, *, now: float, rtt: float) -> None:  # noqa: ARG002
+        self.round_trip = rtt
+        if self.slow_start_exit is not None:
+            self.slow_start_exit.measured(rtt)
+
+    def on_packets_expired(self, *, packets: Iterable[Sent]) -> None:
+        """These are waited for no longer, and nobody is to blame."""
+        self.bytes_in_flight -= sum(each.sent_bytes for each in packets)
+
+    def on_packets_lost(self, *, now: float, packets: Iterable[Sent]) -> None:
+        """What is lost of those that were out already when the window shrank says nothing new."""
+        last = -math.inf
+        for each in packets:
+            self.bytes_in_flight -= each.sent_bytes
+            last = max(last, each.sent_time)
+        if last > self._shrunk:
+            self._shrunk = now
+            self.slow_start_exit = None
+            self.shrink()
+
+    def on_persistent_congestion(self) -> None:
+        """Nothing arrives any more (RFC 9002 7.6.2): begin anew, up to the threshold."""
+        self.hold()
+        self._shrunk = -math.inf
+        self.congestion_window = _LEAST * self.max_datagram_size
+
+    # what becomes of the window -------------------------------------------------------------
+
+    def growth(self, size: int, now: float) -> float:  # noqa: ARG002 - a curve needs to know
+        """Bytes to grow by, since so many were acknowledged after slow start."""
+        return self.max_datagram_size * size / self.congestion_window
+
+    def hold(self) -> None:
+        """It was not used: time that passes brings nothing."""
+
+    def shrink(self) -> None:
+        """There was a loss."""
+        least = _LEAST * self.max_datagram_size
+        self.congestion_window = max(int(self.left * self.congestion_window), least)
+        self.ssthresh = self.congestion_window
+
+    def _add(self, size: float) -> None:
+        size += self._rest
+        whole = int(size)
+        self._rest = size - whole
+        self.congestion_window += whole
+
+    def _end_round(self, now: float) -> None:
+        self._round_began = now
+        self._last_peak, self._peak = self._peak, self.bytes_in_flight
+        if self.slow_start_exit is not None and self.slow_start_exit.round_ended():
+            self.slow_start_exit = None
+            self.ssthresh = self.congestion_window
+
+
+class Cubic(Reno):
+    """The window as RFC 9438 has it, but for a small one, or a short path, where losses at random
+    come before the curve has got anywhere: that grows as Reno does from the beginning, and not
+    first at half of that (RFC 9438 4.3). So do aioquic's, and what is made of it.
+    """
+
+    left = _BETA
+
+    def __init__(self, *, max_datagram_size: int) -> None:
+        super().__init__(max_datagram_size=max_datagram_size)
+        self._most = 0.0  # W_max: where the window stands still for a while
+        self._reno = 0.0  # W_est: what Reno would have by now
+        self._began: float | None = None  # when the curve begins, and
+        self._level = 0.0  # K: seconds until it reaches W_max
+
+    def growth(self, size: int, now: float) -> float:
+        window = self.congestion_window
+        began = self._begin(now) if self._began is None else self._began
+        share, passed = size / window, now - began
+        self._reno += self.max_datagram_size * share
+        if self._cubic(passed) < self._reno:  # the Reno-friendly region (4.3)
+            return max(0.0, self._reno - window)
+        target = min(self._cubic(passed + self.round_trip), _SWIFTEST * window)
+        return max(0.0, target - window) * share  # 4.4, 4.5
+
+    def hold(self) -> None:
+        self._began = None  # the curve is a matter of time, and begins here when it goes on
+
+    def shrink(self) -> None:
+        # Who has lost sooner than the last time leaves room to others: fast convergence (4.7).
+        window = self.congestion_window
+        self._most = window * (1 + _BETA) / 2 if window < self._most else window
+        self._began = None
+        super().shrink()
+
+    def _begin(self, now: float) -> float:
+        window = self.congestion_window
+        self._began, self._reno = now, window
+        self._most = max(self._most, window)
+        self._level = math.cbrt((self._most - window) / self.max_datagram_size / _C)
+        return now
+
+    def _cubic(self, passed: float) -> float:
+        return self._most + _C * self.max_datagram_size * (passed - self._level) ** 3
+
+
+class SlowStartExit:
+    """When slow start has found what the path takes: HyStart++ (RFC 9406).
+
+    A queue that builds up shows in the shortest round trip of a round. Then the window grows at a
+    quarter of the pace for five rounds; or it goes on as before, if round trips fall again.
+    """
+
+    def __init__(self) -> None:
+        self._last = self._current = math.inf  # the shortest round trips of two rounds
+        self._samples = 0  # in the current one
+        self._baseline: float | None = None  # the shortest round trip that was one too long
+        self._rounds = 0  # at the slow pace
+
+    @property
+    def divisor(self) -> int:
+        """How many times slower the window grows than in slow start."""
+        return 1 if self._baseline is None else _SLOWED
+
+    def measured(self, round_trip: float) -> None:
+        """Judge by one more measurement of a round trip, in seconds."""
+        self._samples += 1
+        self._current = min(self._current, round_trip)
+        if self._samples < _SAMPLES:
+            return
+        if self._baseline is not None:
+            if self._current < self._baseline:
+                self._baseline = None  # it was no queue
+        elif self._last < math.inf:
+            rise = min(max(_LEAST_RISE, self._last * _RISE), _MOST_RISE)
+            if self._current >= self._last + rise:
+                self._baseline, self._rounds = self._current, 0
+
+    def round_ended(self) -> bool:
+        """Begin the next round. Returns whether slow start ends with this one."""
+        self._last, self._current, self._samples = self._current, math.inf, 0
+        self._rounds += self._baseline is not None
+        return self._baseline is not None and self._rounds >= _SLOWED_ROUNDS
