@@ -226,6 +226,15 @@ class Client:
         """
         self._manager.close()
 
+    def release(self) -> None:
+        """Close it without a wait, and without an end for what is open.
+
+        What is being asked is answered, and responses that are being read stay readable for as long
+        as that takes. Each pool ends when nothing is open any more. Pools in a registry that was
+        given go on.
+        """
+        self._manager.release()
+
     def __enter__(self) -> Self:
         return self
 

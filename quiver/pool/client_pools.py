@@ -81,6 +81,12 @@ class Owner:
         self._client_pools = client_pools
         self.closed = False
 
+    def release(self) -> None:
+        """Ask for nothing more, and have the pools end when what is open has ended."""
+        if not self.closed:
+            self.closed = True
+            ring_if_running(self._client_pools.abandon)
+
     def __del__(self) -> None:
         """The collector may come in the middle of anything: take no lock, wait for nobody."""
         if self.closed or not self._client_pools:

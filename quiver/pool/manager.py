@@ -91,6 +91,8 @@ class Manager:
             InvalidOptions: its roots cannot be read.
             ResourceExhausted: no descriptor is left to start it.
         """
+        if self._closed:
+            raise PoolStopped("the client is closed", origin=str(origin))
         found = self._registry.find(origin)
         if found is not None:
             return found
@@ -133,6 +135,14 @@ class Manager:
         except pykka.Timeout:
             logger.warning("%s: its pools did not stop in time and are killed", self._name)
             root.kill()
+
+    def release(self) -> None:
+        """Start nothing more, and wait for nobody: what is open goes on to its end.
+
+        Pools in a registry that others share are left as they are.
+        """
+        self._closed = True
+        self._owner.release()
 
     # in the loop's thread, where no signal handler's exception comes in between ---------------
 

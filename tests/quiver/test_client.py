@@ -305,6 +305,29 @@ def test_close_of_a_client_that_was_never_used() -> None:
     client.close()
 
 
+def test_release_ends_nothing_that_is_open(origin: Origin) -> None:
+    """With limits that `close` would have met before; and its pools are gone in the end."""
+    client = client_of(origin, shutdown_timeout=0.1)
+    streamed = client.stream("GET", origin.url + "/drip/60/0.01?size=1000")
+    with ThreadPoolExecutor(1) as executor:
+        asked = executor.submit(client.get, origin.url + "/delay/0.5?id=1")
+        until(lambda: origin.seen(1))
+        client.release()
+        client.release()
+        with pytest.raises(quiver.PoolStopped, match="the client is closed"):
+            client.get(origin.url + "/ok")
+        assert asked.result(timeout=5.0).status == 200
+    assert len(streamed.read()) == 60_000
+    until(lambda: origin.connections_open() == 0)
+    until(lambda: pools_of(origin) == [])
+
+
+def test_release_of_a_client_that_was_never_used() -> None:
+    client = quiver.Client()
+    client.release()
+    client.close()
+
+
 def test_close_while_threads_ask(origin: Origin) -> None:
     """Whoever comes too late hears PoolStopped, and no pool outlives its client."""
     for turn in range(20):

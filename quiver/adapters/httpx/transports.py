@@ -19,7 +19,7 @@ from quiver.adapters.policy import Policy
 from quiver.adapters.shared.clients_by_trust import Certificate, Pools, Trust
 from quiver.adapters.shared.dispatch import Dispatch, FellBack, kind_of
 from quiver.adapters.shared.fallback_table import Route
-from quiver.adapters.shared.request_translation import pairs_of, translated
+from quiver.adapters.shared.request_translation import pairs_of
 from quiver.proxies import ProxyNotice
 from quiver.request import BodyLike, StreamRequest
 from quiver.streams.body_source import AsyncBodySource
@@ -242,7 +242,7 @@ def _asked(
     request: httpx.Request, route: Route, body: BodyLike, dispatch: Dispatch
 ) -> StreamRequest:
     limits = request.extensions.get("timeout", {})
-    return translated(
+    return dispatch.asked(
         route,
         request.method,
         request.url.raw_path.decode("ascii"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from quiver.adapters.shared.optional_imports import extra
@@ -17,12 +17,12 @@ with extra("requests"):
 
 from quiver import errors
 from quiver.adapters.policy import Policy
+from quiver.adapters.requests.bodies import TextFile, translated_body
 from quiver.adapters.requests.urllib3_response import StreamedHTTPResponse
 from quiver.adapters.shared.clients_by_trust import Pools, Trust
 from quiver.adapters.shared.dispatch import Dispatch, FellBack, kind_of
 from quiver.adapters.shared.fallback_table import Route
-from quiver.adapters.shared.request_translation import translated
-from quiver.request import BodyLike, StreamRequest
+from quiver.request import StreamRequest
 from quiver.streams.response import StreamedResponse
 
 __all__ = ["HTTP3Adapter"]
@@ -139,12 +139,16 @@ class HTTP3Adapter(BaseAdapter):
         limits: tuple[float | None, float | None],
     ) -> StreamRequest:
         connect, read = limits
-        return translated(
+        body = translated_body(request.body)
+        headers: Iterable[tuple[str, str | bytes]] = request.headers.items()
+        if isinstance(body, TextFile):  # requests has counted characters, or bytes on the disk
+            headers = [pair for pair in headers if pair[0].lower() != "content-length"]
+        return self._dispatch.asked(
             route,
             str(request.method),
             target,
-            request.headers.items(),
-            body=_body(request.body),
+            headers,
+            body=body,
             connect_timeout=self._dispatch.connect_timeout(connect),
             receive_timeout=read,
         )
@@ -182,27 +186,6 @@ def _limits(timeout: TimeoutOption) -> tuple[float | None, float | None]:
 
 def _seconds(limit: object) -> float | None:
     return float(limit) if isinstance(limit, int | float) else None
-
-
-def _body(body: object) -> BodyLike:
-    """Encode text as UTF-8, as urllib3 does, also piece by piece."""
-    if isinstance(body, str):
-        return body.encode()
-    if body is None or isinstance(body, bytes | bytearray) or hasattr(body, "read"):
-        return cast("BodyLike", body)
-    pieces = _encoded(cast("Iterable[bytes | str]", body))
-    return list(pieces) if isinstance(body, list | tuple) else pieces
-
-
-def _encoded(pieces: Iterable[bytes | str]) -> Iterator[bytes]:
-    """Encode pieces, without a touch before the first is read: untouched, it can go over TCP."""
-    try:
-        for piece in pieces:
-            yield piece.encode() if isinstance(piece, str) else piece
-    finally:
-        close = getattr(pieces, "close", None)
-        if close is not None:  # a generator's last words are not left to the collector
-            close()
 
 
 def _mapped(error: errors.QuiverError, request: requests.PreparedRequest) -> Exception:

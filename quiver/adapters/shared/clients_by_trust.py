@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import lru_cache
@@ -22,8 +21,13 @@ __all__ = ["ClientsByTrust", "Trust"]
 
 Pools = Mapping[str, Mapping[str, object]]
 
-# The libraries above have time limits of their own, and None means none there.
-UNLIMITED: Final[Mapping[str, object]] = {"checkout_timeout": None, "receive_timeout": None}
+# The libraries above have time limits of their own, and None means none there. None of them ends a
+# response because its reader is busy elsewhere.
+UNLIMITED: Final[Mapping[str, object]] = {
+    "checkout_timeout": None,
+    "receive_timeout": None,
+    "stream_idle_timeout": None,
+}
 
 MOST: Final = 1_000  # clients of alternative services
 _FOLDERS: Final = 32  # of roots, that are kept at most
@@ -99,8 +103,8 @@ class ClientsByTrust:
 
     What is asked for at an alternative service has a client for its origin, all of whose pools have
     that origin's own rule, whatever the rules say of the place (RFC 7838 2.1). There are at most
-    MOST of these; the one used longest ago is closed. None of them looks for proxies: the adapters
-    do, or the libraries above.
+    MOST of these; the one used longest ago is let go of. None of them looks for proxies: the
+    adapters do, or the libraries above.
 
     Args:
         pools: as `quiver.Client` has them.
@@ -131,13 +135,16 @@ class ClientsByTrust:
             return client
 
     def close(self) -> None:
-        """Stop them all. They are made anew when they are needed again."""
+        """Let go of them all, as `Client.release` does: a response that is read stays readable.
+
+        They are made anew when they are needed again.
+        """
         with self._lock:
             clients = [*self._made.values(), *self._elsewhere.values()]
             self._made = {}
             self._elsewhere.clear()
         for client in clients:
-            client.close()
+            client.release()
 
     def _applied(self, trust: Trust) -> dict[str, dict[str, object]]:
         return {key: trust.applied(rule) for key, rule in self._pools.items()}
@@ -153,6 +160,6 @@ class ClientsByTrust:
             )
             if len(self._elsewhere) > MOST:
                 _, oldest = self._elsewhere.popitem(last=False)
-                threading.Thread(target=oldest.close, name="quiver-close", daemon=True).start()
+                oldest.release()
         self._elsewhere.move_to_end((trust, origin))
         return client

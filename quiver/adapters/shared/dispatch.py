@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar, Unpack
 
 from quiver.actors.actor import GeventActorRef
 from quiver.adapters.policy import Policy, cause_of
 from quiver.adapters.shared.clients_by_trust import ClientsByTrust, Pools, Trust
 from quiver.adapters.shared.fallback_table import Route
-from quiver.adapters.shared.request_translation import split
-from quiver.errors import QuiverError
+from quiver.adapters.shared.request_translation import Options, split, translated
+from quiver.errors import InvalidRequest, InvalidURL, PoolStopped, QuiverError
 from quiver.request import StreamRequest
 from quiver.streams.response import StreamedResponse
 
@@ -45,18 +45,48 @@ class Dispatch:
         """Return where HTTP/3 is to be tried, None for TCP; and the request's target.
 
         Raises:
-            InvalidURL: it names no https origin, and there is no TCP for others.
+            InvalidURL: it names no origin of HTTP/3, and there is no TCP that may know better.
         """
-        if self.falls_back and not _is_https(url):
-            return None, ""
-        origin, target = split(url)
+        try:
+            origin, target = split(url)
+        except InvalidURL:
+            if self.falls_back:
+                return None, ""
+            raise
         route = self.policy.route(origin)
         return route or (None if self.falls_back else Route(origin, origin)), target
 
+    def asked(
+        self,
+        route: Route,
+        method: str,
+        target: str,
+        headers: Iterable[tuple[str | bytes, str | bytes]],
+        **options: Unpack[Options],
+    ) -> StreamRequest:
+        """Make the request for a route, as `translated` does.
+
+        Raises:
+            FellBack: HTTP/3 has no words for it, say for an empty Host; TCP may.
+            InvalidRequest: there is no TCP, or it would do no better with a wrong content-length.
+        """
+        try:
+            return translated(route, method, target, headers, **options)
+        except InvalidRequest as error:
+            if self.falls_back and "content-length" not in error.message:
+                raise FellBack from None
+            raise
+
     def pool(self, trust: Trust, route: Route) -> GeventActorRef[Any]:
         """Return the pool for a route, started if it is not there."""
-        client = self.clients.of(trust, route.origin if route.elsewhere else None)
-        return client.pool(str(route.place))
+        origin = route.origin if route.elsewhere else None
+        while True:
+            client = self.clients.of(trust, origin)
+            try:
+                return client.pool(str(route.place))
+            except PoolStopped:
+                if self.clients.of(trust, origin) is client:
+                    raise  # else they were closed in this moment, and there is another one
 
     def connect_timeout(self, given: float | None) -> float | None:
         """Return min(given, policy.fallback_after) seconds; `given` where there is no TCP."""
@@ -86,15 +116,12 @@ class Dispatch:
 
     def answered_over_tcp(self, url: str, alt_svc: str | None) -> None:
         """Take in an Alt-Svc field: only the origin's own word over TLS counts (RFC 7838 2.1)."""
-        if alt_svc is not None and _is_https(url):
-            self.policy.heard(split(url)[0], alt_svc)
+        if alt_svc is not None and url.lower().startswith("https:"):
+            with contextlib.suppress(InvalidURL):  # an origin that HTTP/3 refuses has none
+                self.policy.heard(split(url)[0], alt_svc)
 
 
 def kind_of(error: QuiverError, names: tuple[tuple[type[QuiverError], type[T]], ...]) -> type[T]:
     """Return what another library calls an error: the first entry that its cause is one of."""
     cause = cause_of(error)
     return next(theirs for ours, theirs in names if isinstance(cause, ours))
-
-
-def _is_https(url: str) -> bool:
-    return url.lower().startswith("https:")

@@ -41,7 +41,8 @@ def test_no_such_file(arguments: tuple[bool | str, str | None]) -> None:
 
 
 def test_applied() -> None:
-    unlimited = {"checkout_timeout": None, "receive_timeout": None}
+    limits = ("checkout_timeout", "receive_timeout", "stream_idle_timeout")
+    unlimited: dict[str, object] = dict.fromkeys(limits)
     assert Trust().applied({}) == unlimited
     rule = {"cafile": "/a.pem", "receive_timeout": 3.0}
     assert Trust().applied(rule) == {**unlimited, **rule}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import pytest
 import requests
 
+from quiver.adapters.requests.bodies import TextFile
 from quiver.testing import Origin
 from tests.support.waiting import until
 
@@ -51,3 +55,45 @@ def test_what_is_not_sent_is_not_begun(session: requests.Session) -> None:
     with pytest.raises(requests.ConnectionError):
         session.post("https://127.0.0.1:1/", data=body.pieces)
     assert body.told == []
+
+
+TEXT = "grüße\n" * 10_000
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Iterator[TextIO]:
+    path = tmp_path / "text"
+    path.write_text("skipped\n" + TEXT, encoding="utf-16")
+    with path.open(encoding="utf-16") as opened:
+        opened.readline()
+        yield opened
+
+
+def test_text_files_go_out_as_utf_8(
+    session: requests.Session, origin: Origin, text_file: TextIO
+) -> None:
+    """Whatever they are on the disk, and whatever length requests has thought of."""
+    with pytest.warns(requests.exceptions.FileModeWarning, match="incorrect content-length"):
+        assert session.post(origin.url + "/echo", data=text_file).content == TEXT.encode()
+    text = io.StringIO(TEXT)
+    assert session.post(origin.url + "/echo", data=text).content == TEXT.encode()
+
+
+def test_a_text_file_is_sent_again_from_where_it_stood(text_file: TextIO) -> None:
+    body = TextFile(text_file)
+    first, second = body.open(), body.open()
+    assert next(first) and body.leave(first)
+    assert b"".join(second) == TEXT.encode()
+    assert body.withdraw(), "it can go out over TCP"
+    assert text_file.read() == TEXT
+
+
+def test_a_text_file_that_cannot_seek_is_sent_once() -> None:
+    reading, writing = os.pipe()
+    with open(reading, encoding="utf-8") as pipe, open(writing, "w", encoding="utf-8") as other:
+        other.write(TEXT[:100])
+        other.close()
+        body = TextFile(pipe)
+        assert not body.replayable
+        assert b"".join(body.open()) == TEXT[:100].encode()
+        assert not body.withdraw()
