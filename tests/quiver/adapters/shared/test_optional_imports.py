@@ -18,6 +18,7 @@ NEEDED = {
     "httpx/transports.py": ("httpx", "httpx"),
     "locust.py": ("locust", "locust"),
     "opentelemetry/instrumentation.py": ("otel", "opentelemetry"),
+    "opentelemetry/suppression.py": ("otel", "opentelemetry"),
     "prometheus.py": ("prometheus", "prometheus_client"),
 }
 
