@@ -115,6 +115,7 @@ class Client:
         method: str = "CONNECT",
         protocol: str | None = None,
         require_datagrams: bool = False,
+        open_timeout: float | None = None,
         **options: Unpack[CommonOptions],
     ) -> Channel:
         """Open a stream for data and datagrams both ways (RFC 9297), here by extended CONNECT.
@@ -124,8 +125,11 @@ class Client:
             method: any; CONNECT needs a `protocol` (RFC 9220) and others have none.
             protocol: such as "webtransport" or "connect-udp".
             require_datagrams: fail unless both sides have agreed on datagrams.
+            open_timeout: seconds until the server's response; what is late is an error here, or
+                the channel's end if the request was sent by then.
             options: headers, on_informational, timeout (seconds that the channel may last),
-                receive_timeout (seconds until the response), checkout_timeout, connect_timeout.
+                receive_timeout (seconds that its reader waits for an event), checkout_timeout,
+                connect_timeout.
 
         Raises:
             ConnectDisabled: the server takes no extended CONNECT.
@@ -137,6 +141,7 @@ class Client:
             _absolute(url),
             protocol=protocol,
             require_datagrams=require_datagrams,
+            open_timeout=open_timeout,
             **options,
         )
         channel: Channel = self._ask(asked)

@@ -53,6 +53,7 @@ def open_channel(
     method: str = "CONNECT",
     protocol: str | None = None,
     require_datagrams: bool = False,
+    open_timeout: float | None = None,
     **options: Unpack[quiver.CommonOptions],
 ) -> quiver.Channel:
     """Open a stream for data and datagrams both ways: see `quiver.Client.open_channel`."""
@@ -61,6 +62,7 @@ def open_channel(
         method=method,
         protocol=protocol,
         require_datagrams=require_datagrams,
+        open_timeout=open_timeout,
         **options,
     )
 

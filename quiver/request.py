@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, Final, TypedDict
@@ -80,6 +81,7 @@ class ChannelOptions(CommonOptions, total=False):
     method: str
     protocol: str | None
     require_datagrams: bool
+    open_timeout: float | None
 
 
 _MOST_DIGITS: Final = 19
@@ -290,6 +292,14 @@ class Request:
             return self.body.length
         return len(self.body or b"")
 
+    def answered_within(self, pools: float | None) -> tuple[str, float | None]:
+        """Return the limit until which it must be answered: its name, and seconds from the ask on.
+
+        Args:
+            pools: the `timeout` of its pool.
+        """
+        return "timeout", self.timeout or pools
+
     def _check_method(self) -> None:
         if self.method == "CONNECT":
             raise InvalidRequest("method='CONNECT' opens no exchange: use a channel")
@@ -377,7 +387,10 @@ class OpenChannel(Request):
         require_datagrams: fail with DatagramsDisabled unless both sides have agreed on them.
         timeout: seconds that the whole channel may last; None takes no limit, also where the
             pool has one.
-        receive_timeout: seconds until the server's response; silence later is no error.
+        open_timeout: seconds in which it must be open, and the server's response there; None
+            bears with silence until then for as long as the pool's `receive_timeout`.
+        receive_timeout: seconds that its reader waits for each event, as for the server's SETTINGS
+            before it is opened; None waits as long as it takes, also where the pool has a limit.
 
     The others as of `Request`, without `body` and `trailers`.
 
@@ -387,6 +400,12 @@ class OpenChannel(Request):
 
     protocol: str | None = attrs.field(default=None, converter=_protocol, kw_only=True)
     require_datagrams: bool = attrs.field(default=False, kw_only=True)
+    open_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
+
+    def answered_within(self, pools: float | None) -> tuple[str, float | None]:  # noqa: ARG002
+        if self.open_timeout is not None and (self.timeout or math.inf) > self.open_timeout:
+            return "open_timeout", self.open_timeout
+        return "timeout", self.timeout  # a channel may outlast what the pool allows a request
 
     def _check_method(self) -> None:
         connects = self.method == "CONNECT"

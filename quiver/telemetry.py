@@ -15,6 +15,11 @@
 | connection.draining  | active                | origin, connection, reason                    |
 | connection.stop      | duration, requests    | origin, connection, established               |
 | connection.exception | duration, requests    | origin, connection, established, kind, error  |
+| channel.start        |                       | origin, connection, method, target, protocol  |
+| channel.stop         | duration              | as of its start, and status                   |
+| channel.exception    | duration              | as of its start, and status, kind, error      |
+| datagram.sent        | count, size           | origin, connection                            |
+| datagram.received    | count, size           | origin, connection                            |
 | datagram.dropped     | count                 | origin, connection, direction                 |
 | queue.depth          | queued, active, idle  | origin                                        |
 
@@ -27,9 +32,11 @@ of a connection in its pool, `established` whether it was ever ready; `kind` the
 `error` the exception itself; `direction` is "sent" or "received". There is one `attempt` for each
 of the host's addresses that is tried, several at a time (RFC 8305); `address` and `local` are pairs
 (host, port); `handshake` is a `quiver.models.Handshake`, and `settings` what the server announced,
-by name (RFC 9114 7.2.4). A streamed response counts as answered when its head is there. Every
-`start` is followed by exactly one `stop` or `exception`. `queue.depth` is sent when the number of
-waiting callers has changed.
+by name (RFC 9114 7.2.4). A streamed response counts as answered when its head is there, and a
+channel when it is opened: from then on it is told of by itself, until it is over; its `status` is
+None when no response has come. Datagrams are those of channels, `size` bytes of payload together.
+Every `start` is followed by exactly one `stop` or `exception`. `queue.depth` is sent when the
+number of waiting callers has changed.
 
     def record(event, measurements, metadata):
         histogram.record(measurements["duration"], origin=metadata["origin"])
@@ -119,6 +126,11 @@ EVENTS: Final = (
     "connection.draining",
     "connection.stop",
     "connection.exception",
+    "channel.start",
+    "channel.stop",
+    "channel.exception",
+    "datagram.sent",
+    "datagram.received",
     "datagram.dropped",
     "queue.depth",
 )

@@ -153,7 +153,7 @@ PURE_TABLES: Final = (
             *("routing", "waiting_queue", "backoff", "dial_progress"),
             *("address_attempts", "address_memory"),
             *("exchanges", "actions", "socket_errors", "liveness", "idle_policy"),
-            *("look_up_table", "path_changes"),
+            *("look_up_table", "path_changes", "time_limits"),
         )
     ),
     *(

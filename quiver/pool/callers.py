@@ -21,10 +21,12 @@ from quiver.h3.client_connection import ClientConnection
 from quiver.h3.headers import trailer_fields
 from quiver.models import Response
 from quiver.pool import messages
-from quiver.pool.exchanges import Limits, Mode
+from quiver.pool.exchanges import Mode
 from quiver.pool.informational import InformationalCalls
 from quiver.pool.messages import PoolAnswer, PoolReply, StartExchange
+from quiver.pool.reports import ChannelReport, ConnectionReport
 from quiver.pool.target import PoolTarget
+from quiver.pool.time_limits import Limits
 from quiver.request import OpenChannel, Request, StreamRequest
 from quiver.streams.caller_thread import CallerThreadExecutor
 from quiver.streams.channel import Channel, ChannelBuffers, StreamData, Trailers
@@ -55,13 +57,19 @@ def mode_of(request: Request) -> Mode:
 
 def limits_of(request: Request, config: PoolConfig, deadline: float | None) -> Limits:
     """The time limits of its exchange: those that it brings, or else its pool's."""
-    return Limits(
+    limits = Limits(
         deadline,
         request.timeout or config.timeout,
         request.receive_timeout or config.receive_timeout,
         config.stream_idle_timeout,
         request.send_timeout,
     )
+    if isinstance(request, OpenChannel):
+        limits.timeout = request.timeout
+        limits.receive_timeout = config.receive_timeout  # the request's is for its reader
+        name, seconds = request.answered_within(None)
+        limits.open_timeout = seconds if name == "open_timeout" else None
+    return limits
 
 
 @attrs.define(eq=False)
@@ -77,6 +85,7 @@ class Caller:
     upload: Upload | None = None
     channel: ChannelBuffers | None = None
     informational: InformationalCalls | None = None  # from the first interim response on
+    report: ChannelReport | None = None  # while there is a channel, and somebody listens
     sent: bool = False  # the end of the request was handed on
     _executor: CallerThreadExecutor | None = attrs.field(default=None, alias="executor")
 
@@ -159,14 +168,18 @@ class Callers:
         assert request.body is None or isinstance(request.body, bytes)
         return request.body, True
 
-    def open_channel(self, caller: Caller, max_datagram_size: int) -> None:
+    def open_channel(
+        self, caller: Caller, max_datagram_size: int, report: ChannelReport | None = None
+    ) -> None:
         """Give the caller its channel; the response will be an event on it."""
+        caller.report = report
         ticket = caller.exchange.ticket
         assert caller.send_buffer is not None
         caller.channel = ChannelBuffers(caller.send_buffer, self._config.max_datagrams)
         caller.channel.max_datagram_size = max_datagram_size
         caller.receive_buffer = self._receive_buffer(ticket)
-        caller.hand_over(Channel(caller.receive_buffer, caller.channel))
+        wait = caller.exchange.request.receive_timeout
+        caller.hand_over(Channel(caller.receive_buffer, caller.channel, wait))
 
     # what the table says --------------------------------------------------------------------
 
@@ -185,6 +198,8 @@ class Callers:
             caller.receive_buffer = self._receive_buffer(ticket)
             caller.hand_over(StreamedResponse(status, headers, caller.receive_buffer))
         else:
+            if caller.report is not None:
+                caller.report.status = status
             caller.receive_buffer.put(Response(status, headers), 0)
             self._to_wake[ticket] = caller.receive_buffer
         return caller
@@ -256,6 +271,8 @@ class Callers:
 
     def _pop(self, ticket: int, reason: QuiverError | None = None) -> Caller:
         caller = self._by_ticket[ticket]
+        if caller.report is not None:
+            caller.report.over(reason)
         self.sending.pop(ticket, None)
         self._to_wake.pop(ticket, None)
         if caller.send_buffer is not None:
@@ -335,13 +352,19 @@ def _end(h3: ClientConnection, stream_id: int, send_buffer: SendBuffer) -> None:
         h3.send_body(stream_id, b"", True)
 
 
-def send_datagrams(h3: ClientConnection, caller: Caller) -> int:
-    """Hand on the channel's datagrams. Returns how many had to be dropped."""
-    dropped = 0
-    unsent = caller.channel.unsent if caller.channel is not None else ()
+def send_datagrams(h3: ClientConnection, caller: Caller, report: ConnectionReport) -> None:
+    """Hand on the channel's datagrams, and tell how many there were, and had to be dropped."""
+    if caller.channel is None:
+        return
+    sent, dropped, unsent = list[bytes](), 0, caller.channel.unsent
     while unsent:
-        dropped += not h3.send_datagram(caller.stream_id, unsent.popleft())
-    return dropped
+        payload = unsent.popleft()
+        if h3.send_datagram(caller.stream_id, payload):
+            sent.append(payload)
+        else:
+            dropped += 1
+    report.datagrams("sent", sent)
+    report.dropped(dropped, "sent")
 
 
 def drop_unsent(h3: ClientConnection, caller: Caller, code: int) -> None:

@@ -249,11 +249,10 @@ class Refusals:
     def _no_slot(self, request: Request, limits: CheckoutDeadline, now: float) -> QuiverError:
         config = self._config
         if limits.whole <= now:
-            timeout = request.timeout or config.timeout
-            return RequestTimeout(
-                f"no stream slot became free within the request's timeout={timeout} seconds",
-                origin=self._name,
-            )
+            name, seconds = request.answered_within(config.timeout)
+            error = RequestTimeout if name == "timeout" else CheckoutTimeout
+            said = f"no stream slot became free within the request's {name}={seconds} seconds"
+            return error(said, origin=self._name)
         limit = request.checkout_timeout or config.checkout_timeout
         return CheckoutTimeout(
             f"no stream slot became free within checkout_timeout={limit} "
@@ -268,8 +267,10 @@ class Refusals:
         """Whichever limit it was that ran out, the cause is that there is no connection."""
         config, checkout = self._config, request.checkout_timeout or self._config.checkout_timeout
         if limits.whole <= now:
-            limit = f"the request's timeout={request.timeout or config.timeout} seconds"
-            cause = dials.too_slow(limit, self._name)
+            name, seconds = request.answered_within(config.timeout)
+            cause = dials.too_slow(f"the request's {name}={seconds} seconds", self._name)
+            if name == "open_timeout":
+                return cause
             error = RequestTimeout(cause.message, origin=self._name)
             error.__cause__ = cause
             return error

@@ -228,9 +228,8 @@ class HTTP3Pool(ReplyPolicy):
         try:
             if telemetry.listening:
                 observe_request(self.target.name, request, reply, since)
-            timeout = request.timeout or self._config.timeout
+            _, timeout = request.answered_within(self._config.timeout)
             if isinstance(request, OpenChannel):
-                timeout = request.timeout
                 self._check_datagrams(request)
             deadline = None if timeout is None else since + timeout
             ask = PendingRequest.new(request, reply, self._config, deadline, since)

@@ -176,7 +176,7 @@ class ExchangeRunner:
             return self._owner.returned(exchange, reply, unused=True)
         caller = self._begin(exchange, reply)
         size = self._transport.h3.max_datagram_size(caller.stream_id)
-        return self._callers.open_channel(caller, size)
+        return self._callers.open_channel(caller, size, self._report.channel(request))
 
     def settle(self, settings: events.Settings) -> None:
         """Open the channels that wait for the server's SETTINGS, which have come."""
@@ -280,8 +280,10 @@ class ExchangeRunner:
         return self.exchanges.ticket_of(event.stream_id)
 
     def _datagram(self, ticket: int | None, payload: bytes) -> None:
-        if ticket is not None and not self._callers.datagram(ticket, payload):
-            self._report.dropped(1, "received")
+        if ticket is not None:
+            self._report.datagrams("received", (payload,))
+            if not self._callers.datagram(ticket, payload):
+                self._report.dropped(1, "received")
 
     def _stop_sending(self, ticket: int | None) -> None:
         """Send no more of a body that the server does not want; its response may still come."""
@@ -324,9 +326,7 @@ class ExchangeRunner:
         if caller.send_buffer.error is not None:
             self._do(self.exchanges.break_off(ticket, caller.send_buffer.error))
             return
-        dropped = send_datagrams(self._transport.h3, caller)
-        if dropped:
-            self._report.dropped(dropped, "sent")
+        send_datagrams(self._transport.h3, caller, self._report)
 
     def give_up(self, ticket: int) -> None:
         """End one whose caller has left."""

@@ -45,6 +45,7 @@ from quiver.pool.actions import (
     ResetStream,
     Retry,
 )
+from quiver.pool.time_limits import Limits
 
 Actions = tuple[ExchangeAction, ...]
 
@@ -57,25 +58,6 @@ class Mode(enum.Enum):
     BUFFERED = "buffered"  # as a whole
     STREAMED = "streamed"  # its head, then its content as it comes
     CHANNEL = "channel"  # everything as events; the caller has it from the start
-
-
-@attrs.define(eq=False)
-class Limits:
-    """The time limits of an exchange, in seconds on the caller's clock; None is no limit.
-
-    Attributes:
-        deadline: when the whole request must be over.
-        timeout: the seconds that `deadline` came from, for the error's message.
-        receive_timeout: silence of the server to bear with.
-        idle_timeout: how long content may lie unread.
-        send_timeout: how long the request's body may wait to be taken; None is as silence.
-    """
-
-    deadline: float | None = None
-    timeout: float | None = None
-    receive_timeout: float | None = None
-    idle_timeout: float | None = None
-    send_timeout: float | None = None
 
 
 @attrs.define(eq=False)
@@ -102,6 +84,8 @@ class Exchange:
     def respond(self, status: int, headers: Pairs, now: float) -> None:
         """Take the final response's head. ValueError: its content-length is none."""
         self.heard = now
+        if self.limits.open_timeout is not None:
+            self.limits.answered()
         self.status, self.headers = status, headers
         if status in _BODILESS and self.mode is not Mode.CHANNEL:  # RFC 9110 9.3.6: any 2xx opens
             self.bodiless = True
@@ -425,6 +409,9 @@ class Exchanges:
     def _too_late(self, exchange: Exchange, now: float) -> QuiverError:
         limits = exchange.limits
         if limits.deadline is not None and limits.deadline <= now:
+            if limits.open_timeout is not None:
+                said = f"no response within open_timeout={limits.open_timeout} seconds"
+                return errors.ReceiveTimeout(said, origin=self._origin)
             said = f"no whole response within timeout={limits.timeout} seconds"
             return errors.RequestTimeout(said, origin=self._origin)
         if exchange.unread:

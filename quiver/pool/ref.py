@@ -158,8 +158,9 @@ class PoolRef(GeventActorRef["HTTP3Pool"]):
         Here whoever observes requests sees them in the caller's thread; otherwise as of
         GeventActorRef.
         """
-        if timeout is None and isinstance(message, Request) and message.timeout is not None:
-            timeout = message.timeout + GRACE
+        if timeout is None and isinstance(message, Request):
+            _, within = message.answered_within(None)
+            timeout = None if within is None else within + GRACE
         observer = telemetry.observer
         if observer is None or not isinstance(message, Request):
             return super().ask(message, block=block, timeout=timeout)
@@ -224,7 +225,8 @@ class ReplyPolicy(GeventActor):
 
 def _is_grace(request: Request, timeout: float | None) -> bool:
     """Whether the request's own time was up before: what holds it up is the loop then."""
-    return request.timeout is not None and (timeout is None or request.timeout < timeout)
+    _, within = request.answered_within(None)
+    return within is not None and (timeout is None or within < timeout)
 
 
 def tell(ref: AnyActorRef, message: object) -> None:

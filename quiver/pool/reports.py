@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,11 +22,18 @@ from quiver.h3.client_connection import ClientConnection
 from quiver.models import Stats
 from quiver.pool.messages import PoolReply
 from quiver.pool.udp import UdpSocket
-from quiver.request import Request
+from quiver.request import OpenChannel, Request
 from quiver.streams.receive_buffer import Reader
 from quiver.telemetry import Measurements, Metadata, Observation, Observer
 
-__all__ = ["ConnectionReport", "QueueReport", "ask_observed", "logger", "observe_request"]
+__all__ = [
+    "ChannelReport",
+    "ConnectionReport",
+    "QueueReport",
+    "ask_observed",
+    "logger",
+    "observe_request",
+]
 
 T = TypeVar("T")
 LocalName = tuple[str, int]  # host and port of ours
@@ -90,8 +97,17 @@ class ConnectionReport:
         logger.debug("%s is lent again", self._name)
         self._emit("connection.resumed", {})
 
+    def datagrams(self, direction: str, payloads: Sequence[bytes]) -> None:
+        if payloads and telemetry.listening:
+            measurements = {"count": len(payloads), "size": sum(map(len, payloads))}
+            self._emit(f"datagram.{direction}", measurements)
+
     def dropped(self, count: int, direction: str) -> None:
-        self._emit("datagram.dropped", {"count": count}, direction=direction)
+        if count:
+            self._emit("datagram.dropped", {"count": count}, direction=direction)
+
+    def channel(self, request: OpenChannel) -> ChannelReport | None:
+        return ChannelReport(self._metadata, request) if telemetry.listening else None
 
     def down(self, error: QuiverError | None) -> None:
         logger.debug("%s is down: %s", self._name, error or "closed in order")
@@ -109,6 +125,38 @@ class ConnectionReport:
     def _emit(self, event: str, measurements: Measurements, **more: object) -> None:
         if telemetry.listening:
             telemetry.emit(event, measurements, {**self._metadata, **more})
+
+
+class ChannelReport:
+    """The events of one channel: start, then stop or exception.
+
+    Args:
+        metadata: of its connection.
+
+    Attributes:
+        status: of the response, when that has come.
+    """
+
+    def __init__(self, metadata: Metadata, request: OpenChannel) -> None:
+        asked = {"method": request.method, "target": request.target, "protocol": request.protocol}
+        self._metadata: Metadata = {**metadata, **asked}
+        self._started = time.monotonic()
+        self._over = False
+        self.status: int | None = None
+        telemetry.emit("channel.start", {}, self._metadata)
+
+    def over(self, error: QuiverError | None) -> None:
+        """Tell its end; only the first one counts."""
+        if self._over:
+            return
+        self._over = True
+        measurements = {"duration": time.monotonic() - self._started}
+        metadata = {**self._metadata, "status": self.status}
+        if error is None:
+            telemetry.emit("channel.stop", measurements, metadata)
+        else:
+            metadata.update(kind=error.kind, error=error)
+            telemetry.emit("channel.exception", measurements, metadata)
 
 
 def observe_request(origin: str, request: Request, reply: PoolReply, since: float) -> None:

@@ -6,6 +6,8 @@ come after the handshake, or never.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 
 from quiver.actors.timers import Timers
@@ -22,7 +24,7 @@ class WaitingChannels:
     """The channels of one connection that wait, by ticket.
 
     Args:
-        timers: fire ("settings", ticket) when one has waited for its `receive_timeout`.
+        timers: fire ("settings", ticket) when one has waited for as long as it may.
         returned: gives one back to the pool, unused.
 
     Attributes:
@@ -44,8 +46,10 @@ class WaitingChannels:
     def add(self, exchange: StartExchange, reply: PoolReply) -> None:
         """Add one."""
         self.channels[exchange.ticket] = exchange, reply
-        wait = exchange.request.receive_timeout or self._target.config.receive_timeout
-        if wait is not None:
+        silence = exchange.request.receive_timeout or self._target.config.receive_timeout
+        left = math.inf if exchange.deadline is None else exchange.deadline - time.monotonic()
+        wait = min(silence or math.inf, left)
+        if wait < math.inf:
             self._timers.start(("settings", exchange.ticket), wait)
 
     def remove(self, ticket: int) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any, Final, Generic, Literal, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Generic, Literal, Self, TypeVar
 
 import attrs
 
@@ -13,6 +13,7 @@ from quiver.errors import (
     DatagramTooLarge,
     GoAway,
     QuiverError,
+    ReceiveTimeout,
     StreamClosed,
     StreamReset,
 )
@@ -116,12 +117,20 @@ class Channel(Reader[ReceivedItem]):
 
     It holds one stream of its connection until it is over or closed. Leaving a `with` closes it,
     and so does the garbage collector when nobody holds it any more.
+
+    Attributes:
+        receive_timeout: seconds that a reader waits for an event; None waits as long as it takes.
+            It may be set anew between two of them.
     """
 
     def __init__(
-        self, receive_buffer: ReceiveBuffer[ReceivedItem], buffers: ChannelBuffers
+        self,
+        receive_buffer: ReceiveBuffer[ReceivedItem],
+        buffers: ChannelBuffers,
+        receive_timeout: float | None = None,
     ) -> None:
         super().__init__(receive_buffer)
+        self.receive_timeout = receive_timeout
         self._buffers = buffers
         self._over = False
 
@@ -183,13 +192,24 @@ class Channel(Reader[ReceivedItem]):
 
     # receiving ------------------------------------------------------------------------------
 
-    def __iter__(self) -> Iterator[ChannelEvent]:
+    def __iter__(self) -> Self:
         """Yield events as they come; Closed is the last."""
-        while not self._over:
-            yield self._next()
+        return self
 
-    def _next(self) -> ChannelEvent:
+    def __next__(self) -> ChannelEvent:
+        """Wait for the next event and return it.
+
+        Raises:
+            ReceiveTimeout: none came within `receive_timeout`; the channel stays as it is, and may
+                be read on.
+            StopIteration: Closed was the last.
+        """
+        if self._over:
+            raise StopIteration
         while True:
+            if not self.receive_buffer.wait(self.receive_timeout):
+                said = f"no event came within receive_timeout={self.receive_timeout} seconds"
+                raise ReceiveTimeout(said, origin=self.receive_buffer.origin)
             try:
                 item = self.receive_buffer.take()
             except QuiverError as error:

@@ -112,6 +112,14 @@ class ReceiveBuffer(Generic[T]):
         """Tell whether the reader has got everything, and no error."""
         return self._ended and not self._items and self._error is None
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until there is something to take; return False when that took too long.
+
+        Args:
+            timeout: seconds; None waits as long as it takes.
+        """
+        return wait(self.wakes, self._has_news, timeout)
+
     def take(self) -> T | None:
         """Wait for the next item and return it; None at the end.
 
@@ -119,7 +127,7 @@ class ReceiveBuffer(Generic[T]):
             QuiverError: what ended it early, once everything that came before has been taken.
             StreamClosed: the reader has closed it.
         """
-        wait(self.wakes, self._has_news)
+        self.wait()
         return self._take()
 
     async def atake(self) -> T | None:

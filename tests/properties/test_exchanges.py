@@ -33,7 +33,8 @@ from quiver.pool.actions import (
     ResetStream,
     Retry,
 )
-from quiver.pool.exchanges import Limits, Mode
+from quiver.pool.exchanges import Mode
+from quiver.pool.time_limits import Limits
 from tests.support.exchange_table import Table
 from tests.support.short_form import examples
 

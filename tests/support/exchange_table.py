@@ -10,7 +10,8 @@ from quiver.errors import QuiverError
 from quiver.fields import Pairs
 from quiver.h3 import events
 from quiver.pool.actions import Answer, Release, ResetStream
-from quiver.pool.exchanges import Actions, Exchanges, Limits, Mode
+from quiver.pool.exchanges import Actions, Exchanges, Mode
+from quiver.pool.time_limits import Limits
 
 __all__ = ["TICKET", "Table", "every_mode", "failure", "table"]
 

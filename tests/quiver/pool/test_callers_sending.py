@@ -9,6 +9,7 @@ import pytest
 from aioquic.h3.events import DataReceived
 from aioquic.quic.events import StreamReset
 
+from quiver import telemetry
 from quiver.actors.reply import Reply
 from quiver.config import PoolConfig
 from quiver.h3.headers import request_fields
@@ -16,6 +17,7 @@ from quiver.origin import Origin
 from quiver.pool.callers import Caller, drop_unsent, send_datagrams, send_stream
 from quiver.pool.exchanges import Mode
 from quiver.pool.messages import StartExchange
+from quiver.pool.reports import ConnectionReport
 from quiver.request import Request
 from quiver.streams.channel import ChannelBuffers
 from quiver.streams.send_buffer import SendBuffer
@@ -123,5 +125,15 @@ def test_datagrams_that_cannot_go_are_counted(start: Start) -> None:
     assert held.channel is not None
     limit = wire.h3.max_datagram_size(held.stream_id)
     held.channel.unsent.extend([b"x" * limit, b"x" * (limit + 1), b"y"])
-    assert send_datagrams(wire.h3, held) == 1
+    heard: list[tuple[str, dict[str, Any]]] = []
+    names = ("datagram.sent", "datagram.dropped")
+    telemetry.attach("test", names, lambda name, measured, _: heard.append((name, measured)))
+    try:
+        send_datagrams(wire.h3, held, ConnectionReport("https://a", 1))
+    finally:
+        telemetry.detach("test")
     assert len(held.channel.unsent) == 0
+    assert heard == [
+        ("datagram.sent", {"count": 2, "size": limit + 1}),
+        ("datagram.dropped", {"count": 1}),
+    ]

@@ -24,7 +24,8 @@ from quiver.pool.actions import (
     ResetStream,
     Retry,
 )
-from quiver.pool.exchanges import Limits, Mode
+from quiver.pool.exchanges import Mode
+from quiver.pool.time_limits import Limits
 from tests.support.exchange_table import TICKET, Table, every_mode, failure, table
 
 LENGTH_2 = [("content-length", "2")]

@@ -30,6 +30,26 @@ def test_the_deadline_ends_it_whatever_comes(mode: Mode) -> None:
     failure(exchanges.sweep(6.0), RequestTimeout, "timeout=2.5", 0x10C)
 
 
+def test_a_channel_must_be_open_by_a_deadline_of_its_own() -> None:
+    exchanges = table(Mode.CHANNEL, deadline=3.0, open_timeout=2.0)
+    failure(exchanges.sweep(3.0), ReceiveTimeout, "no response within open_timeout=2.0", 0x10C)
+
+
+def test_a_channel_that_is_open_lasts_as_long_as_it_may() -> None:
+    exchanges = table(Mode.CHANNEL, deadline=3.0, open_timeout=2.0, timeout=7.0)
+    exchanges.headers(0, 200, [], False, 2.9)
+    assert exchanges.sweep(7.9) == ()
+    assert exchanges.next_deadline() == 8.0
+    failure(exchanges.sweep(8.0), RequestTimeout, "timeout=7.0", 0x10C)
+
+
+def test_a_channel_that_is_open_may_last_for_ever() -> None:
+    exchanges = table(Mode.CHANNEL, deadline=3.0, open_timeout=2.0)
+    exchanges.headers(0, 200, [], False, 2.9)
+    assert exchanges.sweep(1e6) == ()
+    assert exchanges.next_deadline() is None
+
+
 def test_the_request_that_goes_on_is_a_sign_of_life() -> None:
     exchanges = table(receive_timeout=5.0)
     exchanges.is_sent(TICKET, 4.0)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from quiver.pool.exchanges import Exchange, Limits, Mode
+from quiver.pool.exchanges import Exchange, Mode
+from quiver.pool.time_limits import Limits
 
 
 def made(mode: Mode = Mode.STREAMED, bodiless: bool = False, **limits: float) -> Exchange:

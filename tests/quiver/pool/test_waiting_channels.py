@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -42,16 +43,23 @@ class Stand:
         assert unused
         self.returned.append(exchange.ticket)
 
-    def add(self, ticket: int, **options: Any) -> Reply[Any]:
+    def add(self, ticket: int, deadline: float | None = None, **options: Any) -> Reply[Any]:
         reply: Reply[Any] = Reply()
         request = OpenChannel("CONNECT", "/", protocol="echo", **options)
-        self.waiting.add(StartExchange(ticket, request, None), reply)
+        self.waiting.add(StartExchange(ticket, request, deadline), reply)
         return reply
 
 
 @pytest.fixture
 def stand() -> Stand:
     return Stand(receive_timeout=15.0)
+
+
+def test_none_waits_beyond_its_deadline(stand: Stand) -> None:
+    stand.add(1, deadline=time.monotonic() + 10.0)
+    stand.add(2, receive_timeout=3.0, deadline=time.monotonic() + 10.0)
+    assert 9.0 < stand.timers.set["settings", 1] <= 10.0
+    assert stand.timers.set["settings", 2] == 3.0
 
 
 def test_each_waits_for_its_receive_timeout_or_the_pools(stand: Stand) -> None:

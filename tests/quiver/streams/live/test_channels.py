@@ -15,25 +15,9 @@ import quiver
 from quiver import Closed, Datagram, Response, StreamData, Trailers
 from quiver.actors.actor import GeventActor
 from quiver.testing import Authority, Origin
+from tests.support.channel_events import SESSION, collect, last_of, opened
 from tests.support.stream_account import CANCELLED, Account, client_of
 from tests.support.waiting import until
-
-SESSION: dict[str, Any] = {"protocol": "webtransport"}
-
-
-def opened(client: quiver.Client, origin: Origin, query: str = "") -> quiver.Channel:
-    return client.open_channel(f"{origin.url}/session{query}", **SESSION, timeout=40.0)
-
-
-def collect(channel: quiver.Channel, kind: type, count: int) -> list[Any]:
-    """The first `count` events of one kind; others on the way are passed over."""
-    found: list[Any] = []
-    for event in channel:
-        found += [event] if isinstance(event, kind) else []
-        if len(found) == count:
-            return found
-    raise AssertionError(f"only {found} came")
-
 
 # events -----------------------------------------------------------------------------------------
 
@@ -188,23 +172,7 @@ def test_settings_come_late(authority: Authority) -> None:
             assert collect(channel, Response, 1)[0].status == 200
 
 
-def test_settings_never_come(authority: Authority) -> None:
-    with (
-        Origin(authority=authority, settings_delay=60.0) as origin,
-        client_of(origin) as client,
-    ):
-        with pytest.raises(quiver.ReceiveTimeout):
-            client.open_channel(origin.url + "/session", **SESSION, receive_timeout=0.3)
-        until(lambda: client.stats(origin.url).active == 0)
-
-
 # why it is over ---------------------------------------------------------------------------------
-
-
-def last_of(channel: quiver.Channel) -> Closed:
-    *_, last = channel
-    assert isinstance(last, Closed)
-    return last
 
 
 def test_reset_by_the_server(client: quiver.Client, origin: Origin, account: Account) -> None:
@@ -279,11 +247,6 @@ def test_silence_is_no_fault(origin: Origin) -> None:
         threading.Event().wait(0.8)
         channel.send(b"still here")
         assert collect(channel, Datagram, 1) == [Datagram(b"still here")]
-
-
-def test_response_that_does_not_come(client: quiver.Client, origin: Origin) -> None:
-    with client.open_channel(origin.url + "/hang", method="GET", receive_timeout=0.3) as channel:
-        assert isinstance(last_of(channel).error, quiver.ReceiveTimeout)
 
 
 # writing ----------------------------------------------------------------------------------------
