@@ -7,6 +7,11 @@ Challenges are repeated with exponential backoff, as Initial packets are, each w
 answer to any of them will do. The limit is that of RFC 9000 8.2.4:
 
     limit = 3 * max(probe timeout of the path before, probe timeout of a new one)
+
+An acknowledgement of a challenge validates nothing (RFC 9000 8.2.3), but it shows that the peer is
+reached and owes the answer: the limit begins anew. One that fell silent for us in the midst of a
+download, as when we were away for some seconds, has all its congestion window on its way, and may
+answer with its next probe timeout only, which has doubled several times by then.
 """
 
 from __future__ import annotations
@@ -35,7 +40,9 @@ class PathValidation:
         self.active = False
         self.outcome: PathValidated | PathFailed | None = None
         self._began = 0.0
+        self._span = 0.0
         self._limit = 0.0
+        self._acknowledged = False  # a challenge was, since the limit began
         self._next = 0.0
         self._pause = _AGAIN
         self._challenges: deque[bytes] = deque(maxlen=_MOST)
@@ -48,7 +55,8 @@ class PathValidation:
         """
         self.active, self.outcome = True, None
         self._began = self._next = now
-        self._limit = now + 3 * max(probe_timeout, _NEW_PATH)
+        self._span = 3 * max(probe_timeout, _NEW_PATH)
+        self._limit, self._acknowledged = now + self._span, False
         self._pause = _AGAIN
         self._challenges.clear()
 
@@ -66,6 +74,11 @@ class PathValidation:
         self._next = now + self._pause
         self._pause *= 2
 
+    def acknowledged(self, payload: bytes) -> None:
+        """Note that the packet with a challenge has arrived."""
+        if payload in self._challenges:
+            self._acknowledged = True
+
     def answered(self, payload: bytes, now: float) -> None:
         """Take a PATH_RESPONSE. One that answers nothing is late, or made up."""
         if self.active and payload in self._challenges:
@@ -73,7 +86,12 @@ class PathValidation:
 
     def tick(self, now: float) -> None:
         """See whether it has failed."""
-        if self.active and now >= self._limit:
+        if not self.active or now < self._limit:
+            return
+        if self._acknowledged:
+            self._limit, self._acknowledged = now + self._span, False
+            self._next, self._pause = now, self._span / 4
+        else:
             self._end(PathFailed(now - self._began))
 
     def _end(self, outcome: PathValidated | PathFailed) -> None:

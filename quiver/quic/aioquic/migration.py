@@ -12,7 +12,7 @@ import os
 from typing import Any, Final
 
 from aioquic.quic.packet import QuicFrameType, QuicPacketType
-from aioquic.quic.packet_builder import QuicPacketBuilder
+from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketRecovery
 from aioquic.tls import Epoch
 
@@ -98,7 +98,9 @@ class Migration:
         )
         builder.start_packet(QuicPacketType.ONE_RTT, quic._cryptos[Epoch.ONE_RTT])
         builder.start_frame(QuicFrameType.PATH_CHALLENGE, capacity=9).push_bytes(payload)
-        frame = builder.start_frame(QuicFrameType.PING)
+        frame = builder.start_frame(
+            QuicFrameType.PING, handler=self._delivered, handler_args=(payload,)
+        )
         frame.push_bytes(bytes(builder.remaining_buffer_space))  # PADDING
         assert builder._packet is not None
         builder._packet.in_flight = False  # when it is lost, that is no congestion
@@ -109,3 +111,7 @@ class Migration:
         quic.path_validation.challenged(payload, now)
         path = quic._network_paths[0]
         return quic._flush_builder(builder=builder, network_path=path, peer_cid=cid, now=now)
+
+    def _delivered(self, delivery: QuicDeliveryState, payload: bytes) -> None:
+        if delivery is QuicDeliveryState.ACKED:
+            self.connection.path_validation.acknowledged(payload)

@@ -276,6 +276,7 @@ MIGRATION: Final[Mapping[str, Names]] = {
         "QuicPacketType.ONE_RTT": object,
     },
     "aioquic.quic.packet_builder": {
+        "QuicDeliveryState.ACKED": object,
         "QuicPacketBuilder.remaining_buffer_space": property,
         "QuicPacketBuilder.start_frame": FunctionType,
         "QuicPacketBuilder.start_packet": FunctionType,

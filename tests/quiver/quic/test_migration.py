@@ -154,6 +154,35 @@ def test_a_path_that_leads_nowhere_is_told(make: Make) -> None:
     assert not wire.of(ConnectionClosed) and validated(wire) == 0
 
 
+def test_a_server_that_acknowledges_and_owes_its_answer_is_waited_for(make: Make) -> None:
+    """It was in the midst of a download when we were away: all its window is on its way, and its
+    probe timeout has doubled several times. It acknowledges at once, and answers when that is up.
+    """
+    content = bytes(range(256)) * 4096
+    wire = make(answers(content)).connect()
+    stream_id = wire.engine.open_stream(b"ask", True, None)
+    wire.run(lambda: len(wire.came(stream_id)) > MIB // 4)
+    wire.ours = set()
+    wire.settle(3)  # what it sends now arrives nowhere any more
+    wire.let_server_send_in_vain(9.0)
+    assert wire.move(50_001) is None
+    wire.run(lambda: wire.ended(stream_id) and validated(wire) == 1)
+    assert wire.of(PathValidated)[0].seconds > 3.0, "else it was in time anyway"
+    assert wire.came(stream_id) == content and not wire.of(PathFailed)
+
+
+def test_one_that_acknowledges_and_is_gone_then_is_told(make: Make) -> None:
+    wire = make().connect()
+    assert wire.engine.migrate(wire.now) is None
+    [challenge, *_] = wire.engine.datagrams(wire.now)
+    payloads = list(quic_of(wire).path_validation._challenges)
+    assert len(challenge) == 1_200 and len(payloads) == 1
+    quic_of(wire).path_validation.acknowledged(payloads[0])
+    wire.ours = set()
+    wire.run(lambda: bool(wire.of(PathFailed)))
+    assert 5.9 < wire.of(PathFailed)[0].seconds < 7.0
+
+
 def test_the_next_path_may_do_better(make: Make) -> None:
     wire = make(answers(b"hello")).connect()
     assert wire.engine.migrate(wire.now) is None

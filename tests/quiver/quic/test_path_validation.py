@@ -63,6 +63,24 @@ def test_challenges_are_ever_rarer_until_it_fails(probe_timeout: float, limit: f
     assert isinstance(outcome, PathFailed) and math.isclose(outcome.seconds, limit)
 
 
+def test_whoever_acknowledges_has_another_limit_each_time() -> None:
+    made, now, acknowledged = begun(0.0), 0.0, 3
+    while made.active:
+        due = made.due()
+        assert due is not None and due - now <= 2.0, "it is asked again and again"
+        now = due
+        if made.wants_challenge(now):
+            payload = now.hex().encode()
+            made.challenged(payload, now)
+            made.acknowledged(b"of nobody")
+            if acknowledged and now > 2.9 * (4 - acknowledged) - 2.9:
+                acknowledged -= 1
+                made.acknowledged(payload)
+        made.tick(now)
+    outcome = take(made)
+    assert isinstance(outcome, PathFailed) and math.isclose(outcome.seconds, 4 * 3 * 0.999)
+
+
 def test_a_new_path_forgets_the_one_before() -> None:
     made = begun(0.0)
     made.challenged(b"former", 0.0)

@@ -83,6 +83,14 @@ class EngineWire:
         for _ in range(rounds):
             self.step()
 
+    def let_server_send_in_vain(self, seconds: float) -> None:
+        """Be away: nothing passes, and the server's timers run."""
+        until = self.now + seconds
+        while self.server is not None and self.now < until:
+            self.now += _STEP
+            self._serve()
+            self.server.datagrams_to_send(self.now)
+
     def step(self) -> None:
         """A round trip: what both have to send arrives, then what is due is done."""
         for datagram in self.engine.datagrams(self.now):
