@@ -5,6 +5,9 @@ To connect a UDP socket sends nothing: the kernel looks the route up, and picks 
 
 from __future__ import annotations
 
+import errno
+import ipaddress
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +17,7 @@ from gevent.monkey import get_original
 from quiver.errors import EXHAUSTED
 from quiver.pool.udp import Address
 
-__all__ = ["host_of", "is_ours", "local_host_to"]
+__all__ = ["host_of", "is_of_link_alone", "is_ours", "local_host_to"]
 
 _Socket: Callable[..., socket.socket] = get_original("socket", "socket")
 
@@ -25,9 +28,14 @@ def host_of(name: tuple[Any, ...]) -> str:
     return f"{name[0]}%{scope}" if scope else str(name[0])
 
 
-def local_host_to(address: Address) -> str | None:
+def local_host_to(address: Address, here: str | None = None) -> str | None:
     """The host from which `address` is reached now. None: that cannot be told, for want of a
     descriptor, say.
+
+    Args:
+        here: the host from which it is spoken to. Where that is no link-local one, one that is, is
+            no way: the kernel names it while an interface has no other yet, or no more, and no
+            router takes on what comes from there (RFC 4291 2.5.6).
 
     Raises:
         OSError: it cannot be reached at all.
@@ -36,11 +44,20 @@ def local_host_to(address: Address) -> str | None:
     try:
         with _Socket(family, socket.SOCK_DGRAM) as thrown_away:
             thrown_away.connect(destination)
-            return host_of(thrown_away.getsockname())
+            found = host_of(thrown_away.getsockname())
     except OSError as error:
         if error.errno in EXHAUSTED:
             return None
         raise
+    if here is not None and is_of_link_alone(found) and not is_of_link_alone(here):
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    return found
+
+
+def is_of_link_alone(host: str) -> bool:
+    """Whether a host is a link-local one of IPv6."""
+    address = ipaddress.ip_address(host)
+    return address.version == 6 and address.is_link_local
 
 
 def is_ours(family: int, name: tuple[Any, ...]) -> bool:

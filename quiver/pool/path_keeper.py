@@ -171,7 +171,7 @@ class PathKeeper:
             return changes.outlook
         here, refusal, found = host_of(socket.name), None, None
         try:
-            found = local_host_to(socket.to) or here
+            found = local_host_to(socket.to, here) or here
         except OSError as error:
             refusal = SocketError(error.errno or 0, local=True)
         outlook = changes.looked(here, found, now)

@@ -66,7 +66,10 @@ class Transport:
         Raises OSError: it cannot be reached from here.
         """
         socket = self.socket
-        return socket is not None and local_host_to(socket.to) not in (None, host_of(socket.name))
+        if socket is None:
+            return False
+        here = host_of(socket.name)
+        return local_host_to(socket.to, here) not in (None, here)
 
     def begin_anew(self, now: float) -> None:
         """Shake hands with the same server again, from the address that we have now.

@@ -137,6 +137,24 @@ def test_the_network_is_away_for_a_while(roaming: Roaming, family: Family) -> No
         on_the_same_connections(caller, 1)
 
 
+def test_a_link_local_address_is_no_way_to_a_server_beyond(roaming: Roaming) -> None:
+    """An interface has no other for a second or two, until IPv6 has found the next one unused."""
+    path = roaming.path
+    with path.origin() as origin, path.caller(max_connections=1) as caller:
+        caller.begin_fetching(roaming.url(origin, "IPv6"), LARGE)
+        receive(caller, LARGE // 10)
+        path.client.ip_of("IPv6", f"route replace default dev {path.near.name} via fe80::1")
+        for wire in (roaming.other, path.near):
+            path.client.ip_of("IPv6", f"addr flush dev {wire.name} scope global")
+        until(lambda: any("EADDRNOTAVAIL" in each for each in caller.reasons()), within=LATE)
+        path.client.ip_of("IPv6", f"route del default dev {path.near.name} via fe80::1")
+        roaming.arrive(11)
+        all_answered(caller.finish(), 1)
+        on_the_same_connections(caller, 1)
+        assert {host for host, _ in caller.sockets()} == {"fd77:0:0:1::1", "fd77:0:0:1::11"}
+        assert "the server does not answer there" not in caller.reasons()
+
+
 @pytest.mark.long
 def test_it_is_away_for_one_family_and_there_is_another(roaming: Roaming) -> None:
     """What is open waits, and goes on when it can; who asks is served by a new dial."""

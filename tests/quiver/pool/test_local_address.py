@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from quiver.pool import local_address
-from quiver.pool.local_address import host_of, is_ours, local_host_to
+from quiver.pool.local_address import host_of, is_of_link_alone, is_ours, local_host_to
 
 LOOPBACK = (socket.AF_INET, ("127.0.0.1", 443))
 
@@ -28,6 +28,13 @@ def test_a_host_has_its_scope() -> None:
     assert host_of(("127.0.0.1", 443)) == "127.0.0.1"
     assert host_of(("2001:db8::1", 443, 0, 0)) == "2001:db8::1"
     assert host_of(("fe80::1", 443, 0, 2)) == "fe80::1%2" != host_of(("fe80::1", 443, 0, 3))
+
+
+def test_which_hosts_are_of_a_link_alone() -> None:
+    for host in ("fe80::1", "fe80::1%2", "febf::1%eth0"):
+        assert is_of_link_alone(host)
+    for host in ("127.0.0.1", "169.254.1.1", "::1", "2001:db8::1", "fd00::1", "fec0::1"):
+        assert not is_of_link_alone(host)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others have one address there")
