@@ -208,7 +208,7 @@ class Reply(pykka.Future[T]):
             call()
 
     def _attend(self, timeout: float | None) -> None:
-        due = None if timeout is None else time.monotonic() + timeout
+        due = None if timeout is None else time.monotonic() + max(0.0, timeout)
         while True:
             left = None if due is None else due - time.monotonic()
             if not wait(self._wakes, self._stirred, left):

@@ -13,6 +13,7 @@ import gevent
 import pykka
 import pytest
 
+from quiver.actors import wait_queue
 from quiver.actors.actor import GeventActor
 from quiver.actors.reply import Reply, ReplyCancelled
 from tests.support.memory import uncollected
@@ -123,6 +124,21 @@ def test_timeout(timeout: float) -> None:
     assert not reply.done
     reply.answer("late")
     assert reply.get(timeout=timeout) == "late"
+
+
+def test_a_time_that_was_up_before_is_not_taken_for_a_stall(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when what is left of a caller's own time limit is given. A stall would be waited for."""
+    monkeypatch.setattr(wait_queue, "_CHANCE", 60.0)
+    reply: Reply[str] = Reply()
+
+    def get() -> str:
+        with pytest.raises(pykka.Timeout):
+            reply.get(timeout=-3.0)
+        return "at once"
+
+    assert in_thread(get) == "at once"
 
 
 def test_a_killed_greenlet_leaves_nothing_behind() -> None:
