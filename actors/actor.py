@@ -22,7 +22,7 @@ from pykka._envelope import Envelope
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from quiver.actors import monitor, signal_deferral
-from quiver.actors.ending import Asked, Ending, refuse_by
+from quiver.actors.ending import Ending
 from quiver.actors.handle import OpenAsks
 from quiver.actors.hub import Hub
 from quiver.actors.mailbox import Mailbox
@@ -322,12 +322,13 @@ class GeventActor(pykka.Actor):
         return True
 
     def _crash_answer(self, error: BaseException, envelope: Envelope[object]) -> None:
-        """A reply that was not deferred is refused: with its message, nothing has been done."""
+        """A reply that was not deferred is refused at the end, as those behind it are, who hear
+        the same: with its message, nothing has been done."""
         reply = cast("AnyReply | None", envelope.reply_to)
         if reply is not None and self._deferred:
             reply.fail(self.crash_error(envelope.message, error))
-        else:
-            refuse_by(self, cast("Asked", envelope))
+        elif reply is not None:
+            self.actor_inbox.put(envelope)
 
     def _requested_to_stop(self, envelope: Envelope[object]) -> None:
         if envelope.reply_to is not None:

@@ -218,14 +218,14 @@ class HTTP3Pool(ReplyPolicy):
         return None
 
     def _accept(self, request: Request, now: float) -> None:
-        ours, theirs = self.target.origin, request.origin
-        if theirs is not ours and theirs is not None and theirs != ours:
-            return self._refuse_message(f"target: {request.origin} is not the origin of this pool")
         reply = self.defer() if self.asked else Reply()  # one that is told wants no answer
         since = (
             reply.since if isinstance(reply, RequestReply) else now
         )  # what is forwarded has none
         try:
+            ours, theirs = self.target.origin, request.origin
+            if theirs is not ours and theirs is not None and theirs != ours:
+                return self._refuse_message(f"target: {theirs} is not the origin of this pool")
             if telemetry.listening:
                 observe_request(self.target.name, request, reply, since)
             _, timeout = request.answered_within(self._config.timeout)

@@ -111,11 +111,23 @@ class Another(quiver.Request):
         raise LookupError("it has none")
 
 
-def _another_kind(scene: Scene) -> object:
-    request = Another.__new__(Another)
-    for name in ("method", "target", "headers", "body", "origin", "timeout"):
-        object.__setattr__(request, name, getattr(quiver.Request("GET", VICTIM), name))
-    return scene.client.pool(scene.origin.url).ask(request, block=False).get(timeout=LIMIT)
+class Homeless(quiver.Request):
+    """One that cannot say where it must go."""
+
+    @property
+    def origin(self) -> quiver.Origin:
+        raise LookupError("it has none")
+
+
+def _another(kind: type[quiver.Request]) -> Callable[[Scene], object]:
+    def happen(scene: Scene) -> object:
+        request = kind.__new__(kind)
+        for name in ("method", "target", "headers", "body", "origin", "timeout"):
+            if name not in vars(kind):
+                object.__setattr__(request, name, getattr(quiver.Request("GET", VICTIM), name))
+        return scene.client.pool(scene.origin.url).ask(request, block=False).get(timeout=LIMIT)
+
+    return happen
 
 
 class Lying(bytes):
@@ -467,7 +479,9 @@ def _requests() -> Iterator[Fault]:
     yield row("a listener raises GreenletExit", _listener(gevent.GreenletExit()), None)
     yield row("a callback of the future does", _callback(gevent.GreenletExit()), None)
     yield row("an observer does", _observer(gevent.GreenletExit()), None)
-    yield row("a request of another kind", _another_kind, internal, failed, LookupError)
+    for kind in (Another, Homeless):
+        said = f"a request of another kind, {kind.__name__}"
+        yield row(said, _another(kind), internal, failed, LookupError)
     yield row("the encoder raises", _past_the_door, internal, failed, ValueError)
     errors = LookupError("odd"), Odd(), SystemExit(3), KeyboardInterrupt(), gevent.Timeout(1.0)
     for error in errors:
@@ -538,6 +552,14 @@ def _others() -> Iterator[Fault]:
         "the table raises",
         Domain.POOL,
         _next(RoutingTable, "submit", Scene.get),
+        quiver.InternalError,
+        "the next ask starts another",
+        LookupError,
+    )
+    yield Fault(
+        "the table raises when it is asked for its counts",
+        Domain.POOL,
+        _next(RoutingTable, "stats", lambda scene: scene.client.stats(scene.origin.url)),
         quiver.InternalError,
         "the next ask starts another",
         LookupError,
