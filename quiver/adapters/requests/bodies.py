@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -26,6 +27,8 @@ def translated_body(body: object) -> BodyLike:
         return TextFile(cast(TextIO, body))
     if body is None or isinstance(body, bytes | bytearray) or hasattr(body, "read"):
         return cast("BodyLike", body)
+    with contextlib.suppress(TypeError):
+        return memoryview(cast("bytes", body))  # of an array, say, which has items of its own
     pieces = _encoded(cast("Iterable[bytes | str]", body))
     return list(pieces) if isinstance(body, list | tuple) else pieces
 

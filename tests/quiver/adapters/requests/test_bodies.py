@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -35,6 +36,18 @@ def test_text_goes_out_as_utf_8_piece_by_piece(session: requests.Session, origin
     body = Pieces("grü", b"-", "ße")
     assert session.post(origin.url + "/echo", data=body.pieces).text == "grü-ße"
     assert body.told == ["begun", "closed"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [bytearray(b"raw"), memoryview(b"raw"), array("B", b"raw")],
+    ids=["bytearray", "memoryview", "array"],
+)
+def test_whatever_has_a_buffer_is_its_bytes(
+    body: Any, session: requests.Session, origin: Origin
+) -> None:
+    """As urllib3 takes it; its items are numbers."""
+    assert session.post(origin.url + "/echo", data=body).content == b"raw"
 
 
 def test_a_list_that_was_prepared_by_hand(session: requests.Session, origin: Origin) -> None:
