@@ -168,15 +168,12 @@ def test_the_requests_own_timeout_holds_in_the_queue(single: PoolRef, origin: Or
 # the future ---------------------------------------------------------------------------------
 
 
-def test_time_in_the_inbox_counts(single: PoolRef, origin: Origin) -> None:
-    """A request's limits begin when it is asked for, also when the loop is busy just then."""
-    held = occupy(single, origin)
+def test_time_in_the_inbox_counts(single: PoolRef) -> None:
+    """A request's own time begins when it is asked for, also when the loop is busy just then: it is
+    over when the loop comes to it, though there is room."""
     Hub.current().wakeup.call_soon(lambda: time.sleep(1.5))
-    started = time.monotonic()
-    with pytest.raises(CheckoutTimeout):
-        single.ask(quiver.Request("GET", "/ok", checkout_timeout=1.6))
-    assert 1.6 - 0.001 <= time.monotonic() - started < 3.1
-    held.cancel()
+    with pytest.raises(RequestTimeout):
+        single.ask(quiver.Request("GET", "/ok", timeout=0.5))
 
 
 def test_get_with_a_timeout_leaves_the_ask_open(single: PoolRef) -> None:
