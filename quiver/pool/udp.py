@@ -11,6 +11,7 @@ generic segmentation offload, UDP_SEGMENT), which is cheaper than one call for e
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import socket
@@ -72,10 +73,9 @@ class UdpSocket:
         self._socket = _Socket(family, socket.SOCK_DGRAM)
         try:
             self._socket.setblocking(False)
-            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-                self._socket.setsockopt(socket.SOL_SOCKET, option, BUFFER)
-            _forbid_fragments(self._socket, family)
+            _wish(self._socket, family)
             self._socket.connect(destination)
+            self.name = self._socket.getsockname()
         except BaseException:
             self._socket.close()
             raise
@@ -83,7 +83,7 @@ class UdpSocket:
         self.more = False
         self.taken = 0
         self.errors: set[SocketError] = set()
-        self.to, self.name = address, self._socket.getsockname()
+        self.to = address
         self.address, self.local = destination[:2], self.name[:2]
         self._thread = get_ident()
         self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), READ)
@@ -208,11 +208,17 @@ def _joins(datagrams: Sequence[bytes], start: int, at: int) -> bool:
     return fits and count <= _MOST_SEGMENTS and count * size <= _MOST_BYTES
 
 
-def _forbid_fragments(udp: socket.socket, family: int) -> None:
-    """Forbid IP fragments: a probe of the path MTU in some would tell a lie (RFC 9000 14)."""
+def _wish(udp: socket.socket, family: int) -> None:
+    """Ask for large buffers, and for no IP fragments: a probe of the path MTU in some would tell a
+    lie (RFC 9000 14). A kernel or sandbox that refuses costs these, and not the connection."""
+    wishes = [
+        (socket.SOL_SOCKET, option, BUFFER) for option in (socket.SO_RCVBUF, socket.SO_SNDBUF)
+    ]
     if sys.platform == "linux":
-        level, option = _MTU_DISCOVER[socket.AddressFamily(family)]
-        udp.setsockopt(level, option, _PROBE)
+        wishes.append((*_MTU_DISCOVER[socket.AddressFamily(family)], _PROBE))
+    for wish in wishes:
+        with contextlib.suppress(OSError):
+            udp.setsockopt(*wish)
 
 
 def _can_segment(udp: socket.socket) -> bool:

@@ -154,6 +154,14 @@ def test_while_it_is_dialled_what_never_left_is_told_of(server: Origin, name: st
         assert got.value.unprocessed
 
 
+@pytest.mark.parametrize("name", ["ENOPROTOOPT", "ENOBUFS", "EPERM"])
+def test_an_option_that_is_refused_costs_no_connection(server: Origin, name: str) -> None:
+    """As by a sandbox, or a kernel that gives no buffer as large as that."""
+    fail("setsockopt", getattr(errno, name), 10**9)
+    with client_of(server) as client:
+        assert client.get(server.url + "/ok", timeout=20.0).status == 200
+
+
 def test_many_failed_dials_stop_no_pool(server: Origin) -> None:
     """They are no crashes: the pool's restart intensity has nothing to do with them."""
     with client_of(server) as client:

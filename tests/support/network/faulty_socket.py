@@ -13,7 +13,8 @@ _pending: Counter[tuple[str, int]] = Counter()
 
 
 def fail(call: str, number: int, times: int) -> None:
-    """Let the next `times` calls of `call` fail with `number`: "send", "recv" or "connect".
+    """Let the next `times` calls of `call` fail with `number`: "send", "recv", "connect" or
+    "setsockopt".
 
     0 ends it.
     """
@@ -40,6 +41,10 @@ class FaultySocket(socket.socket):
     def recv(self, *args: Any) -> bytes:
         _perhaps_fail("recv")
         return super().recv(*args)
+
+    def setsockopt(self, *args: Any) -> None:
+        _perhaps_fail("setsockopt")
+        super().setsockopt(*args)
 
     def connect(self, address: Any) -> None:
         _perhaps_fail("connect")
