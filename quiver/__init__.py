@@ -70,13 +70,14 @@ if TYPE_CHECKING:
     from quiver.pool.coordinator import HTTP3Pool
     from quiver.pool.manager import protocol_of
     from quiver.pool.ref import PoolRef
-    from quiver.request import (
+    from quiver.request import OpenChannel, Request, StreamRequest
+    from quiver.request_options import (
+        CallOptions,
+        ChannelCallOptions,
         ChannelOptions,
+        CommonCallOptions,
         CommonOptions,
-        OpenChannel,
-        Request,
         RequestOptions,
-        StreamRequest,
     )
     from quiver.streams.channel import (
         Channel,
@@ -96,14 +97,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CallOptions",
     "CertificateInvalid",
     "Channel",
+    "ChannelCallOptions",
     "ChannelEvent",
     "ChannelHandler",
     "ChannelOptions",
     "CheckoutTimeout",
     "Client",
     "Closed",
+    "CommonCallOptions",
     "CommonOptions",
     "ConnectDisabled",
     "ConnectTimeout",
@@ -180,9 +184,10 @@ _HOMES: Final = {
         "pool.coordinator": ("HTTP3Pool",),
         "pool.manager": ("protocol_of",),
         "pool.ref": ("PoolRef",),
-        "request": (
+        "request": ("OpenChannel", "Request", "StreamRequest"),
+        "request_options": (
+            *("CallOptions", "ChannelCallOptions", "CommonCallOptions"),
             *("ChannelOptions", "CommonOptions", "RequestOptions"),
-            *("OpenChannel", "Request", "StreamRequest"),
         ),
         "streams.channel": (
             *("Channel", "ChannelEvent", "Closed", "Datagram", "StreamData", "Trailers"),

@@ -5,30 +5,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Final, Self, Unpack
 
 from quiver.actors.registry import Registry, default
 from quiver.config import OriginRules
-from quiver.errors import InvalidURL
+from quiver.errors import InvalidOptions, InvalidURL
 from quiver.models import Response, Stats
 from quiver.origin import Origin
 from quiver.pool.checkout import PoolIdled
 from quiver.pool.manager import Manager
 from quiver.pool.ref import PoolRef
+from quiver.pool_options import PoolOptions, unknown
 from quiver.proxies import ProxyNotice
 from quiver.redaction import redacted_url
-from quiver.request import (
-    ChannelOptions,
-    CommonOptions,
-    OpenChannel,
-    Request,
-    RequestOptions,
-    StreamRequest,
-)
+from quiver.request import OpenChannel, Request, StreamRequest
+from quiver.request_options import ChannelOptions, CommonOptions, RequestOptions, misspelt
 from quiver.streams.channel import Channel, ChannelHandler, run
 from quiver.streams.response import StreamedResponse
 
 _numbers = itertools.count(1)
+_OPTIONS: Final = (*PoolOptions.__annotations__, "pools", "name", "registry", "trust_env")
 
 
 def _absolute(url: str) -> str:
@@ -51,6 +47,7 @@ class Client:
     Args:
         pools: options by origin: "https://host[:port]", "https://*.domain", or "default". See
             `quiver.PoolConfig` for the options.
+        options: the same, for all origins: what a rule of `pools` says goes before them.
         name: for the log; each client has its own pools, whatever its name.
         registry: where its pools are found by their origin; its own unless you share one. Pools in
             one that is shared end when they are stopped or idle, not when a client is dropped.
@@ -58,7 +55,7 @@ class Client:
             (`https_proxy`, `all_proxy`, `no_proxy`): HTTP/3 goes through none, but directly.
 
     Raises:
-        InvalidOptions: a rule or an option in `pools` is wrong.
+        InvalidOptions: a rule or an option is unknown, wrong or contradicts another.
     """
 
     def __init__(
@@ -68,11 +65,15 @@ class Client:
         name: str | None = None,
         registry: Registry | None = None,
         trust_env: bool = True,
+        **options: Unpack[PoolOptions],
     ) -> None:
+        for option in options:
+            if option not in _OPTIONS:
+                raise InvalidOptions(unknown(option, "option", _OPTIONS))
         self.name = name or f"client-{next(_numbers)}"
         proxies = ProxyNotice(self.name, trust_env=trust_env)
         self._manager = Manager(
-            OriginRules(pools),
+            OriginRules(pools, options),
             registry,
             self.name,
             before_start=lambda origin: proxies.look(origin.scheme, origin.authority),
@@ -93,7 +94,11 @@ class Client:
             QuiverError: see `quiver.errors`; its `kind` tells whether to try again.
             Exception: whatever the body's iterator raised; the stream is reset then.
         """
-        response: Response = self._ask(Request(method, _absolute(url), **options))
+        try:
+            asked = Request(method, _absolute(url), **options)
+        except TypeError as error:
+            raise misspelt(options, RequestOptions) or error from None
+        response: Response = self._ask(asked)
         return response
 
     def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> StreamedResponse:
@@ -105,7 +110,11 @@ class Client:
         Args and errors as of `request`. A body that is a file or an iterable is read in a thread
         of its own, so that the response can be read meanwhile.
         """
-        response: StreamedResponse = self._ask(StreamRequest(method, _absolute(url), **options))
+        try:
+            asked = StreamRequest(method, _absolute(url), **options)
+        except TypeError as error:
+            raise misspelt(options, RequestOptions) or error from None
+        response: StreamedResponse = self._ask(asked)
         return response
 
     def open_channel(
@@ -136,14 +145,17 @@ class Client:
             DatagramsDisabled: `require_datagrams`, and there are none.
             QuiverError: as of `request`.
         """
-        asked = OpenChannel(
-            method,
-            _absolute(url),
-            protocol=protocol,
-            require_datagrams=require_datagrams,
-            open_timeout=open_timeout,
-            **options,
-        )
+        try:
+            asked = OpenChannel(
+                method,
+                _absolute(url),
+                protocol=protocol,
+                require_datagrams=require_datagrams,
+                open_timeout=open_timeout,
+                **options,
+            )
+        except TypeError as error:
+            raise misspelt(options, ChannelOptions) or error from None
         channel: Channel = self._ask(asked)
         return channel
 

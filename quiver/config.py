@@ -19,7 +19,7 @@ from quiver.chain_verifier import ChainVerifier, is_context
 from quiver.errors import InvalidOptions, InvalidURL
 from quiver.name_options import HostAddresses, Resolver, resolver_of
 from quiver.origin import Origin
-from quiver.pool_options import PoolOptions
+from quiver.pool_options import PoolOptions, unknown
 from quiver.redaction import redacted_url
 
 __all__ = ["Option", "OriginRules", "PoolConfig", "PoolOptions", "options"]
@@ -323,7 +323,7 @@ class PoolConfig:
         named = None if origin is None else str(origin)
         for option in given:
             if option not in _KNOWN:
-                raise InvalidOptions(_unknown(option), origin=named)
+                raise InvalidOptions(unknown(option, "option", _KNOWN), origin=named)
         try:
             return cls(**given)  # type: ignore[arg-type] # judged by the validators
         except InvalidOptions as error:
@@ -331,13 +331,6 @@ class PoolConfig:
 
 
 _KNOWN: Final = tuple(attribute.name for attribute in attrs.fields(PoolConfig))
-
-
-def _unknown(option: str) -> str:
-    close = difflib.get_close_matches(option, _KNOWN, n=1)
-    if close:
-        return f"{option} is no option: did you mean {close[0]}?"
-    return f"{option} is no option; there are {', '.join(_KNOWN)}"
 
 
 class Option(NamedTuple):
@@ -364,19 +357,28 @@ def options() -> list[Option]:
 
 
 class OriginRules:
-    """The rules for which origin gets which options; the most specific holds, nothing is merged.
+    """The rules for which origin gets which options; the most specific holds, and no other.
 
     Keys are `https://host[:port]`, `https://*.domain[:port]` for every host below the domain at
     any depth, and `default`; without a port 443 is meant. An exact origin goes before wildcards,
     a longer wildcard before a shorter one, and the default comes last.
 
+    Args:
+        pools: the rules.
+        shared: options of all origins, where the rule that holds says nothing of them.
+
     Raises InvalidOptions for a bad key, and for bad options under it, when it is made.
     """
 
-    def __init__(self, pools: Mapping[str, Mapping[str, object]] | None = None) -> None:
+    def __init__(
+        self,
+        pools: Mapping[str, Mapping[str, object]] | None = None,
+        shared: Mapping[str, object] | None = None,
+    ) -> None:
+        self._shared = dict(shared or {})
         self._exact: dict[Origin, PoolConfig] = {}
         self._wildcards: dict[tuple[str, int], PoolConfig] = {}  # domain and port
-        self._default = PoolConfig()
+        self._default = PoolConfig.build(**self._shared)
         if pools is not None and not isinstance(pools, Mapping):
             raise _refuse("pools", pools, "a mapping of origins to options")
         for key, given in (pools or {}).items():
@@ -402,8 +404,9 @@ class OriginRules:
         if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
             kind = type(given).__name__
             raise InvalidOptions(f"{_key(key)} is a {kind}: must map option names to values")
+        config = _built(key, {**self._shared, **given})
         if key == "default":
-            self._default = _built(key, given)
+            self._default = config
             return
         wildcard = isinstance(key, str) and key.lower().startswith("https://*.")
         origin = _origin_of_key(key, wildcard)
@@ -411,9 +414,9 @@ class OriginRules:
         if (domain in self._wildcards) if wildcard else (origin in self._exact):
             raise InvalidOptions(f"{_key(key)}: there is another rule for the same")
         if wildcard:
-            self._wildcards[domain] = _built(key, given)
+            self._wildcards[domain] = config
         else:
-            self._exact[origin] = _built(key, given)
+            self._exact[origin] = config
 
 
 def _built(key: str, given: Mapping[str, object]) -> PoolConfig:
@@ -425,6 +428,8 @@ def _built(key: str, given: Mapping[str, object]) -> PoolConfig:
 
 def _origin_of_key(key: str, wildcard: bool) -> Origin:
     accepted = "keys are https://host[:port], https://*.domain[:port] or 'default'"
+    if isinstance(key, str) and difflib.get_close_matches(key.lower(), ["default"]):
+        raise InvalidOptions(f"{_key(key)} is no key of a rule: did you mean 'default'?")
     try:
         origin = Origin.parse(key.replace("*.", "", 1) if wildcard else key)
     except InvalidURL as error:

@@ -44,6 +44,17 @@ class Origin:
         """Return the origin of a URL, whatever path follows. Raises InvalidURL."""
         return split_url(text)[0]
 
+    @classmethod
+    def only(cls, text: str) -> Origin:
+        """Return the origin of a URL without a path. Raises InvalidURL."""
+        origin, target = split_url(text)
+        if target != "/":
+            raise InvalidURL(
+                f"url={redacted_url(text)!r} has a path: a pool is of an origin, {origin}, and is "
+                f"asked for paths: Request('GET', {redacted_url(target)!r})"
+            )
+        return origin
+
     @property
     def authority(self) -> str:
         """The `:authority` of its requests: `host` or `host:port`, IPv6 in brackets."""

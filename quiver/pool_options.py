@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import ssl
+from collections.abc import Sequence
 from typing import TypedDict
 
 from quiver.name_options import HostAddresses, HostAddressesGiven, Resolver
 
-__all__ = ["PoolOptions"]
+__all__ = ["PoolOptions", "SharedOptions", "TimeLimits", "unknown"]
 
 
-class PoolOptions(TypedDict, total=False):
-    """The options of PoolConfig, as `HTTP3Pool.start` takes them."""
+class TimeLimits(TypedDict, total=False):
+    """Options of a pool that a request may bring along too: then its own holds."""
 
-    max_connections: int
-    max_streams_per_connection: int
-    max_waiting: int
     connect_timeout: float | None
     checkout_timeout: float | None
     receive_timeout: float | None
     timeout: float | None
+
+
+class SharedOptions(TypedDict, total=False):
+    """Options of a pool alone."""
+
+    max_connections: int
+    max_streams_per_connection: int
+    max_waiting: int
     stream_idle_timeout: float | None
     idle_timeout: float | None
     pool_idle_timeout: float | None
@@ -46,3 +53,15 @@ class PoolOptions(TypedDict, total=False):
     congestion_control: str
     max_datagrams: int
     datagrams: bool
+
+
+class PoolOptions(TimeLimits, SharedOptions, total=False):
+    """The options of PoolConfig, as `HTTP3Pool.start` and `Client` take them."""
+
+
+def unknown(given: str, what: str, known: Sequence[str]) -> str:
+    """Say that there is no such option, or whatever it is, and which one may have been meant."""
+    close = difflib.get_close_matches(given, known, n=1)
+    if close:
+        return f"{given} is no {what}: did you mean {close[0]}?"
+    return f"{given} is no {what}; there are {', '.join(known)}"

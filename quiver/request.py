@@ -5,84 +5,25 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import IO, Final, TypedDict
+from typing import Final
 
 import attrs
 
 from quiver import fields
 from quiver.errors import InvalidRequest, InvalidURL
-from quiver.fields import Pairs
 from quiver.origin import Origin, split_url
 from quiver.redaction import names_of, redacted_url
+from quiver.request_forms import JSON, ParamsLike, json_body, with_query
+from quiver.request_options import (
+    BodyLike,
+    HeaderPairs,
+    HeadersLike,
+    OnInformational,
+    TrailersLike,
+)
 from quiver.streams.body_source import BodySource
 
-__all__ = [
-    "BodyLike",
-    "ChannelOptions",
-    "CommonOptions",
-    "HeaderPairs",
-    "HeadersLike",
-    "OnInformational",
-    "OpenChannel",
-    "Request",
-    "RequestOptions",
-    "StreamRequest",
-    "TrailersLike",
-    "trailer_pairs",
-]
-
-HeaderPairs = tuple[tuple[str, str], ...]
-"""Names and values of fields as they are sent."""
-
-HeadersLike = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
-"""What a caller may give as headers: a mapping, or pairs, in which a name may come twice."""
-
-BodyLike = (
-    bytes
-    | bytearray
-    | memoryview
-    | IO[bytes]
-    | Iterable[bytes]
-    | Callable[[], Iterable[bytes]]
-    | BodySource
-    | None
-)
-"""What a caller may give as a body. What is not bytes is read while it is sent."""
-
-TrailersLike = HeadersLike | Callable[[], HeadersLike]
-"""What a caller may give as trailers; a callable is called when the body has been read."""
-
-OnInformational = Callable[[int, Pairs], object]
-"""A callback for each 1xx response, with its status and its fields."""
-
-
-class CommonOptions(TypedDict, total=False):
-    """Options that a request and a channel have in common."""
-
-    headers: HeadersLike
-    on_informational: OnInformational | None
-    timeout: float | None
-    receive_timeout: float | None
-    checkout_timeout: float | None
-    connect_timeout: float | None
-
-
-class RequestOptions(CommonOptions, total=False):
-    """Options of one request, as `Request` has them."""
-
-    body: BodyLike
-    send_timeout: float | None
-    trailers: TrailersLike
-
-
-class ChannelOptions(CommonOptions, total=False):
-    """Options of one channel, as `OpenChannel` has them."""
-
-    method: str
-    protocol: str | None
-    require_datagrams: bool
-    open_timeout: float | None
-
+__all__ = ["OpenChannel", "Request", "StreamRequest", "trailer_pairs"]
 
 _MOST_DIGITS: Final = 19
 """The digits of a content-length: a stream carries less than 2^62 bytes (RFC 9000 4.5)."""
@@ -229,6 +170,11 @@ class Request:
         body: bytes, a binary file, an iterable of bytes or a callable that makes one; None for
             no body. What is not bytes becomes a `BodySource`: read while it is sent, and a second
             time only where that gives all of it.
+        params: names and values behind the query of the target, percent-encoded: a mapping or
+            pairs; a value that is a list gives its name many times, None leaves it out. None
+            from then on.
+        json: a value that is sent as JSON, with its content-type unless `headers` has one, instead
+            of a body. None for none; and None from then on.
         trailers: sent after the body, in the form of `headers`; or a callable that returns them
             then.
         on_informational: called with status and fields of each 1xx response, in the thread that
@@ -256,6 +202,8 @@ class Request:
     trailers: HeaderPairs | Callable[[], HeadersLike] = attrs.field(
         default=(), converter=_trailers, kw_only=True, repr=names_of
     )
+    params: ParamsLike | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
+    json: object = attrs.field(default=None, kw_only=True, eq=False, repr=False)
     on_informational: OnInformational | None = attrs.field(
         default=None, converter=_callback, kw_only=True, eq=False, repr=False
     )
@@ -275,6 +223,10 @@ class Request:
             self._take_url(target)
         else:
             self._take_path(target)
+        if self.params is not None:
+            self._take_params(self.params)
+        if self.json is not None:
+            self._take_json(self.json)
         if len(":path") + len(self.target) > fields.LONGEST:
             fault = fields.length_fault(":path", self.target)
             raise InvalidRequest(f"target={_cut(redacted_url(self.target))} {fault}")
@@ -321,6 +273,20 @@ class Request:
             raise InvalidRequest(f"target={redacted_url(target)!r} {fault}")
         if path is not target:
             object.__setattr__(self, "target", path)
+
+    def _take_params(self, params: ParamsLike) -> None:
+        if self.target == "*":
+            raise InvalidRequest("params: the target * has no query")
+        object.__setattr__(self, "target", with_query(self.target, params))
+        object.__setattr__(self, "params", None)  # a copy takes them no second time
+
+    def _take_json(self, value: object) -> None:
+        if self.body is not None:
+            raise InvalidRequest("json and body: a request has one body, give one of the two")
+        object.__setattr__(self, "body", json_body(value))
+        object.__setattr__(self, "json", None)
+        if not any(name == "content-type" for name, _ in self.headers):
+            object.__setattr__(self, "headers", (*self.headers, ("content-type", JSON)))
 
     def _check_content_length(self) -> None:
         given = [value for name, value in self.headers if name == "content-length"]
@@ -413,5 +379,5 @@ class OpenChannel(Request):
             raise InvalidRequest("protocol=None: CONNECT needs one, tunnels are not offered")
         if self.protocol is not None and not connects:
             raise InvalidRequest(f"protocol={self.protocol!r} needs method='CONNECT' (RFC 9220)")
-        if self.body is not None or self.trailers:
+        if self.body is not None or self.json is not None or self.trailers:
             raise InvalidRequest("body and trailers: a channel has none, write() and finish()")

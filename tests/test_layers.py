@@ -137,6 +137,8 @@ LEAVES: Final = tuple(
         "pool_options",
         "origin",
         "request",
+        "request_forms",
+        "request_options",
         "models",
         "config",
         "telemetry",
@@ -161,7 +163,7 @@ PURE_TABLES: Final = (
         for name in ("alt_svc", "alternatives", "fallback_table")
     ),
 )
-CLIENT: Final = ("quiver.client", "quiver.functions")
+CLIENT: Final = ("quiver.client", "quiver.functions", "quiver.shared_clients")
 RENAMED_FILES: Final = tuple(  # former names, for one release
     f"quiver/{name}.py" for name in ("channel", "source", "deprecated")
 )

@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 import quiver
-from quiver.request import ChannelOptions, RequestOptions
+from quiver.request_options import ChannelOptions, RequestOptions
 from quiver.testing.options import OriginKeywords, OriginOptions
 
 ROOT: Final = Path(__file__).parent.parent
@@ -46,7 +46,7 @@ client.get(url, timeot=2)  # E: call-arg
 client.head(url, timeout="2")  # E: arg-type
 client.post(url, body="text")  # E: arg-type
 client.put(url, boddy=b"x")  # E: call-arg
-client.patch(url, json={})  # E: call-arg
+client.patch(url, data={})  # E: call-arg
 client.delete(url, headers=5)  # E: arg-type
 client.options(url, trailers=5)  # E: arg-type
 client.request("GET", url, max_connections=5)  # E: call-arg
@@ -193,7 +193,7 @@ def test_options_are_attributes_of_the_request(
     names = {*options.__required_keys__, *options.__optional_keys__}  # type: ignore[attr-defined]
     given = {each.name for each in attrs.fields(kind)} - {"method", "target", "origin"}
     if kind is quiver.OpenChannel:
-        given = {*given, "method"} - {"body", "trailers", "send_timeout"}
+        given = {*given, "method"} - {"body", "json", "trailers", "send_timeout"}
     assert names == given
 
 

@@ -15,7 +15,8 @@ from quiver.h3.codes import ErrorCode
 from quiver.h3.protocol_error import ProtocolError
 from quiver.h3.settings import ServerSettings
 from quiver.origin import Origin
-from quiver.request import HeaderPairs, OpenChannel, Request
+from quiver.request import OpenChannel, Request
+from quiver.request_options import HeaderPairs
 
 __all__ = [
     "Fields",

@@ -76,6 +76,11 @@ class HTTP3Pool(ReplyPolicy):
     never_waits = True  # whoever listens to telemetry is called in it
 
     def __init__(self, target: PoolTarget, client_pools: ClientPools | None = None) -> None:
+        if not isinstance(target, PoolTarget):
+            raise TypeError(
+                f"HTTP3Pool({target!r}) makes an actor that does not run: "
+                "write HTTP3Pool.start('https://host[:port]')"
+            )
         self.target = target
         self.lifetime = PoolLifetime()
         self.dials = Dials()
@@ -134,7 +139,7 @@ class HTTP3Pool(ReplyPolicy):
             ResourceExhausted: no descriptor is left for the loop under the actors, or to read a
                 file that the options name.
         """
-        where = origin if isinstance(origin, Origin) else Origin.parse(origin)
+        where = origin if isinstance(origin, Origin) else Origin.only(origin)
         target = PoolTarget(where, config or PoolConfig.build(where, **options))
         return cls.start_at(target, registry)
 

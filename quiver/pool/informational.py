@@ -7,7 +7,7 @@ from functools import partial
 from quiver.actors.propagation import must_propagate
 from quiver.fields import Pairs
 from quiver.pool.messages import PoolAnswer, PoolReply
-from quiver.request import OnInformational
+from quiver.request_options import OnInformational
 from quiver.streams.caller_thread import CallerThreadExecutor
 from quiver.streams.send_buffer import SendBuffer
 

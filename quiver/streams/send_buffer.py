@@ -14,7 +14,7 @@ from typing import Final
 from quiver.actors.native_threads import allocate_lock
 from quiver.actors.wait_queue import WaitQueue, wait, wake
 from quiver.errors import QuiverError, StreamClosed
-from quiver.request import HeaderPairs
+from quiver.request_options import HeaderPairs
 
 __all__ = ["HIGH_WATER", "SendBuffer"]
 

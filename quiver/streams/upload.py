@@ -13,7 +13,8 @@ import attrs
 
 from quiver.actors.native_threads import allocate_lock
 from quiver.errors import InvalidRequest
-from quiver.request import HeaderPairs, Request, trailer_pairs
+from quiver.request import Request, trailer_pairs
+from quiver.request_options import HeaderPairs
 from quiver.streams.body_source import AsyncBodySource, BodySource
 from quiver.streams.caller_thread import CallerThreadExecutor
 from quiver.streams.send_buffer import SendBuffer

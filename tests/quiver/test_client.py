@@ -55,6 +55,25 @@ def test_each_method_is_sent(client: quiver.Client, origin: Origin, method: str)
         assert sent[":scheme"] == "https"
 
 
+def test_options_for_all_origins(origin: Origin) -> None:
+    """A rule's own goes before them."""
+    rules: Any = {origin.url: {"max_body_size": 4}, "https://other.test": {}}
+    with quiver.Client(cafile=origin.cafile, max_body_size=5, pools=rules) as client:
+        assert client.get(origin.url + "/bytes/4").status == 200
+        with pytest.raises(quiver.ResponseTooLarge):
+            client.get(origin.url + "/bytes/5")
+    with quiver.Client(cafile=origin.cafile) as client:
+        assert client.get(origin.url + "/bytes/5").status == 200
+
+
+def test_params_and_json(client: quiver.Client, origin: Origin) -> None:
+    sent = dict(received(client.get(origin.url + "/headers?x=1", params={"q": "a b", "n": [1, 2]})))
+    assert sent[":path"] == "/headers?x=1&q=a%20b&n=1&n=2"
+    response = client.post(origin.url + "/echo", json={"né": None})
+    assert response.json() == {"né": None}
+    assert response.header("content-type") == "application/json"
+
+
 def test_any_other_method_is_sent_as_it_is_written(client: quiver.Client, origin: Origin) -> None:
     response = client.request("Propfind", origin.url + "/headers")
     assert (":method", "Propfind") in received(response)

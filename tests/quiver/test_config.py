@@ -44,9 +44,25 @@ def test_every_option_has_a_unit_and_a_meaning() -> None:
 
 def test_they_are_typed_as_they_are() -> None:
     given, kept = get_type_hints(PoolOptions), get_type_hints(PoolConfig)
-    assert list(given) == [option.name for option in options()]
+    assert sorted(given) == sorted(option.name for option in options())
     for name, kind in kept.items():
         assert {*(get_args(kind) or (kind,))} <= {*(get_args(given[name]) or (given[name],))}, name
+
+
+def test_what_all_origins_share_stands_below_each_rule() -> None:
+    rules = OriginRules(
+        {"https://a.example": {"timeout": 1.0}, "https://*.b.example": {"max_waiting": 3}},
+        {"timeout": 2.0, "verify": False},
+    )
+    assert rules.config_for(Origin.parse("https://a.example")) == PoolConfig(
+        timeout=1.0, verify=False
+    )
+    below = rules.config_for(Origin.parse("https://x.b.example"))
+    assert below == PoolConfig(max_waiting=3, timeout=2.0, verify=False)
+    other = rules.config_for(Origin.parse("https://c.example"))
+    assert other == PoolConfig(timeout=2.0, verify=False)
+    with pytest.raises(InvalidOptions, match=r"pools\['https://a.example'\]: verify=False contrad"):
+        OriginRules({"https://a.example": {"verify": False}}, {"cadata": PEM})
 
 
 @pytest.mark.parametrize("name", COUNTS)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -152,7 +153,26 @@ def test_the_functions_have_the_parameters_of_the_client() -> None:
         ours = list(inspect.signature(getattr(quiver, name)).parameters.values())
         of_client = list(inspect.signature(getattr(quiver.Client, name)).parameters.values())
         said = [str(each).replace("quiver.", "") for each in ours]
-        assert said == [str(each) for each in of_client[1:]]
+        # Beside the options of the request they take those of its pool.
+        *others, options = [str(each) for each in of_client[1:]]
+        options = options.replace("RequestOptions", "CallOptions")
+        options = re.sub("(Common|Channel)Options", r"\1CallOptions", options)
+        assert said == [*others, options]
+
+
+@pytest.mark.parametrize(
+    ("taken", "of_client"),
+    [
+        (quiver.CallOptions, quiver.RequestOptions),
+        (quiver.CommonCallOptions, quiver.CommonOptions),
+        (quiver.ChannelCallOptions, quiver.ChannelOptions),
+    ],
+)
+def test_the_functions_take_the_options_of_the_client_and_of_a_pool(
+    taken: type, of_client: type
+) -> None:
+    wanted = {**get_type_hints(of_client), **get_type_hints(quiver.PoolOptions)}
+    assert get_type_hints(taken) == wanted
 
 
 def test_the_hints_of_the_functions_can_be_had_before_any_use() -> None:
@@ -169,7 +189,9 @@ def test_the_hints_of_the_functions_can_be_had_before_any_use() -> None:
         }
         for name, (hints, signature) in before.items():
             method = getattr(quiver.Client, name)
-            assert hints == typing.get_type_hints(method), name
+            of_client = typing.get_type_hints(method)
+            del hints["options"], of_client["options"]
+            assert hints == of_client, name
             assert signature.return_annotation == hints["return"], name
         print(len(before))
     """

@@ -101,7 +101,7 @@ def test_stop_answers_everybody(origin: Origin) -> None:
 
 
 def test_one_pool_for_an_origin(pool: Any, origin: Origin) -> None:
-    assert quiver.HTTP3Pool.start(origin.url + "/path") is pool
+    assert quiver.HTTP3Pool.start(origin.url + "/") is pool
 
 
 def test_protocol_of(pool: Any) -> None:
@@ -159,7 +159,12 @@ REQUESTS: list[tuple[str, type[Exception], str, Call]] = [
         "receive_timeout=-1",
         lambda c, u: c.get(u + "/", receive_timeout=-1),
     ),
-    ("unknown", TypeError, "tiemout", lambda c, u: c.get(u + "/", tiemout=1)),  # type: ignore[call-arg]
+    ("unknown", TypeError, "did you mean timeout", lambda c, u: c.get(u + "/", tiemout=1)),  # type: ignore[call-arg]
+    ("streamed", TypeError, "did you mean body", lambda c, u: c.stream("GET", u, boddy=b"")),  # type: ignore[call-arg]
+    ("channel", TypeError, "did you mean protocol", lambda c, u: c.open_channel(u, protocl="x")),  # type: ignore[call-arg]
+    ("a pool's", TypeError, r"give it to Client\(verify=", lambda c, u: c.get(u, verify=False)),  # type: ignore[call-arg]
+    ("json", quiver.InvalidRequest, "json: a set", lambda c, u: c.post(u + "/", json={1})),
+    ("params", quiver.InvalidRequest, "params: a int", lambda c, u: c.get(u + "/", params=7)),  # type: ignore[arg-type]
     ("pool", quiver.InvalidURL, "https", lambda c, u: c.pool("http://localhost")),
     ("stats", quiver.InvalidURL, "not absolute", lambda c, u: c.stats("localhost:443")),
 ]
@@ -246,6 +251,30 @@ def test_bad_options(options: dict[str, Any], said: str) -> None:
     assert caught.value.origin == "https://localhost:4443"
     with pytest.raises(quiver.InvalidOptions, match=r"pools\['default'\]: " + said):
         quiver.Client(pools={"default": options})
+    with pytest.raises(quiver.InvalidOptions, match=f"^{said}"):
+        quiver.Client(**options)
+
+
+def test_a_misspelt_argument_of_a_client_or_key_of_a_rule() -> None:
+    client: Any = quiver.Client
+    with pytest.raises(
+        quiver.InvalidOptions, match="trust_envv is no option: did you mean trust_env"
+    ):
+        client(trust_envv=False)
+    with pytest.raises(quiver.InvalidOptions, match=r"pools\['defualt'\].*did you mean 'default'"):
+        client(pools={"defualt": {}})
+
+
+def test_a_pool_is_started_and_not_made() -> None:
+    pool: Any = quiver.HTTP3Pool
+    with pytest.raises(TypeError, match=r"write HTTP3Pool.start\('https://host\[:port\]'\)"):
+        pool("https://localhost:4443")
+
+
+def test_a_pool_is_of_an_origin() -> None:
+    said = r"has a path: a pool is of an origin, https://localhost, .*Request\('GET', '/path'\)"
+    with pytest.raises(quiver.InvalidURL, match=said):
+        quiver.HTTP3Pool.start("https://localhost/path")
 
 
 @pytest.mark.parametrize("key", ["http://a.example", "a.example", "https://a.example/path", "", 7])

@@ -21,7 +21,8 @@ from quiver.adapters.shared.dispatch import Dispatch, FellBack, kind_of
 from quiver.adapters.shared.fallback_table import Route
 from quiver.adapters.shared.request_translation import pairs_of
 from quiver.proxies import ProxyNotice
-from quiver.request import BodyLike, StreamRequest
+from quiver.request import StreamRequest
+from quiver.request_options import BodyLike
 from quiver.streams.body_source import AsyncBodySource
 from quiver.streams.response import StreamedResponse
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final, TextIO, cast
 
-from quiver.request import BodyLike
+from quiver.request_options import BodyLike
 from quiver.streams.body_source import BodySource
 
 __all__ = ["TextFile", "translated_body"]

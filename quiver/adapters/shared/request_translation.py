@@ -8,7 +8,8 @@ from typing import TypedDict, Unpack
 from quiver.adapters.shared.fallback_table import Route
 from quiver.fields import CONNECTION_SPECIFIC
 from quiver.origin import Origin, split_url
-from quiver.request import BodyLike, HeaderPairs, StreamRequest, TrailersLike
+from quiver.request import StreamRequest
+from quiver.request_options import BodyLike, HeaderPairs, TrailersLike
 
 __all__ = ["pairs_of", "split", "translated"]
 

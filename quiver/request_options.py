@@ -1,0 +1,99 @@
+"""What a caller may give as a request or a channel, by keyword: the types of these options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import IO
+
+from quiver.fields import Pairs
+from quiver.pool_options import PoolOptions, SharedOptions, TimeLimits, unknown
+from quiver.request_forms import ParamsLike
+from quiver.streams.body_source import BodySource
+
+__all__ = [
+    "BodyLike",
+    "CallOptions",
+    "ChannelCallOptions",
+    "ChannelOptions",
+    "CommonCallOptions",
+    "CommonOptions",
+    "HeaderPairs",
+    "HeadersLike",
+    "OnInformational",
+    "RequestOptions",
+    "TrailersLike",
+    "misspelt",
+]
+
+HeaderPairs = tuple[tuple[str, str], ...]
+"""Names and values of fields as they are sent."""
+
+HeadersLike = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
+"""What a caller may give as headers: a mapping, or pairs, in which a name may come twice."""
+
+BodyLike = (
+    bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | Iterable[bytes]
+    | Callable[[], Iterable[bytes]]
+    | BodySource
+    | None
+)
+"""What a caller may give as a body. What is not bytes is read while it is sent."""
+
+TrailersLike = HeadersLike | Callable[[], HeadersLike]
+"""What a caller may give as trailers; a callable is called when the body has been read."""
+
+OnInformational = Callable[[int, Pairs], object]
+"""A callback for each 1xx response, with its status and its fields."""
+
+
+class CommonOptions(TimeLimits, total=False):
+    """Options that a request and a channel have in common."""
+
+    params: ParamsLike | None
+    headers: HeadersLike
+    on_informational: OnInformational | None
+
+
+class RequestOptions(CommonOptions, total=False):
+    """Options of one request, as `Request` has them."""
+
+    body: BodyLike
+    json: object
+    send_timeout: float | None
+    trailers: TrailersLike
+
+
+class ChannelOptions(CommonOptions, total=False):
+    """Options of one channel, as `OpenChannel` has them."""
+
+    method: str
+    protocol: str | None
+    require_datagrams: bool
+    open_timeout: float | None
+
+
+class CallOptions(RequestOptions, SharedOptions, total=False):
+    """Options of `quiver.get` and the other functions: of the request, and of its pool."""
+
+
+class CommonCallOptions(CommonOptions, SharedOptions, total=False):
+    """Options of `quiver.open_channel`: of the channel, and of its pool."""
+
+
+class ChannelCallOptions(ChannelOptions, SharedOptions, total=False):
+    """Options of `quiver.open_datagram_channel`: of the channel, and of its pool."""
+
+
+def misspelt(given: Mapping[str, object], kind: type) -> TypeError | None:
+    """The error about a keyword that is none of `kind`; it says which one may have been meant."""
+    known = kind.__annotations__
+    wrong = next((name for name in given if name not in known), None)
+    if wrong is None:
+        return None
+    if wrong in PoolOptions.__annotations__:
+        return TypeError(f"{wrong} is an option of a pool: give it to Client({wrong}=...)")
+    return TypeError(unknown(wrong, "keyword of a request", tuple(known)))

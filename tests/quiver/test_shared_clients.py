@@ -1,0 +1,78 @@
+"""The functions of the module take options of a pool; calls with the same share connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import quiver
+from quiver import client, shared_clients
+from quiver.testing import Authority, Origin
+
+
+@pytest.fixture(scope="module")
+def origin(authority: Authority) -> Iterator[Origin]:
+    with Origin(authority=authority) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Clients that no other test has made, and no other one finds."""
+    kept: Any = type(shared_clients._kept)()
+    monkeypatch.setattr(shared_clients, "_kept", kept)
+    yield
+    for each in kept.values():
+        each.close()
+
+
+def test_options_of_a_pool_and_of_the_request(origin: Origin) -> None:
+    before = origin.connections_accepted()
+    options: Any = {"cafile": origin.cafile, "max_connections": 1}
+    for _ in range(3):
+        response = quiver.get(origin.url + "/items/42", timeout=5.0, **options)
+        assert response.json() == {"id": 42}
+    posted = quiver.post(origin.url + "/echo", json={"a": 1}, params={"b": 2}, **options)
+    assert posted.body == b'{"a":1}'
+    assert origin.connections_accepted() == before + 1
+
+
+def test_streams_and_channels(origin: Origin) -> None:
+    with quiver.stream("GET", origin.url + "/items/42", cafile=origin.cafile) as response:
+        assert response.read() == b'{"id": 42}'
+    url = origin.url + "/session"
+    with quiver.open_channel(url, protocol="echo", cafile=origin.cafile) as channel:
+        channel.write(b"data")
+        assert isinstance(next(iter(channel)), quiver.Response)
+
+
+def test_without_options_of_a_pool_it_is_the_one_that_all_share() -> None:
+    options: dict[str, Any] = {"timeout": 1.0}
+    assert shared_clients.client_for(options) is client.shared
+    assert options == {"timeout": 1.0}
+
+
+def test_the_same_options_find_the_same_client() -> None:
+    first = shared_clients.client_for({"verify": False, "timeout": 1.0})
+    assert shared_clients.client_for({"verify": False}) is first
+    assert shared_clients.client_for({"verify": False, "max_connections": 1}) is not first
+
+
+def test_few_are_kept() -> None:
+    clients = [
+        shared_clients.client_for({"max_connections": number})
+        for number in range(1, shared_clients.MOST + 3)
+    ]
+    assert len(shared_clients._kept) == shared_clients.MOST
+    assert shared_clients.client_for({"max_connections": shared_clients.MOST}) in clients
+    assert shared_clients.client_for({"max_connections": 1}) not in clients
+
+
+def test_what_is_no_option() -> None:
+    get: Any = quiver.get
+    with pytest.raises(TypeError, match="cafil is no keyword: did you mean cafile"):
+        get("https://localhost", cafil="x")
+    with pytest.raises(quiver.InvalidOptions, match="cafile='/absent'"):
+        get("https://localhost", cafile="/absent")
