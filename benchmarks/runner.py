@@ -19,7 +19,6 @@ from benchmarks.workloads.measures import Measure, Scale
 __all__ = ["Runner"]
 
 _ROOT = Path(__file__).resolve().parents[1]
-_LIMIT = 300.0  # seconds that one measurement may take
 _BESIDE = 4.0  # seconds of a program beside what is measured in it
 
 
@@ -67,7 +66,7 @@ class Runner:
     def _case(self, measure: Measure, client: str, at: int, turn: int, results: Results) -> None:
         try:
             job = measure.prepare(measure, self.servers, self.scale, client, at)
-            figures = _in_a_fresh_program(attrs.evolve(job, turn=turn))
+            figures = _in_a_fresh_program(attrs.evolve(job, turn=turn), measure.limit)
             results.add(measure.name, client, at, figures)
         except RuntimeError as why:
             results.fail(measure.name, client, at, str(why))
@@ -83,15 +82,15 @@ class Runner:
         return client.absence()
 
 
-def _in_a_fresh_program(job: Job) -> Figures:
+def _in_a_fresh_program(job: Job, limit: float) -> Figures:
     """Measure in a fresh program. Raises RuntimeError with the last line of one that fails."""
     command = [sys.executable, "-m", "benchmarks.workloads.jobs", job.encoded()]
     try:
         ended = subprocess.run(
-            command, capture_output=True, text=True, cwd=_ROOT, timeout=_LIMIT, check=False
+            command, capture_output=True, text=True, cwd=_ROOT, timeout=limit, check=False
         )
     except subprocess.TimeoutExpired:
-        raise RuntimeError(f"no end within {_LIMIT:.0f} s") from None
+        raise RuntimeError(f"no end within {limit:.0f} s") from None
     if ended.returncode != 0:
         lines = ended.stderr.strip().splitlines() or ["no word"]
         raise RuntimeError(f"status {ended.returncode}: {lines[-1]}")

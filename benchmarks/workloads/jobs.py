@@ -191,7 +191,7 @@ def _routing(job: Job) -> Figures:
 def _paths(job: Job) -> Figures:
     from benchmarks.workloads.paths import transfers
 
-    return transfers(job.client, job.at, job.load, job.settings, job.turn)
+    return transfers(job.at, job.client, job.settings, job.load, job.turn)
 
 
 _DONE_BY: dict[str, Callable[[Job], Figures]] = {

@@ -56,6 +56,7 @@ class Measure:
         times: so often in a round, for what is over in a moment.
         alone: it takes long: measured when it is named, by itself, and saved by itself.
         seconds: of one measurement, unless told.
+        limit: seconds that a program may take.
         words: what stands for a point in tables.
         abreast: a table for each figure, with the clients side by side.
     """
@@ -73,6 +74,7 @@ class Measure:
     times: int = 1
     alone: bool = False
     seconds: float = 2.0
+    limit: float = 300.0
     words: Callable[[int], str] = "{:,}".format
     abreast: bool = False
 
@@ -169,9 +171,11 @@ def _idle(measure: Measure, servers: Servers, scale: Scale, client: str, at: int
 
 
 def _paths(measure: Measure, servers: Servers, scale: Scale, client: str, at: int) -> Job:
-    size = Path.numbered(at).size(scale.seconds)
-    urls = (*servers.urls("/small"), servers.sized(size), *servers.urls("/sink"))
-    return Job(measure.name, client, at, Settings(servers.cafile), Load(urls, expected=size))
+    path = Path.numbered(at)
+    up, down = (path.size(way, scale.seconds) for way in ("up", "down"))
+    urls = (*servers.urls("/small"), *servers.urls("/sink"), servers.sized(down))
+    load = Load(urls, expected=down, upload=up)
+    return Job(measure.name, client, at, Settings(servers.cafile), load)
 
 
 def _alone(measure: Measure, servers: Servers, scale: Scale, client: str, at: int) -> Job:
@@ -252,7 +256,8 @@ MEASURES = (
         "paths", "long paths", "path", tuple(each.number for each in (*GRID, FAST)),
         tuple(each.number for each in QUICK), _WAYS,
         ("quiver-client", "curl_cffi-threads", "niquests-threads"), _paths, base="quiver-client",
-        alone=True, seconds=10.0, words=lambda at: str(Path.numbered(at)), abreast=True,
+        alone=True, seconds=10.0, limit=150.0, abreast=True,
+        words=lambda at: str(Path.numbered(at)),
     ),
 )  # fmt: skip
 

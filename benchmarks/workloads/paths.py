@@ -24,7 +24,11 @@ __all__ = ["FAST", "GRID", "QUICK", "Path", "transfers"]
 _RATE: Final = 100  # Mbit/s of the grid
 _THOUSAND: Final = 1_000
 _PACKET: Final = 1_400  # bytes of a body in a packet
-_MOST: Final = 200 * 1024 * 1024  # bytes of one transfer, which most clients hold in memory
+_FIRST_WINDOW: Final = 10.0  # packets
+_AFTER_LOSS: Final = 0.7  # of the window, as Cubic has it
+_MOST: Final = 100 * 1024 * 1024  # bytes of one transfer, Quiver's limit for a buffered body
+_UPLOAD_WINDOW: Final = 256 * 1024  # bytes a round trip, half of what quic-go allows at first
+_WAYS: Final = ("up", "down", "stream")
 
 
 @attrs.frozen
@@ -64,16 +68,26 @@ class Path:
         trip = self.trip / _THOUSAND
         return LinkConditions(delay=trip / 2, rate=rate, queue=rate * trip, loss=self.loss / 1e3)
 
-    def size(self, seconds: float) -> int:
-        """Bytes that take about so long: of its rate, or what Reno gets where packets are lost.
+    def size(self, way: str, seconds: float) -> int:
+        """Bytes that take about so long.
 
-        That is `packet / trip * sqrt(3 / 2 / loss)` (Mathis et al., 1997).
+        They are what Reno would send on it in whole round trips, were each n-th packet lost in
+        place of one of n; of an upload no more at once than a server lets most clients send.
         """
-        rate = self.rate * 1e6 / 8
-        if self.loss:
-            packets = math.sqrt(1.5 / (self.loss / 1e3)) / (self.trip / _THOUSAND)
-            rate = min(rate, packets * _PACKET)
-        return min(round(rate * seconds), _MOST)
+        trip = self.trip / _THOUSAND
+        most = self.rate * 1e6 / 8 * trip / _PACKET
+        if way == "up":
+            most = min(most, _UPLOAD_WINDOW / _PACKET)
+        between = _THOUSAND / self.loss if self.loss else math.inf
+        window, sent, slow_start, due = _FIRST_WINDOW, 0.0, True, between
+        for _ in range(max(1, round(seconds / trip))):
+            window = min(window, most)
+            sent += window
+            if sent >= due:
+                window, slow_start, due = window * _AFTER_LOSS, False, sent + between
+            else:
+                window = 2 * window if slow_start else window + 1
+        return min(round(sent * _PACKET), _MOST)
 
 
 GRID: Final = tuple(Path(trip, loss) for trip in (20, 50, 100, 200) for loss in (0, 1, 10))
@@ -82,32 +96,41 @@ QUICK: Final = (Path(20, 0), Path(100, 10))
 
 
 def transfers(
-    client: str, number: int, load: Load, settings: Settings, seed: int
+    number: int, client: str, settings: Settings, load: Load, seed: int
 ) -> dict[str, float]:
-    """MB/s of an upload and of both kinds of download, one after another.
+    """MB/s of an upload and of both kinds of download, in a row, and how late the relay was.
 
-    The load's URLs are what to ask first, what to download and where to upload to.
+    That is milliseconds of a packet, beside its path's, in the mean of the worst transfer. The
+    load's URLs are what is asked first, where to upload to, and what to download.
     """
     path, make = Path.numbered(number), find(client).make()  # imports
-    rates = {}
-    for way in ("up", "down", "stream"):
-        relay = LongPath(urlsplit(load.urls[0]).port or 443, path.conditions, seed=seed)
-        with relay:
-            warm, body, sink = (_through(url, relay.port) for url in load.urls)
+    figures = {"late": 0.0}
+    for way in _WAYS:
+        with LongPath(urlsplit(load.urls[0]).port or 443, path.conditions, seed=seed) as relay:
+            urls = [_through(url, relay.port) for url in load.urls]
             adapter: Any = make(settings)
-            adapter.run(Load((warm,)))
+            adapter.run(Load((urls[0],)))
             with Stopwatch() as watch:
-                if way == "up":
-                    adapter.run(Load((sink,), upload=load.expected))
-                elif way == "down":
-                    adapter.run(Load((body,), expected=load.expected))
-                else:
-                    adapter.begin(body, Load((body,), expected=load.expected))
+                size = _move(adapter, way, urls, load)
             adapter.close()
         if relay.report.overflowed:
             raise AssertionError(f"the path of {way} did not keep up: {relay.report}")
-        rates[way] = load.expected / 1e6 / watch.sample([]).seconds
-    return rates
+        figures[way] = size / 1e6 / watch.sample([]).seconds
+        figures["late"] = max(figures["late"], relay.report.late * 1e3)
+    return figures
+
+
+def _move(adapter: Any, way: str, urls: list[str], load: Load) -> int:
+    """Make one transfer; return its size."""
+    _, sink, body = urls
+    if way == "up":
+        adapter.run(Load((sink,), upload=load.upload))
+        return load.upload
+    if way == "down":
+        adapter.run(Load((body,), expected=load.expected))
+    else:
+        adapter.begin(body, Load((body,), expected=load.expected))
+    return load.expected
 
 
 def _through(url: str, port: int) -> str:

@@ -54,11 +54,23 @@ def test_a_path_tells_its_conditions() -> None:
     assert FAR.conditions == wanted
 
 
-def test_transfers_are_as_large_as_the_path_and_its_loss_allow() -> None:
-    assert NEAR.size(10.0) == 125_000_000
-    assert FAR.size(10.0) == pytest.approx(10 * 1_400 / 0.2 * 150**0.5, abs=1)
-    assert all(each.size(1.0) <= NEAR.size(1.0) for each in GRID)
-    assert FAST.size(1_000.0) == 200 * 1024 * 1024
+def test_transfers_fill_the_path_after_slow_start() -> None:
+    carried = 10.0 * 100e6 / 8
+    assert 0.8 * carried < Path(20, 0).size("down", 10.0) < carried
+    assert Path(200, 0).size("down", 0.6) == (10 + 20 + 40) * 1_400
+    assert FAST.size("down", 10.0) == 100 * 1024 * 1024  # which is the most
+
+
+def test_transfers_are_smaller_where_packets_are_lost() -> None:
+    steady = 1_400 / 0.2 * (1.5 / 0.01) ** 0.5  # bytes a second, by Mathis et al. (1997)
+    assert FAR.size("down", 100.0) / 100 == pytest.approx(steady, rel=0.5)
+    for trip in (20, 50, 100, 200):
+        sizes = [Path(trip, loss).size("down", 5.0) for loss in (0, 1, 10)]
+        assert sizes == sorted(sizes, reverse=True)
+
+
+def test_uploads_are_as_large_as_servers_let_clients_send() -> None:
+    assert 0.9 < FAST.size("up", 10.0) / (10 * 10 * 256 * 1024) < 1.0
 
 
 def test_long_paths_are_measured_by_themselves() -> None:
@@ -140,7 +152,7 @@ def test_a_run_carries_both_ways_over_each_path(tmp_path: File) -> None:
     assert saved["failures"] == {}
     assert len(saved["rounds"]) == 2
     for ((figures),) in saved["rounds"].values():
-        assert set(figures) == {"up", "down", "stream"}
-        assert all(rate > 0 for rate in figures.values())
+        assert set(figures) == {"up", "down", "stream", "late"}
+        assert all(value > 0 for value in figures.values())
     for word in ("MB/s up", "MB/s down, streamed", "20 ms, 0 %", "100 ms, 1 %"):
         assert word in said
