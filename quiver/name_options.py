@@ -20,6 +20,7 @@ HostAddressesGiven: TypeAlias = Mapping[str, str | Iterable[object]]
 
 _PLACE: Final = re.compile(r"(\*|\[[^\]]*\]|[^:\[\]]*):([0-9]{1,5})")
 _ENTRY: Final = re.compile(r"((?:\*|\[[^\]]*\]|[^:\[\]]*):[0-9]*):(.*)")
+_ASYNC: Final = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
 _EXAMPLE: Final = "{'a.example:443': ['192.0.2.1']}"
 
 
@@ -100,7 +101,8 @@ def resolver_of(given: object) -> Resolver:
     wanted = f"resolver={given!r}: must be a function of host and port that returns addresses"
     if not callable(given):
         raise ValueError(f"{wanted}, or None")
-    if any(map(inspect.iscoroutinefunction, (given, type(given).__call__))):
+    called = (given, type(given).__call__)
+    if any(is_async(each) for is_async in _ASYNC for each in called):
         raise ValueError(f"{wanted}; it has a thread, where it may block: write no `async`")
     try:
         inspect.signature(given).bind("host", 443)

@@ -48,6 +48,7 @@ __all__ = ["resolve"]
 
 _DEFAULTS: Final = PoolConfig()
 _OPTION: Final = "resolver="
+_LIBRARY: Final = "socket.getaddrinfo"
 _WORDS: Final = reprlib.Repr()  # of what a resolver has raised
 _WORDS.maxother = 200  # characters
 _NAMED: Final = 5  # hosts that an error about many look-ups tells
@@ -60,11 +61,13 @@ class Question(NamedTuple):
         asked: who is asked, as an error says it.
         ask: called with host and port.
         here: in a greenlet of this thread's hub, else in a thread.
+        whom: who is asked, by identity: look-ups of one name are shared by those who ask the same.
     """
 
     asked: str
     ask: Callable[[str, int], object]
     here: bool
+    whom: object
 
 
 @attrs.frozen
@@ -136,18 +139,20 @@ _BY_SYSTEM: Final = gevent.resolver.thread.Resolver.getaddrinfo
 
 
 def _question(resolver: Resolver | None) -> Question:
-    if resolver is not None:
-        return Question(_OPTION, resolver, here=is_module_patched("threading"))
-    if _is_replaced():
-        return Question("socket.getaddrinfo", _ask_program, here=is_module_patched("threading"))
-    if _is_chosen(gevent.get_hub().resolver):
-        return Question("gevent's resolver", _ask_gevent, here=True)
-    return Question("socket.getaddrinfo", _ask_system, here=False)
-
-
-def _is_replaced() -> bool:
-    """Whether the program has another in the place of Python's own, or of gevent's."""
+    in_greenlet = is_module_patched("threading")
     found: Any = socket.getaddrinfo
+    if resolver is not None:
+        return Question(_OPTION, resolver, here=in_greenlet, whom=resolver)
+    if _is_replaced(found):
+        return Question(_LIBRARY, partial(_ask_by, found), here=in_greenlet, whom=found)
+    if _is_chosen(gevent.get_hub().resolver):
+        return Question("gevent's resolver", _ask_gevent, here=True, whom=_GEVENTS)
+    original = get_original("socket", "getaddrinfo")
+    return Question(_LIBRARY, partial(_ask_by, original), here=False, whom=original)
+
+
+def _is_replaced(found: Any) -> bool:
+    """Whether the program has another in the place of Python's own, or of gevent's."""
     return found is not _GEVENTS and getattr(found, "__globals__", None) is not vars(socket)
 
 
@@ -157,19 +162,12 @@ def _is_chosen(resolver: Any) -> bool:
     return "getaddrinfo" in own or getattr(type(resolver), "getaddrinfo", None) is not _BY_SYSTEM
 
 
-# By position, as the standard library does: a function in its place may name them as it likes.
+def _ask_by(function: Callable[..., object], host: str, port: int) -> object:
+    # By position, as the standard library does: one of the program's may name them as it likes.
+    return function(host, port, 0, socket.SOCK_DGRAM)
 
 
-def _ask_program(host: str, port: int) -> object:
-    return socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM)
-
-
-def _ask_gevent(host: str, port: int) -> object:
-    return _GEVENTS(host, port, 0, socket.SOCK_DGRAM)
-
-
-def _ask_system(host: str, port: int) -> object:
-    return get_original("socket", "getaddrinfo")(host, port, 0, socket.SOCK_DGRAM)
+_ask_gevent: Final = partial(_ask_by, _GEVENTS)
 
 
 # the look-ups ---------------------------------------------------------------------------------
@@ -205,7 +203,7 @@ class LookUps:
 
     def _joined(self, host: str, port: int, question: Question) -> LookUp[Outcome]:
         # By identity: it lives for as long as it is asked, and a callable need not be hashable.
-        name = Name(host, port, id(question.ask))
+        name = Name(host, port, id(question.whom))
         with self._lock:
             try:
                 look_up, new = self._table.join(name, time.monotonic())

@@ -6,6 +6,7 @@ import functools
 import ipaddress
 import pickle
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -161,6 +162,10 @@ class AsyncResolver:
         return []
 
 
+async def by_generator(host: str, port: int) -> AsyncIterator[str]:
+    yield host
+
+
 async def by_task(host: str, port: int) -> list[str]:
     return []
 
@@ -182,10 +187,11 @@ def test_resolvers(given: Any) -> None:
         (lambda host: [], r"must be a function of host and port .*\(too many positional"),
         (lambda host, port, family: [], r"\(missing a required argument: 'family'\)"),
         (by_task, "it has a thread, where it may block: write no `async`"),
+        (by_generator, "write no `async`"),
         (AsyncResolver(), "write no `async`"),
         (functools.partial(by_task, "a"), "write no `async`"),
     ],
-    ids=["text", "mapping", "one argument", "three", "coroutine", "object", "partial"],
+    ids=["text", "mapping", "one argument", "three", "coroutine", "generator", "object", "partial"],
 )
 def test_what_is_no_resolver(given: Any, said: str) -> None:
     with pytest.raises(InvalidOptions, match=said):

@@ -257,6 +257,28 @@ def test_those_who_want_one_name_share_a_look_up(
     until(lambda: not look_ups())
 
 
+def test_another_function_in_its_place_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not wait for one that hangs, and that nobody would ask any more."""
+    monkeypatch.setattr(look_up_table, "STALE", 60.0)
+    asked, released = threading.Event(), threading.Event()
+
+    def hanging(*_: object) -> list[Any]:
+        asked.set()
+        released.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    with ThreadPoolExecutor(1) as executor:
+        first = executor.submit(resolve, "a.example", 443)
+        assert asked.wait(10)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *asked: [ipaddress.ip_address(1)])
+        assert resolve("a.example", 443) == [(socket.AF_INET, ("0.0.0.1", 443))]
+        released.set()
+        with pytest.raises(NameResolutionFailed):
+            first.result(timeout=10)
+    until(lambda: not look_ups())
+
+
 def test_names_that_hang_cost_the_others_nothing(names: Names) -> None:
     dead = [f"dead{n}.test" for n in range(40)]
     names.slow.update(dead)
