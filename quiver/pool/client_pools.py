@@ -84,8 +84,8 @@ class Owner:
     def release(self) -> None:
         """Ask for nothing more, and have the pools end when what is open has ended."""
         if not self.closed:
-            self.closed = True
             ring_if_running(self._client_pools.abandon)
+            self.closed = True
 
     def __del__(self) -> None:
         """The collector may come in the middle of anything: take no lock, wait for nobody."""

@@ -126,12 +126,15 @@ class Manager:
 
     def close(self) -> None:
         """Stop all pools in order: open requests may finish within their `shutdown_timeout`."""
-        self._closed = self._owner.closed = True
+        self._closed = True
         root = self._registry.find(ROOT)
-        if root is None:
+        stopping = None if root is None else root.stop(block=False)
+        # Not before: one that a signal has interrupted just now is finalised, when it is dropped.
+        self._owner.closed = True
+        if root is None or stopping is None:
             return
         try:
-            root.stop(timeout=self._longest + 2 * GRACE)
+            stopping.get(timeout=self._longest + 2 * GRACE)
         except pykka.Timeout:
             logger.warning("%s: its pools did not stop in time and are killed", self._name)
             root.kill()

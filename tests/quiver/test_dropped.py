@@ -78,6 +78,26 @@ def test_nothing_is_said_of_one_that_holds_nothing(origin: Origin) -> None:
     assert dropped(use_and_close) == []
 
 
+def test_one_whose_close_was_interrupted_is_finalised(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by Ctrl-C in the line before its pools are told."""
+    new = Newcomers()
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def drop() -> None:
+        client = made(origin)
+        assert client.get(origin.url + "/ok").status == 200
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(pykka.ActorRef, "stop", interrupted)
+            client.close()
+
+    assert len(dropped(drop)) == 1
+    until(lambda: not new)
+
+
 def test_what_did_not_start_is_left_nowhere(origin: Origin) -> None:
     """A start that fails leaves no supervisor behind it."""
     new = Newcomers()
