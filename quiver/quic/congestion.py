@@ -1,7 +1,8 @@
 """How much may be on its way, for all that is known of the path: CUBIC (RFC 9438). Pure.
 
     slow start    the window doubles in a round trip, until round trips rise (RFC 9406) or a loss
-    a loss        takes three tenths of it, once in a round trip (RFC 9002 7.3.2)
+    a loss        takes three tenths of it, once in a round trip (RFC 9002 7.3.2); or half of that,
+                  where round trips say that nothing waits on the way, and so that it was by chance
     afterwards    W(t) = C (t - K)^3 + W_max: back to where it was lost, slowly past it, then on
 
 A window that is not used says nothing of the path, and does not grow (RFC 9002 7.8). Windows are
@@ -12,10 +13,11 @@ aioquic's: what each packet costs is one call when it is sent, and one when it h
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
-__all__ = ["Cubic", "Reno", "Sent", "SlowStartExit"]
+__all__ = ["Cubic", "Reno", "RoundTrips", "Sent", "SlowStartExit"]
 
 _INITIAL: Final = 10  # datagrams (RFC 9002 7.2)
 _LEAST: Final = 2  # datagrams (RFC 9002 7.2)
@@ -23,6 +25,9 @@ _LEAST: Final = 2  # datagrams (RFC 9002 7.2)
 _C: Final = 0.4  # datagrams a second cubed (RFC 9438 5)
 _BETA: Final = 0.7  # of the window is left after a loss (RFC 9438 4.6)
 _SWIFTEST: Final = 1.5  # times as large, after a round trip at most (RFC 9438 4.2)
+
+_BY_CHANCE: Final = 0.85  # is left where nothing waits, as where a short queue marks (RFC 8511)
+_NEXT_TO: Final = 4  # round trips that tell of it: one or two are late for other reasons
 
 _SAMPLES: Final = 8  # of a round before it is judged (RFC 9406 4.3)
 _LEAST_RISE, _MOST_RISE = 0.004, 0.016  # seconds (RFC 9406 4.3)
@@ -51,11 +56,11 @@ class Reno:
         congestion_window: bytes that may be on their way.
         ssthresh: below it the window is in slow start; None until that has ended once.
         bytes_in_flight: bytes that are on their way.
-        round_trip: seconds, as last measured.
+        round_trips: as they are measured.
     """
 
     left = 0.5
-    """Of the window, after a loss."""
+    """Of the window, after a loss of what waited in a queue."""
 
     def __init__(self, *, max_datagram_size: int) -> None:
         self.max_datagram_size = max_datagram_size
@@ -63,8 +68,8 @@ class Reno:
         self.ssthresh: int | None = None
         self.bytes_in_flight = 0
         self.slow_start_exit: SlowStartExit | None = SlowStartExit()  # until it has ended
+        self.round_trips = RoundTrips()
         self._rest = 0.0  # of a byte
-        self.round_trip = 0.0
         self._round_began = self._shrunk = -math.inf
         self._peak = self._last_peak = 0  # bytes in flight, in this round and in the last
 
@@ -92,9 +97,9 @@ class Reno:
             self.hold()
 
     def on_rtt_measurement(self, *, now: float, rtt: float) -> None:  # noqa: ARG002
-        self.round_trip = rtt
+        self.round_trips.measured(rtt)
         if self.slow_start_exit is not None:
-            self.slow_start_exit.measured(rtt)
+            self.slow_start_exit.judge(self.round_trips)
 
     def on_packets_expired(self, *, packets: Iterable[Sent]) -> None:
         """These are waited for no longer, and nobody is to blame."""
@@ -129,7 +134,8 @@ class Reno:
     def shrink(self) -> None:
         """There was a loss."""
         least = _LEAST * self.max_datagram_size
-        self.congestion_window = max(int(self.left * self.congestion_window), least)
+        left = self.left if self.round_trips.queued else _BY_CHANCE
+        self.congestion_window = max(int(left * self.congestion_window), least)
         self.ssthresh = self.congestion_window
 
     def _add(self, size: float) -> None:
@@ -141,6 +147,7 @@ class Reno:
     def _end_round(self, now: float) -> None:
         self._round_began = now
         self._last_peak, self._peak = self._peak, self.bytes_in_flight
+        self.round_trips.round_ended()
         if self.slow_start_exit is not None and self.slow_start_exit.round_ended():
             self.slow_start_exit = None
             self.ssthresh = self.congestion_window
@@ -168,7 +175,7 @@ class Cubic(Reno):
         self._reno += self.max_datagram_size * share
         if self._cubic(passed) < self._reno:  # the Reno-friendly region (4.3)
             return max(0.0, self._reno - window)
-        target = min(self._cubic(passed + self.round_trip), _SWIFTEST * window)
+        target = min(self._cubic(passed + self.round_trips.latest), _SWIFTEST * window)
         return max(0.0, target - window) * share  # 4.4, 4.5
 
     def hold(self) -> None:
@@ -192,6 +199,40 @@ class Cubic(Reno):
         return self._most + _C * self.max_datagram_size * (passed - self._level) ** 3
 
 
+class RoundTrips:
+    """How long they take, in seconds: the shortest of each round, in which most do not wait.
+
+    Attributes:
+        latest: the last one.
+        last, current: the shortest one of the last round, and of this one.
+        samples: how many there were in this round.
+    """
+
+    def __init__(self) -> None:
+        self.latest = 0.0
+        self.last = self.current = math.inf
+        self.samples = 0
+        self._shortest = math.inf
+        self._latest: deque[float] = deque(maxlen=_NEXT_TO)
+
+    @property
+    def queued(self) -> bool:
+        """Whether packets wait for others on their way: the latest have all taken longer than some
+        ever did, by what has slow start slow down. They were sent next to what is lost now."""
+        least = self._shortest + _rise(self._shortest)
+        return all(each >= least for each in self._latest)
+
+    def measured(self, seconds: float) -> None:
+        self.latest = seconds
+        self._latest.append(seconds)
+        self.samples += 1
+        self.current = min(self.current, seconds)
+        self._shortest = min(self._shortest, seconds)
+
+    def round_ended(self) -> None:
+        self.last, self.current, self.samples = self.current, math.inf, 0
+
+
 class SlowStartExit:
     """When slow start has found what the path takes: HyStart++ (RFC 9406).
 
@@ -200,8 +241,6 @@ class SlowStartExit:
     """
 
     def __init__(self) -> None:
-        self._last = self._current = math.inf  # the shortest round trips of two rounds
-        self._samples = 0  # in the current one
         self._baseline: float | None = None  # the shortest round trip that was one too long
         self._rounds = 0  # at the slow pace
 
@@ -210,22 +249,23 @@ class SlowStartExit:
         """How many times slower the window grows than in slow start."""
         return 1 if self._baseline is None else _SLOWED
 
-    def measured(self, round_trip: float) -> None:
-        """Judge by one more measurement of a round trip, in seconds."""
-        self._samples += 1
-        self._current = min(self._current, round_trip)
-        if self._samples < _SAMPLES:
+    def judge(self, round_trips: RoundTrips) -> None:
+        """Slow down or speed up by what was measured."""
+        last, current = round_trips.last, round_trips.current
+        if round_trips.samples < _SAMPLES:
             return
         if self._baseline is not None:
-            if self._current < self._baseline:
+            if current < self._baseline:
                 self._baseline = None  # it was no queue
-        elif self._last < math.inf:
-            rise = min(max(_LEAST_RISE, self._last * _RISE), _MOST_RISE)
-            if self._current >= self._last + rise:
-                self._baseline, self._rounds = self._current, 0
+        elif last < math.inf and current >= last + _rise(last):
+            self._baseline, self._rounds = current, 0
 
     def round_ended(self) -> bool:
-        """Begin the next round. Returns whether slow start ends with this one."""
-        self._last, self._current, self._samples = self._current, math.inf, 0
+        """Whether slow start ends with this one."""
         self._rounds += self._baseline is not None
         return self._baseline is not None and self._rounds >= _SLOWED_ROUNDS
+
+
+def _rise(round_trip: float) -> float:
+    """The seconds longer than so many that say that there is a queue."""
+    return min(max(_LEAST_RISE, round_trip * _RISE), _MOST_RISE)

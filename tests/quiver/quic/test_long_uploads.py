@@ -53,7 +53,7 @@ def uploaded(
 
 
 def test_slow_start_ends_by_the_queue_without_a_loss(origin: Origin, tmp_path: Path) -> None:
-    roomy = LinkConditions(rate=RATE, delay=DELAY, queue=RATE)
+    roomy = LinkConditions(rate=RATE, delay=DELAY, queue=50 * RATE)
     report, known = uploaded(origin, tmp_path, roomy)
     assert report.dropped == report.lost == (0, 0)
     assert "ssthresh" not in known[0]
@@ -64,9 +64,8 @@ def test_slow_start_ends_by_the_queue_without_a_loss(origin: Origin, tmp_path: P
 def test_a_full_queue_takes_three_tenths_once_in_a_round_trip(
     origin: Origin, tmp_path: Path
 ) -> None:
-    report, known = uploaded(
-        origin, tmp_path, LinkConditions(rate=RATE, delay=DELAY, queue=RATE * DELAY)
-    )
+    queue = 4 * RATE * DELAY  # far longer than what goes out at once: who is lost had others before
+    report, known = uploaded(origin, tmp_path, LinkConditions(rate=RATE, delay=DELAY, queue=queue))
     losses = [
         (before["cwnd"], after["cwnd"])
         for before, after in pairwise(known)
