@@ -286,14 +286,17 @@ class GeventActor(pykka.Actor):
 
     def _deliver(self, envelope: Envelope[object]) -> None:
         message = envelope.message
-        if isinstance(message, TimerFired) and not self.timers.accepts(message):
+        if isinstance(message, TimerFired) and not self.takes_timer(message):
             return
         if isinstance(message, _ActorStop):
             self._requested_to_stop(envelope)
             return
         self._envelope, self._deferred = envelope, False
         try:
-            answer = self.dispatch(message)
+            if isinstance(message, _FROM_PROXIES):
+                answer = self._handle_receive(message)
+            else:
+                answer = self.on_receive(message)
         except BaseException as error:
             if not self._is_answer(error, envelope):
                 self._crash_answer(error, envelope)
@@ -306,11 +309,9 @@ class GeventActor(pykka.Actor):
             self._envelope = None  # what its reply carries must not be kept alive from here
             del envelope  # nor by an error, whose traceback holds this frame
 
-    def dispatch(self, message: object) -> Any:
-        """Find the method for `message`. For the runtime's own layers to override."""
-        if isinstance(message, _FROM_PROXIES):
-            return self._handle_receive(message)
-        return self.on_receive(message)
+    def takes_timer(self, firing: TimerFired) -> bool:
+        """Whether `firing` goes on to `on_receive`. For the runtime's own layers to override."""
+        return self.timers.accepts(firing)
 
     def _is_answer(self, error: BaseException, envelope: Envelope[object]) -> bool:
         """Answer the ask in hand with `error` if that is no crash; say whether it was."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from quiver.actors.actor import GeventActor
 from quiver.actors.system_messages import TimerFired
@@ -44,7 +44,10 @@ class StateMachine(GeventActor):
         self.actor_inbox.bring_back()
         self.on_enter(state)
 
-    def dispatch(self, message: object) -> Any:
-        if isinstance(message, TimerFired) and message.key is _STATE_TIMEOUT:
-            return self.on_state_timeout(self.state)
-        return super().dispatch(message)
+    def takes_timer(self, firing: TimerFired) -> bool:
+        if not super().takes_timer(firing):
+            return False
+        if firing.key is not _STATE_TIMEOUT:
+            return True
+        self.on_state_timeout(self.state)
+        return False

@@ -39,6 +39,11 @@ class ReceiveShare:
         self._taken = 0
         self._spent = 0.0
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether it is as one that has been told nothing."""
+        return self.datagrams == CHUNK and self._allowed == FIRST and not self._taken
+
     def took(self, datagrams: int, seconds: float, more: bool) -> bool:
         """Note a chunk. Returns whether another one may be taken in the same turn.
 

@@ -110,7 +110,10 @@ class Transport:
             return False  # as mostly
         if share is None:
             share = self._share = ReceiveShare()
-        return share.took(socket.taken, seconds, socket.more)
+        again = share.took(socket.taken, seconds, socket.more)
+        if share.at_rest:
+            self._share = None
+        return again
 
     @property
     def more(self) -> bool:

@@ -59,6 +59,16 @@ def test_cheap_ones_in_between_earn_no_large_chunk() -> None:
     assert total / turns < 2 * SLICE
 
 
+def test_it_is_at_rest_when_there_is_nothing_to_remember() -> None:
+    share = ReceiveShare()
+    assert share.at_rest
+    assert not share.took(1, 0.1, False) and not share.at_rest, "its chunks are short from now on"
+    for _ in range(CHUNK):
+        share.took(1, 1e-6, False)
+    assert share.at_rest
+    assert share.took(CHUNK, 1e-6, True) and not share.at_rest, "it is in the midst of a turn"
+
+
 def test_what_is_overdue_waits_until_nothing_is_left() -> None:
     overdue = Overdue()
     assert not overdue.keys
