@@ -59,9 +59,6 @@ class Reno:
         round_trips: as they are measured.
     """
 
-    left = 0.5
-    """Of the window, after a loss of what waited in a queue."""
-
     def __init__(self, *, max_datagram_size: int) -> None:
         self.max_datagram_size = max_datagram_size
         self.congestion_window = _INITIAL * max_datagram_size
@@ -134,9 +131,12 @@ class Reno:
     def shrink(self) -> None:
         """There was a loss."""
         least = _LEAST * self.max_datagram_size
-        left = self.left if self.round_trips.queued else _BY_CHANCE
-        self.congestion_window = max(int(left * self.congestion_window), least)
+        self.congestion_window = max(int(self.left() * self.congestion_window), least)
         self.ssthresh = self.congestion_window
+
+    def left(self) -> float:
+        """Of the window, after a loss."""
+        return 0.5
 
     def _add(self, size: float) -> None:
         size += self._rest
@@ -158,8 +158,6 @@ class Cubic(Reno):
     come before the curve has got anywhere: that grows as Reno does from the beginning, and not
     first at half of that (RFC 9438 4.3). So do aioquic's, and what is made of it.
     """
-
-    left = _BETA
 
     def __init__(self, *, max_datagram_size: int) -> None:
         super().__init__(max_datagram_size=max_datagram_size)
@@ -187,6 +185,9 @@ class Cubic(Reno):
         self._most = window * (1 + _BETA) / 2 if window < self._most else window
         self._began = None
         super().shrink()
+
+    def left(self) -> float:
+        return _BETA if self.round_trips.queued else _BY_CHANCE
 
     def _begin(self, now: float) -> float:
         window = self.congestion_window
