@@ -10,7 +10,7 @@ import attrs
 from quiver.h3.codes import ErrorCode
 from quiver.h3.frames import FrameType, encode_frame
 from quiver.h3.protocol_error import ProtocolError
-from quiver.quic.varint import encode_varint, read_varint
+from quiver.quic.varint import LARGEST_VARINT, encode_varint, read_varint
 
 __all__ = ["ServerSettings", "Setting", "encode_settings", "parse_settings"]
 
@@ -89,7 +89,7 @@ def encode_settings(max_header_size: int, *, datagrams: bool) -> bytes:
         Setting.QPACK_MAX_TABLE_CAPACITY: 0,
         Setting.QPACK_BLOCKED_STREAMS: 0,
         _GREASE: 1,
-        Setting.MAX_FIELD_SECTION_SIZE: max_header_size,
+        Setting.MAX_FIELD_SECTION_SIZE: min(max_header_size, LARGEST_VARINT),
     }
     if datagrams:
         settings[Setting.H3_DATAGRAM] = 1

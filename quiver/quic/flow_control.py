@@ -18,6 +18,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from quiver.quic.varint import LARGEST_VARINT
+
 __all__ = ["AT_ONCE", "GROWTH", "FlowControl", "StreamCredit"]
 
 AT_ONCE: Final = 8 * 1024 * 1024
@@ -173,5 +175,6 @@ class FlowControl:
 
 
 def _raised(limit: int, target: int, window: int) -> int:
-    """`target`, unless that gains too little to be worth a frame."""
+    """`target`, as far as it can be told, unless that gains too little to be worth a frame."""
+    target = min(target, LARGEST_VARINT)
     return target if target - limit >= window // 8 else limit

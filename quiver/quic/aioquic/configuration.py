@@ -22,6 +22,7 @@ from quiver.quic.aioquic.qlog import QlogFolder
 from quiver.quic.file_cache import CACHE_SIZE, FileCache
 from quiver.quic.flow_control import AT_ONCE
 from quiver.quic.trust_roots import Roots, roots_by, roots_of, system_roots
+from quiver.quic.varint import LARGEST_VARINT
 
 __all__ = ["make_configuration"]
 
@@ -57,7 +58,7 @@ def make_configuration(config: PoolConfig, origin: Origin) -> Configuration:
             idle_timeout=_UNLIMITED_IDLE if idle is None else idle + _IDLE_MARGIN,
             congestion_control_algorithm=config.congestion_control,
             max_data=AT_ONCE,
-            max_stream_data=config.receive_window,
+            max_stream_data=min(config.receive_window, LARGEST_VARINT),
             receive_window_max=config.receive_window_max,
             max_datagram_frame_size=_DATAGRAM_FRAME if config.datagrams else None,
             quic_logger=_qlog(config),

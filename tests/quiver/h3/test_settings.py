@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 from aioquic.h3.connection import ProtocolError as TheirError
 from aioquic.h3.connection import parse_settings as aioquic_parses
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from quiver.h3.codes import ErrorCode
 from quiver.h3.protocol_error import ProtocolError
 from quiver.h3.settings import ServerSettings, Setting, encode_settings, parse_settings
+from quiver.quic.varint import LARGEST_VARINT
 from tests.support.servers.frames import settings
 
 CAPACITY, BLOCKED = Setting.QPACK_MAX_TABLE_CAPACITY, Setting.QPACK_BLOCKED_STREAMS
@@ -25,6 +28,8 @@ def test_what_we_say_of_ourselves() -> None:
     said = parse_settings(encode_settings(12_345, datagrams=True)[2:])
     assert said.values == {CAPACITY: 0, BLOCKED: 0, 0x21: 1, 0x06: 12_345, 0x33: 1}
     assert 0x33 not in parse_settings(encode_settings(5, datagrams=False)[2:]).values
+    said = parse_settings(encode_settings(sys.maxsize, datagrams=False)[2:])
+    assert said.values[0x06] == LARGEST_VARINT, "as large as can be said"
 
 
 def test_what_the_server_says() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import attrs
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from quiver.quic.flow_control import AT_ONCE, GROWTH, FlowControl, StreamCredit
+from quiver.quic.varint import LARGEST_VARINT
 from tests.support.short_form import examples
 
 KIB = 1024
@@ -52,6 +54,16 @@ def test_a_first_limit_below_the_window_grows_to_it() -> None:
     credit = StreamCredit(None)
     assert credit.limit(WINDOW // 4, WINDOW) == WINDOW
     assert credit.limit(WINDOW // 4 + 1, WINDOW) == WINDOW // 4 + 1 + AT_ONCE
+
+
+def test_no_limit_is_above_what_can_be_told() -> None:
+    """RFC 9000 16: also with a window that stands for none."""
+    credit = StreamCredit(sys.maxsize)
+    assert credit.limit(WINDOW, WINDOW) == LARGEST_VARINT == credit.limit(AT_ONCE, LARGEST_VARINT)
+    made = FlowControl()
+    for stream_id in (0, 4):
+        made.open(stream_id, sys.maxsize)
+    assert made.limit(0, AT_ONCE) == LARGEST_VARINT == made.limit(AT_ONCE, LARGEST_VARINT)
 
 
 def test_no_account_no_credit() -> None:

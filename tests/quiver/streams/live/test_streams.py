@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -252,6 +253,14 @@ def test_backpressure_reaches_the_server(origin: Origin, window: int) -> None:
         taken = len(response.read(4 * window))
         until(lambda: origin.bytes_sent(path) >= taken + window // 2, within=20.0)
         assert steady(lambda: origin.bytes_sent(path)) <= taken + window + POURED
+
+
+def test_the_largest_number_stands_for_no_limit(origin: Origin) -> None:
+    most: dict[str, Any] = dict.fromkeys(("receive_window", "max_header_size"), sys.maxsize)
+    with client_of(origin, **most) as client:
+        for _ in range(2):
+            with client.stream("GET", origin.url + "/bytes/3000000", timeout=20) as response:
+                assert response.read() == pattern(3_000_000)
 
 
 def test_a_reader_that_sleeps_stalls_nobody(origin: Origin) -> None:
