@@ -32,6 +32,10 @@ PROGRAMS: Final = {
 # Blocks that are shown and not run: how many on a page, and why.
 SHOWN: Final = {
     "docs/index.md": (1, "it serves until somebody presses Enter"),
+    "docs/guides/requests.md": (
+        1,
+        "tests/quiver/adapters/requests/test_adapter.py makes such a class",
+    ),
     "docs/guides/locust.md": (2, "Locust runs them; tests/quiver/adapters/test_locust.py does so"),
 }
 OTHER_LANGUAGES: Final = {"", "text", "sh", "console", "toml", "ini"}

@@ -37,7 +37,7 @@ SEEN: dict[str, list[str]] = {
     "real-networks": [
         *("200", "transient True", "200 by its address", "3000000", "200 as localhost", "True"),
     ],
-    "requests": ["{'id': 42} 30", "3000000", "ReceiveTimeout"],
+    "requests": ["{'id': 42} 30", "3000000", "ReceiveTimeout", "200"],
     "uploads": ["413"],
     "threads": ["4950", "RequestTimeout"],
 }
@@ -71,6 +71,6 @@ def test_the_examples_run(
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
 def test_options_that_are_named_exist(guide: Path) -> None:
     known = {option.name for option in options()}
-    known |= {"content-length", "max_datagram_size", "send_timeout"}
+    known |= {"content-length", "max_datagram_size", "max_retries", "send_timeout"}
     named = re.findall(r"`((?:receive|send|stream|max)_\w+)`", guide.read_text(encoding="utf-8"))
     assert set(named) <= known

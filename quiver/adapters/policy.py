@@ -8,6 +8,7 @@ import os
 import time
 import weakref
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Final
 
 from quiver.adapters.shared.alternatives_file import AlternativesFile
@@ -39,6 +40,8 @@ logger = logging.getLogger("quiver.adapters")
 class Policy:
     """When a request goes out over HTTP/3, and when over TCP. Several adapters may share one.
 
+    A copy, or one that was pickled, has the same options, and knows what the file tells.
+
     Args:
         name: "always": HTTP/3 first; "alt-svc": only where a hint or an Alt-Svc field (RFC 7838)
             says that it is spoken.
@@ -65,12 +68,22 @@ class Policy:
         if fallback_after <= 0:
             raise ValueError(f"fallback_after={fallback_after!r}: must be seconds above 0")
         self.fallback_after = fallback_after
+        hints = tuple(hints)
+        self._options = {
+            "name": name,
+            "fallback_after": fallback_after,
+            "hints": hints,
+            "file": file,
+        }
         self._table = FallbackTable(name, map(Origin.parse, hints))
         self._lock = ForkSafeLock()
         self._file = None if file is None else AlternativesFile(file)
         if self._file is not None:
             self._load(self._file)
             weakref.finalize(self, _write, self._table, self._file, self._lock)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), **self._options), ()  # type: ignore[arg-type]
 
     def route(self, origin: Origin) -> Route | None:
         """Return where to try HTTP/3 now, or None for TCP."""

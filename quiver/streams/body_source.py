@@ -47,6 +47,7 @@ class BodySource:
         length: bytes, when known: of a file that can seek, of a list or tuple; else None.
         replayable: whether it can be opened a second time, for another try: a list or tuple,
             which is copied; a file that can seek; a callable.
+        opened: whether it has been opened, so that some of it may have been read.
         kept: whether its pieces are kept here, so that reading them runs no code of their owner's.
 
     Raises:
@@ -57,7 +58,7 @@ class BodySource:
         self._kind = _kind_of(body)
         self._type = type_name or type(body).__name__  # as messages name it
         self._turn = threading.RLock()  # for steps that do not block; a finaliser may come amid one
-        self._opened = False
+        self.opened = False
         self._withdrawn = False
         self._readings: list[Reading] = []  # that go on, or were left and not followed by another
         self.length = self._kind.length
@@ -99,10 +100,10 @@ class BodySource:
         where it stood.
         """
         with self._turn:
-            if self._opened and not self.replayable:
+            if self.opened and not self.replayable:
                 return False
             self._withdrawn = True
-            opened, readings = self._opened, list(self._readings)
+            opened, readings = self.opened, list(self._readings)
         for reading in readings:  # without the lock: closing waits for a piece in the making
             reading.close()
         return not opened or self._kind.rewind()
@@ -114,13 +115,13 @@ class BodySource:
 
     def _claim(self) -> None:
         """Mark it as opened; the lock is held."""
-        if self._withdrawn or (self._opened and not self.replayable):
+        if self._withdrawn or (self.opened and not self.replayable):
             raise InvalidRequest(
                 f"body: this {self._type} can be read once, and has been sent already; "
                 "a list, a file that can seek or a callable that makes an iterator can be "
                 "sent again"
             )
-        self._opened = True
+        self.opened = True
         self._readings = [reading for reading in self._readings if reading.matters]
 
 

@@ -8,29 +8,33 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final, TextIO, cast
 
-from quiver.request_options import BodyLike
 from quiver.streams.body_source import BodySource
 
-__all__ = ["TextFile", "translated_body"]
+__all__ = ["TextFile", "body_source"]
 
 PIECE: Final = 16_384  # characters read from a file in one go
 
 
-def translated_body(body: object) -> BodyLike:
+def body_source(body: object) -> bytes | BodySource | None:
     """Encode text, also piece by piece, and touch nothing before it is read.
 
     Untouched it can go out over TCP.
+
+    Raises:
+        InvalidRequest: it is no body.
     """
+    if body is None or isinstance(body, bytes):
+        return body
     if isinstance(body, str):
         return body.encode()
     if isinstance(body, io.TextIOBase):
         return TextFile(cast(TextIO, body))
-    if body is None or isinstance(body, bytes | bytearray) or hasattr(body, "read"):
-        return cast("BodyLike", body)
+    if hasattr(body, "read"):
+        return BodySource(body)
     with contextlib.suppress(TypeError):
-        return memoryview(cast("bytes", body))  # of an array, say, which has items of its own
+        return memoryview(cast("bytes", body)).tobytes()  # of an array, say, which has items
     pieces = _encoded(cast("Iterable[bytes | str]", body))
-    return list(pieces) if isinstance(body, list | tuple) else pieces
+    return BodySource(list(pieces) if isinstance(body, list | tuple) else pieces)
 
 
 class TextFile(BodySource):

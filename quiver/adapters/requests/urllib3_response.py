@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Callable, Generator
-from typing import Final
+from typing import Any, Final
 
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
@@ -88,6 +88,9 @@ class StreamedHTTPResponse(HTTPResponse):
         )
         self.version_string = "HTTP/3"  # urllib3-future, which niquests brings, takes none above
         self._streamed = streamed
+        # What urllib3 reads. A cache puts a file of its own there, to see all that `read` gives.
+        self._content: Any = content
+        self._fp: Any = content
 
     @property
     def trailers(self) -> HTTPHeaderDict:
@@ -97,7 +100,8 @@ class StreamedHTTPResponse(HTTPResponse):
     def stream(
         self, amt: int | None = PIECE, decode_content: bool | None = None
     ) -> Generator[bytes, None, None]:
-        if "content-length" in self.headers or amt == 0:
+        watched = self._fp is not self._content
+        if "content-length" in self.headers or amt == 0 or watched:
             yield from super().stream(amt, decode_content)
             return
         while piece := self.read1(amt, decode_content):

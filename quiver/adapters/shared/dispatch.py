@@ -67,13 +67,13 @@ class Dispatch:
         """Make the request for a route, as `translated` does.
 
         Raises:
-            FellBack: HTTP/3 has no words for it, say for an empty Host; TCP may.
-            InvalidRequest: there is no TCP, or it would do no better with a wrong content-length.
+            FellBack: HTTP/3 refuses the Host, an empty one, say; TCP may take it.
+            InvalidRequest: there is no TCP, or it is something else that is wrong.
         """
         try:
             return translated(route, method, target, headers, **options)
         except InvalidRequest as error:
-            if self.falls_back and "content-length" not in error.message:
+            if self.falls_back and error.message.startswith("header host"):
                 raise FellBack from None
             raise
 

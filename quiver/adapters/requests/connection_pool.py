@@ -1,0 +1,144 @@
+"""What stands in the place of urllib3's connection pool: HTTP/3 first, then that pool over TCP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, Retry, Timeout
+from urllib3.exceptions import HTTPError, UnrewindableBodyError
+
+from quiver.adapters.requests.bodies import TextFile, body_source
+from quiver.adapters.requests.retries import after_answer, after_error, retries_for
+from quiver.adapters.requests.urllib3_errors import as_urllib3_error
+from quiver.adapters.requests.urllib3_response import StreamedHTTPResponse
+from quiver.adapters.shared.clients_by_trust import Trust
+from quiver.adapters.shared.dispatch import Dispatch, FellBack
+from quiver.adapters.shared.fallback_table import Route
+from quiver.errors import InvalidError, QuiverError
+from quiver.request import StreamRequest
+from quiver.streams.body_source import BodySource
+
+__all__ = ["HTTP3First"]
+
+Headers = Mapping[str, str | bytes]
+
+
+class HTTP3First:
+    """For one request of requests' HTTPAdapter, which asks nothing of a pool but `urlopen`.
+
+    Each try, of as many as `Retry` allows, goes over HTTP/3 where the policy says so. Once one has
+    gone over TCP those after it do so as well: HTTP/3 is left alone there for a while.
+
+    Args:
+        dispatch: says where to go.
+        url: the whole URL.
+        trust: of the request.
+        tcp: finds urllib3's own pool, or raises FellBack; called only when it is needed.
+    """
+
+    def __init__(
+        self, dispatch: Dispatch, url: str, trust: Trust, tcp: Callable[[], HTTPConnectionPool]
+    ) -> None:
+        self._dispatch = dispatch
+        self._url = url
+        self._trust = trust
+        self._tcp = tcp
+
+    def __str__(self) -> str:
+        return "HTTP/3"  # what is said behind it names the origin
+
+    def urlopen(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Headers | None = None,
+        retries: Retry | bool | int | None = None,
+        *,
+        timeout: Timeout,
+        **options: Any,
+    ) -> BaseHTTPResponse:
+        """Send a request and return its response, as urllib3's pools do; `options` are for TCP.
+
+        Raises:
+            HTTPError: urllib3's, whose `__cause__` is Quiver's where that was asked.
+            InvalidError: HTTP/3 has no words for it, and it is not for TCP either.
+            FellBack: it is to go over TCP by other means.
+        """
+        left = retries if isinstance(retries, Retry) else Retry.from_int(retries)
+        source, headers = body_source(body), headers or {}
+        ask = partial(self._ask, method, url, headers, source, timeout)
+        while True:
+            try:
+                response = ask()
+            except FellBack:
+                break
+            except HTTPError as error:
+                left = after_error(retries_for(left, source), method, url, error, self)
+                continue
+            more = after_answer(retries_for(left, source), method, url, response, self)
+            if more is None:
+                response.retries = left
+                return response
+            left = more
+        if isinstance(source, BodySource) and not source.withdraw():
+            raise UnrewindableBodyError("the body has changed since it was sent over HTTP/3")
+        left = retries_for(left, source)
+        fields: Any = headers  # urllib3 takes values of bytes, and says it does not
+        answer = self._tcp().urlopen(method, url, body, fields, left, timeout=timeout, **options)
+        self._dispatch.answered_over_tcp(self._url, answer.headers.get("alt-svc"))
+        return answer
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        source: bytes | BodySource | None,
+        timeout: Timeout,
+    ) -> StreamedHTTPResponse:
+        """Try it once. Raises HTTPError, InvalidError, and FellBack when it is to go over TCP."""
+        route, _ = self._dispatch.route(self._url)
+        if route is None:
+            raise FellBack
+        asked = self._asked(route, method, url, headers, source, timeout)
+        try:
+            with self._dispatch.falling_back(route, asked):
+                streamed = self._dispatch.pool(self._trust, route).ask(asked)
+        except InvalidError:
+            raise
+        except QuiverError as error:
+            raise as_urllib3_error(error, self, url) from error
+        self._dispatch.answered(route, streamed)
+        return StreamedHTTPResponse(streamed, method, url)
+
+    def _asked(
+        self,
+        route: Route,
+        method: str,
+        url: str,
+        headers: Headers,
+        source: bytes | BodySource | None,
+        timeout: Timeout,
+    ) -> StreamRequest:
+        fields: Iterable[tuple[str, str | bytes]] = headers.items()
+        if isinstance(source, TextFile):  # requests has counted characters, or bytes on the disk
+            fields = [pair for pair in fields if pair[0].lower() != "content-length"]
+        limits = timeout.clone()
+        limits.start_connect()
+        connect, read = _seconds(limits.connect_timeout), _seconds(limits.read_timeout)
+        return self._dispatch.asked(
+            route,
+            method,
+            url,
+            fields,
+            body=source,
+            connect_timeout=self._dispatch.connect_timeout(connect),
+            receive_timeout=read,
+        )
+
+
+def _seconds(limit: object) -> float | None:
+    return float(limit) if isinstance(limit, int | float) else None
