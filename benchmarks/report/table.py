@@ -13,7 +13,7 @@ from benchmarks.clients.registry import FLOOR
 from benchmarks.report.results import Results, Spread
 from benchmarks.workloads.measures import MEASURES, Figure, Measure, find
 
-__all__ = ["Grid", "grid", "grids", "number", "print_grid", "remarks", "show", "tables"]
+__all__ = ["Grid", "grid", "grids", "number", "print_grid", "ratio", "remarks", "show", "tables"]
 
 
 @attrs.frozen
@@ -48,8 +48,7 @@ def _abreast(measure: Measure, figure: Figure, results: Results) -> Grid:
     for at in results.points(name):
         spreads = [results.spread(name, each, at, figure.name) for each in (base, *peers)]
         ratios = [results.ratio(name, base, [each], at, figure.name) for each in peers]
-        cells = ["" if each is None else _spread(each) for each in (*spreads, *ratios)]
-        rows.append((measure.words(at), *cells))
+        rows.append((measure.words(at), *map(_spread, spreads), *map(ratio, ratios)))
     columns = (figure.unit, base, *peers, *(f"/ {each}" for each in peers))
     return Grid(f"{measure.title}: {figure.unit}", columns, rows)
 
@@ -87,12 +86,21 @@ def _row(measure: Measure, results: Results, client: str, at: int) -> tuple[str,
     return (
         measure.words(at),
         client,
-        *("" if each is None else _spread(each) for each in spreads),
+        *map(_spread, spreads),
         *("" if each is None else f"{each.median:.2f}" for each in ratios),
     )
 
 
-def _spread(spread: Spread) -> str:
+def ratio(spread: Spread | None) -> str:
+    """Format a ratio and its spread with two decimals, also where all rounds agree."""
+    if spread is None:
+        return ""
+    return f"{spread.median:.2f} ({spread.least:.2f}–{spread.most:.2f})"
+
+
+def _spread(spread: Spread | None) -> str:
+    if spread is None:
+        return ""
     if spread.least == spread.most:
         return number(spread.median)
     return f"{number(spread.median)} ({number(spread.least)}–{number(spread.most)})"

@@ -9,7 +9,7 @@ import attrs
 from benchmarks.clients.registry import CLIENTS, FLOOR, QUIVER, Client
 from benchmarks.report.path_targets import PATH_TARGETS, PathTarget
 from benchmarks.report.results import Results, Spread
-from benchmarks.report.table import Grid
+from benchmarks.report.table import Grid, ratio
 from benchmarks.servers import MIB
 from benchmarks.workloads.measures import Measure
 from benchmarks.workloads.paths import FAST
@@ -149,10 +149,9 @@ def target_grid(results: Results, targets: Sequence[Target | PathTarget] = TARGE
     """Each target of which anything was measured."""
     rows = []
     for target in targets:
-        ratio = target.measured(results)
-        if ratio is not None:
+        measured = target.measured(results)
+        if measured is not None:
             sign = "≥" if target.more else "≤"
-            spread = f"{ratio.median:.2f} ({ratio.least:.2f}–{ratio.most:.2f})"
-            met = "yes" if target.met(ratio.median) else "no"
-            rows.append((target.text, f"{sign} {target.limit:g}", spread, met))
+            met = "yes" if target.met(measured.median) else "no"
+            rows.append((target.text, f"{sign} {target.limit:g}", ratio(measured), met))
     return Grid("Targets", ("target", "aim", "measured", "met"), rows)

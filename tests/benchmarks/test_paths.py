@@ -117,8 +117,8 @@ def test_clients_stand_side_by_side_in_a_table_for_each_figure() -> None:
         "MB/s up", OURS, CURL, "niquests-threads", f"/ {CURL}", "/ niquests-threads",
     )  # fmt: skip
     assert up.rows == [
-        ("20 ms, 0 %", "2", "1", "", "2", ""),
-        ("200 ms, 1 %", "2.25 (1.5–3)", "1", "", "2.25 (1.5–3)", ""),
+        ("20 ms, 0 %", "2", "1", "", "2.00 (2.00–2.00)", ""),
+        ("200 ms, 1 %", "2.25 (1.5–3)", "1", "", "2.25 (1.50–3.00)", ""),
     ]
     assert down.rows[0][1:3] == ("1", "1")
     assert list(remarks(results)) == [
