@@ -61,6 +61,7 @@ class FrameWriter:
         self._qpack = qpack
         self._origin = origin
         self._encoder_stream = -1
+        self._untold = b""  # instructions that the engine has not taken yet
         self._limit: int | None = None  # bytes of a section that the server takes
         self._capacity = 0  # bytes of QPACK's table
         self._credit = 0  # bytes that the encoder stream may carry at once, as last asked
@@ -96,6 +97,7 @@ class FrameWriter:
         Raises:
             InvalidRequest: the server takes no section that large.
             ValueError: a field is too long for the encoder.
+            Exception: what the engine raised. The next section is none the worse for it.
         """
         if self._limit is not None:
             self.check_section(fields)
@@ -103,8 +105,12 @@ class FrameWriter:
             instructions, block = self._qpack.encode_alone(stream_id, fields)
         else:
             instructions, block = self._qpack.encode(stream_id, fields)
-        if instructions:
-            self._engine.send_stream(self._encoder_stream, instructions, False)
+        if instructions or self._untold:
+            # Kept where this raises: the encoder counts on them from now on, and what it writes
+            # for others would wait for them at the server.
+            self._untold += instructions
+            self._engine.send_stream(self._encoder_stream, self._untold, False)
+            self._untold = b""
             self._credit = 0  # to be asked anew
         if self._trace is not None:
             self._trace.headers("frame_created", stream_id, len(block), fields)

@@ -514,6 +514,34 @@ def test_requests_use_the_table_that_the_server_offers(connect: Connect) -> None
     assert len(inserted) > 100
 
 
+def test_an_encoder_stream_that_fails_once_costs_one_request(connect: Connect) -> None:
+    """What it was to carry goes with the next one, or what refers to it would wait for ever."""
+    wire = connect(h3=Noting)
+    wire.h3.open_request(GET, None)
+    wire.settle()
+    engine: Any = wire.h3._engine
+    whole = engine.send_stream
+    refused: list[int] = []
+
+    def failing(stream_id: int, content: bytes, ended: bool) -> None:
+        if not refused:
+            refused.append(stream_id)
+            raise LookupError("odd")
+        whole(stream_id, content, ended)
+
+    engine.send_stream = failing
+    fields, sent, raised = [*GET, (b"x-token", b"abcdefgh" * 20)], [], 0
+    for _ in range(6):
+        try:
+            sent.append(wire.h3.open_request(fields, None))
+        except LookupError:
+            raised += 1
+        wire.settle()
+    heard = {each.stream_id: each.headers for each in server_of(wire).requests}
+    assert raised == 1 and wire.error is None
+    assert [heard.get(stream_id) for stream_id in sent] == [fields] * 5
+
+
 def test_where_the_server_offers_none_there_is_no_table(connect: Connect) -> None:
     wire = connect(h3=NotingTableless)
     for _ in range(6):
