@@ -67,6 +67,8 @@ def _system_roots(file: str | None, folder: str | None) -> Roots:
         files = [each for each in (usual.openssl_cafile,) if os.path.isfile(each)]
     within = usual.openssl_capath if folder is None else folder
     folders = [each for each in within.split(os.pathsep) if os.path.isdir(each)]
+    if folder and os.path.isfile(folder) and ssl.OPENSSL_VERSION_INFO >= (3,):
+        files.append(folder)  # to OpenSSL a store is either
     if folder and not folders and not files:
         raise NotADirectoryError(errno.ENOTDIR, "it is no folder", folder)
     if file is folder is None and not files and not any(map(_has_roots, folders)):

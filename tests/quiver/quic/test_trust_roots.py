@@ -126,6 +126,16 @@ def test_the_environment_names_a_folder(
         assert not system_trusts(stranger)
 
 
+def test_the_environment_names_a_file_as_folder(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which OpenSSL takes for a store of roots since its release 3: `system_trusts` asks it."""
+    monkeypatch.setenv("SSL_CERT_DIR", authority.cafile)
+    assert system_trusts(authority) is (ssl.OPENSSL_VERSION_INFO >= (3,))
+    with Authority() as stranger:
+        assert not system_trusts(stranger)
+
+
 def test_what_was_found_in_a_folder_is_kept(
     authority: Authority, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
