@@ -114,7 +114,7 @@ def _trust(config: PoolConfig) -> dict[str, Any]:
 
 def _roots(config: PoolConfig) -> Roots:
     if not isinstance(config.verify, bool):
-        return roots_by(config.verify)
+        return _roots_by(config.verify)
     said = "cadata" if config.cafile is None else f"cafile={config.cafile!r}"
     try:
         if config.cafile is not None or config.cadata is not None:
@@ -123,6 +123,13 @@ def _roots(config: PoolConfig) -> Roots:
         return system_roots()
     except (OSError, ValueError) as error:
         raise _unreadable(said, "must be certificates in PEM", error) from error
+
+
+def _roots_by(context: ssl.SSLContext) -> Roots:
+    try:
+        return roots_by(context)
+    except ValueError as error:  # it has been changed since it was given
+        raise InvalidOptions(f"verify={context!r}: {error}") from error
 
 
 def _environment() -> str:

@@ -113,6 +113,15 @@ def test_roots_that_cannot_be_read_are_refused(
         make_configuration(PoolConfig(), ORIGIN)
 
 
+def test_a_context_that_was_spoiled_after_it_was_given_is_refused_by_name() -> None:
+    context = ssl.create_default_context()
+    config = PoolConfig(verify=context)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with pytest.raises(InvalidOptions, match="say verify=False") as caught:
+        make_configuration(config, ORIGIN)
+    assert caught.value.origin == str(ORIGIN)
+
+
 def test_keys_are_appended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "keys"
     path.write_text("first\n")
