@@ -18,10 +18,11 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from quiver.chain_verifier import ChainRefused, ChainVerifier
 from quiver.quic.aioquic.packet_keys import UPDATE_AFTER
+from quiver.quic.shown_certificate import ShownCertificate
 from quiver.quic.tls_messages import MessageTooLong, TlsMessages
 from quiver.quic.trust_roots import Roots
 
@@ -45,11 +46,12 @@ _BY_CURVE: Final = {
     "secp384r1": frozenset({0x0503}),
     "secp521r1": frozenset({0x0603}),
 }
+_EC_KEY: Final = bytes.fromhex("2a8648ce3d0201")  # RFC 5480 2.1.1
 _BY_KEY: Final = {
-    PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5: frozenset(_WITH_RSA_KEYS),
-    PublicKeyAlgorithmOID.RSASSA_PSS: frozenset(_WITH_PSS_KEYS),
-    PublicKeyAlgorithmOID.ED25519: frozenset({0x0807}),
-    PublicKeyAlgorithmOID.ED448: frozenset({0x0808}),
+    bytes.fromhex("2a864886f70d010101"): frozenset(_WITH_RSA_KEYS),  # RFC 8017 A.1
+    bytes.fromhex("2a864886f70d01010a"): frozenset(_WITH_PSS_KEYS),  # RFC 8017 A.2.3
+    bytes.fromhex("2b6570"): frozenset({0x0807}),  # Ed25519 (RFC 8410 3)
+    bytes.fromhex("2b6571"): frozenset({0x0808}),  # Ed448
 }
 """The signature schemes of RFC 8446 4.2.3 by the key that may sign a handshake with them."""
 
@@ -100,6 +102,7 @@ class _VerifyingContext(tls.Context):
     roots: Roots | None
     name: str
     messages: TlsMessages
+    _peer_certificate: Any  # a ShownCertificate; what aioquic would make of it reads too much
     chain: tuple[bytes, ...] = ()
     is_verified = False
 
@@ -114,11 +117,10 @@ class _VerifyingContext(tls.Context):
             raise tls.AlertDecodeError(str(error)) from error
 
     def _set_peer_certificate(self, certificate: Any) -> None:
-        shown = certificate.certificates
-        self.chain = tuple(der for der, _ in shown)
+        self.chain = tuple(der for der, _ in certificate.certificates)
         try:
-            super()._set_peer_certificate(replace(certificate, certificates=shown[:1]))
-        except x509.InvalidVersion as error:  # which aioquic does not expect
+            self._peer_certificate = ShownCertificate(self.chain[0])
+        except ValueError as error:
             raise tls.AlertBadCertificate("Certificate could not be parsed") from error
 
     def _client_handle_certificate_verify(self, input_buf: Any) -> None:
@@ -142,36 +144,44 @@ class _VerifyingContext(tls.Context):
             verify = replace(verify, algorithm=_WITH_PSS_KEYS[algorithm])
         super()._check_certificate_verify_signature(verify)
 
-    def _verify_chain(self, certificate: x509.Certificate, verifier: ChainVerifier) -> None:
+    def _verify_chain(self, certificate: ShownCertificate, verifier: ChainVerifier) -> None:
         try:
             if not _signatures_of(certificate):
                 raise ChainRefused(0, "its key is of a kind that TLS 1.3 has no signatures for")
             by_rsa = isinstance(certificate.public_key(), rsa.RSAPublicKey)
             verifier.verify(self.chain, self.name, "rsa" if by_rsa else "ecdsa")
         except ChainRefused as refused:
-            raise _Refused(refused, certificate, self.name) from refused
+            raise _Refused(refused, self.chain[0], self.name) from refused
 
 
-def _signatures_of(certificate: x509.Certificate) -> frozenset[int]:
+def _signatures_of(certificate: ShownCertificate) -> frozenset[int]:
     """The algorithms that its key may sign a handshake with."""
-    identifier = certificate.public_key_algorithm_oid
-    if identifier == PublicKeyAlgorithmOID.EC_PUBLIC_KEY:
+    if certificate.key_algorithm == _EC_KEY:
         key = certificate.public_key()
         curve = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else ""
         return _BY_CURVE.get(curve, frozenset())
-    return _BY_KEY.get(identifier, frozenset())
+    return _BY_KEY.get(certificate.key_algorithm, frozenset())
 
 
 class _Refused(tls.Alert):
     """An alert with the reason in OpenSSL's words, and where they say too little in ours."""
 
-    def __init__(self, refused: ChainRefused, certificate: x509.Certificate, name: str) -> None:
+    def __init__(self, refused: ChainRefused, certificate: bytes, name: str) -> None:
         super().__init__(_reason(refused, certificate, name))
         alert = _ALERTS.get(refused.code, tls.AlertDescription.bad_certificate)
         self.description = tls.AlertDescription(alert)
 
 
-def _reason(refused: ChainRefused, certificate: x509.Certificate, name: str) -> str:
+def _reason(refused: ChainRefused, certificate: bytes, name: str) -> str:
+    said = refused.said.replace("self signed", "self-signed")  # as OpenSSL 3 has it
+    try:
+        read = x509.load_der_x509_certificate(certificate)
+        return _in_our_words(refused, read, name) or said
+    except Exception:  # noqa: BLE001 - it is refused anyway; what is odd in it may raise anything
+        return said
+
+
+def _in_our_words(refused: ChainRefused, certificate: x509.Certificate, name: str) -> str | None:
     now = datetime.datetime.now(datetime.UTC)
     if refused.code == _NOT_YET_VALID and now < certificate.not_valid_before_utc:
         return "Certificate is not valid yet"
@@ -182,24 +192,24 @@ def _reason(refused: ChainRefused, certificate: x509.Certificate, name: str) -> 
         return f"hostname {name!r} doesn't match {names}" if names else "no subjectAltName"
     if refused.code == _OTHER_PURPOSE and _is_for_servers(certificate):
         return f"{refused.said} of an issuer"
-    return refused.said.replace("self signed", "self-signed")  # as OpenSSL 3 has it
+    return None
 
 
 def _names(certificate: x509.Certificate) -> list[str]:
-    """Hosts and addresses that it is for, as far as it can be read."""
+    """Hosts and addresses that it is for."""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except Exception:  # noqa: BLE001 - it is refused anyway; extensions are parsed here
+    except x509.ExtensionNotFound:
         return []
     kinds = x509.DNSName | x509.IPAddress
     return [str(each.value) for each in extension.value if isinstance(each, kinds)]
 
 
 def _is_for_servers(certificate: x509.Certificate) -> bool:
-    """Whether its extended key usage lets it speak for one, as far as it can be read."""
+    """Whether its extended key usage lets it speak for one."""
     try:
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except Exception:  # noqa: BLE001 - as above
+    except x509.ExtensionNotFound:
         return True
     return ExtendedKeyUsageOID.SERVER_AUTH in usages
 

@@ -19,6 +19,7 @@ from tests.support.certificate_chains import (
     LEAF,
     Certificate,
     chain_of,
+    changed,
     key_of,
     pem,
     pem_of_key,
@@ -129,6 +130,23 @@ def test_no_chain_stands_for_a_key(tmp_path: Path) -> None:
     Path(keyfile).write_bytes(pem_of_key(key_of("p256", 9)))
     over = closed(connected(config, (certfile, keyfile)))
     assert (over.cause, over.code) == (Cause.VIOLATION, CRYPTO_ERROR + 51)
+
+
+def test_a_certificate_that_only_ssl_can_read_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an underscore in a PrintableString, as old authorities have written them."""
+    said = [attrs.evolve(LEAF, common_name="a_name"), attrs.evolve(CA, key="rsa2048")]
+    (leaf, _), signer = chain_of(*said), key_of("rsa2048", 1)
+    odd = changed(leaf, signer, b"\x0c\x06a_name", b"\x13\x06a_name")
+    push: Any = vars(tls)["push_certificate"]
+
+    def push_odd(buffer: Any, shown: tls.Certificate) -> None:
+        push(buffer, tls.Certificate(shown.request_context, [(odd, b"")]))
+
+    monkeypatch.setattr(tls, "push_certificate", push_odd)
+    wire = connected(*files(tmp_path, *said))
+    assert wire.of(HandshakeCompleted) and wire.engine.handshake.certificate == odd
 
 
 REFUSED = {

@@ -1,0 +1,81 @@
+"""A certificate as a server shows it: its key, whatever else may be odd in it.
+
+ssl judges the certificate, and takes much that X.509 forbids: a "_" or "*" in a PrintableString, a
+default that is written out. The library that has keys for us refuses to read such a one at all. So
+the key is found here, by its place (RFC 5280 4.1):
+
+    Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signature }
+    TBSCertificate ::= SEQUENCE { [0] version?, serialNumber, signature, issuer, validity, subject,
+                                  subjectPublicKeyInfo, ... }
+
+Every tag on the way has to be the right one, and every length definite and within what it is in:
+what is found here is what OpenSSL finds, or nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
+
+__all__ = ["ShownCertificate"]
+
+_SEQUENCE: Final = 0x30
+_INTEGER: Final = 0x02
+_OBJECT_IDENTIFIER: Final = 0x06
+_VERSION: Final = 0xA0
+_BEFORE_KEY: Final = (_INTEGER, _SEQUENCE, _SEQUENCE, _SEQUENCE, _SEQUENCE)
+
+
+class ShownCertificate:
+    """What a handshake needs of one, by the names that `cryptography` has for it.
+
+    Attributes:
+        key_algorithm: the object identifier of the key's, as it is encoded.
+
+    Raises:
+        ValueError: it is none.
+    """
+
+    def __init__(self, der: bytes) -> None:
+        self._der = der
+        self._key = _subject_public_key_info(der)
+        algorithm, _ = _taken(_SEQUENCE, _taken(_SEQUENCE, self._key)[0])
+        self.key_algorithm: Final = _taken(_OBJECT_IDENTIFIER, algorithm)[0]
+
+    def public_key(self) -> PublicKeyTypes:
+        """Raises ValueError and UnsupportedAlgorithm."""
+        return load_der_public_key(self._key)
+
+    def public_bytes(self, encoding: Encoding) -> bytes:
+        assert encoding is Encoding.DER
+        return self._der
+
+
+def _subject_public_key_info(der: bytes) -> bytes:
+    certificate, after = _taken(_SEQUENCE, der)
+    if after:
+        raise ValueError("something follows the certificate")
+    rest, _ = _taken(_SEQUENCE, certificate)
+    if rest[:1] == bytes([_VERSION]):
+        _, rest = _taken(_VERSION, rest)
+    for tag in _BEFORE_KEY:
+        _, rest = _taken(tag, rest)
+    _, after = _taken(_SEQUENCE, rest)
+    return rest[: len(rest) - len(after)]
+
+
+def _taken(tag: int, encoded: bytes) -> tuple[bytes, bytes]:
+    """The content of the first value, which has this tag, and what follows it."""
+    if len(encoded) < 2 or encoded[0] != tag:
+        raise ValueError(f"there is no value with the tag {tag:#04x}")
+    begin, length = 2, encoded[1]
+    if length == 0x80:
+        raise ValueError("its length is indefinite")
+    if length > 0x80:
+        begin += length & 0x7F
+        length = int.from_bytes(encoded[2:begin], "big")
+    if begin + length > len(encoded):
+        raise ValueError("its length goes beyond its end")
+    return encoded[begin : begin + length], encoded[begin + length :]
