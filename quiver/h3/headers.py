@@ -142,7 +142,7 @@ def _name(name: bytes) -> str:
     # The values that `te` may have are looked at below.
     fault = fields.name_fault(text) or fields.connection_fault(text, "trailers")
     if fault:
-        raise Malformed(f"field name {_shown(name)} {fault}")
+        raise Malformed(f"field name {_shown_name(text)} {fault}")
     return text
 
 
@@ -152,13 +152,18 @@ def _value(name: bytes, value: bytes) -> str:
     if not _PLAIN_VALUE.fullmatch(value) or name == b"te":
         fault = fields.value_fault(text) or fields.connection_fault(name.decode("ascii"), text)
         if fault:
-            raise Malformed(f"field {_shown(name)}: value {_shown(value)} {fault}")
+            raise Malformed(f"field {_shown(name)}: the value {fault}")  # which may be a cookie
     return text
 
 
 def _shown(part: bytes) -> str:
     """A name or value for a message: quoted, and no longer than a line."""
     return repr(part[:60])[1:] + ("..." if len(part) > 60 else "")
+
+
+def _shown_name(text: str) -> str:
+    """As far as it is one: a whole line, with its value, may have been taken for it."""
+    return _shown(fields.beginning_of_name(text).encode("latin-1"))
 
 
 def content_length(headers: Pairs) -> int | None:
