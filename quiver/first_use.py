@@ -39,7 +39,10 @@ _PATIENCE: Final = 10.0  # seconds that a fork or the exit waits for an import
 _PAUSE: Final = 0.001  # seconds between two looks
 _DESCRIPTORS: Final = 4  # that an import has open at once, at the most
 
+_ENDING: Final = 1.0  # seconds that a thread's end may take, when its Python code is over
+
 _importer: int | None = None  # the thread that imports now
+_ended: tuple[int, float] | None = None  # the last that did: its native id, and since when
 _forkers: dict[int, float] = {}  # threads that are forking, and since when
 
 
@@ -135,7 +138,7 @@ def _start(
 def _import_in_thread(
     name: str, outcome: list[ModuleType | BaseException], done: Callable[[], object]
 ) -> None:
-    global _importer
+    global _importer, _ended
     with _lock:
         _importer = _native("get_ident")()
         try:
@@ -145,6 +148,7 @@ def _import_in_thread(
                 _importer = _native("get_ident")()
             _import(name, outcome)
         finally:
+            _ended = _native("get_native_id")(), time.monotonic()
             _importer = None
     try:
         done()
@@ -281,17 +285,26 @@ def _after_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _lock, _importer
+    global _lock, _importer, _ended
     _forkers.clear()
     _lock = _native("allocate_lock")()
-    _importer = None
+    _importer = _ended = None
 
 
 def _wait_for_importer() -> None:
     """Also at the exit: a thread that the interpreter ends amid foreign code ends it by SIGABRT."""
     due = time.monotonic() + _PATIENCE
-    while _importer is not None and time.monotonic() < due:
+    while (_importer is not None or _ends()) and time.monotonic() < due:
         _pause()
+
+
+def _ends() -> bool:
+    """Whether the thread that imported last is on its way out: OpenSSL frees what is a thread's at
+    its native end, behind all Python code, and holds a lock of its own meanwhile."""
+    if _ended is None:
+        return False
+    thread, since = _ended
+    return time.monotonic() - since < _ENDING and os.path.exists(f"/proc/self/task/{thread}")
 
 
 def _pause() -> None:

@@ -340,6 +340,29 @@ def test_a_fork_amid_it(delay: float, origin: Origin) -> None:
     run_script(FORK, origin.url + "/ok", origin.cafile, str(delay))
 
 
+def test_a_fork_waits_until_the_thread_has_ended_natively() -> None:
+    """OpenSSL frees what is a thread's behind all Python code, and holds a lock meanwhile."""
+    script = """
+        import os
+        from quiver import first_use
+
+        looked = []
+        exists = os.path.exists
+
+        def ends_slowly(path):
+            looked.append(path)
+            return len(looked) < 4 or exists(path)
+
+        first_use.load("quiver.client")
+        os.path.exists = ends_slowly
+        first_use._before_fork()
+        thread, _ = first_use._ended
+        print(len(looked) >= 4, set(looked) == {f"/proc/self/task/{thread}"})
+        print(exists(f"/proc/self/task/{thread}"))
+    """
+    assert run_script(script) == "True True\nFalse\n"
+
+
 def test_the_exit_amid_it() -> None:
     for delay in (0.0, 0.03, 0.1):
         script = f"""
