@@ -23,7 +23,10 @@ SEEN: dict[str, list[str]] = {
         *("200 {'id': 42}", "20", "True", "{'id': 7}", "{'id': 8}", "the pool is gone"),
         *("total 17", "anew 1"),
     ],
-    "channels": ["200", "b'a datagram'", "b'bytes on the stream'", "peer", "3"],
+    "channels": [
+        *("200", "b'a datagram'", "b'bytes on the stream'", "peer", "3"),
+        "Datagram(payload=b'are you there?')",
+    ],
     "command-line": [],
     "locust": [],  # its locustfile is run by tests/quiver/adapters/test_locust.py
     "observability": ["True", "order INTERNAL None", "GET CLIENT 200", "1.0", "['/delay/0.1']"],
@@ -33,6 +36,7 @@ SEEN: dict[str, list[str]] = {
         "{'id': 42} HTTP/3",
         "b'one two'",
         "[(b'x-checksum', b'abc'), (b'x-count', b'2')]",
+        "ok",
     ],
     "real-networks": [
         *("200", "transient True", "200 by its address", "3000000", "200 as localhost", "True"),

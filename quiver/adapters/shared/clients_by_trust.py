@@ -29,7 +29,7 @@ UNLIMITED: Final[Mapping[str, object]] = {
     "stream_idle_timeout": None,
 }
 
-MOST: Final = 1_000  # clients of alternative services
+MOST: Final = 1_000  # clients, and as many of alternative services
 _FOLDERS: Final = 32  # of roots, that are kept at most
 
 Certificate = str | tuple[str, str] | None
@@ -45,6 +45,7 @@ class Trust:
         cadata: PEM of the roots.
         certfile: PEM file of our own certificate.
         keyfile: PEM file of its key.
+        server_name: whom the server is to prove to be; None takes the pool's, or the host.
     """
 
     verify: bool | ssl.SSLContext = True
@@ -52,6 +53,7 @@ class Trust:
     cadata: bytes | None = None
     certfile: str | None = None
     keyfile: str | None = None
+    server_name: str | None = None
 
     @classmethod
     def of(cls, verify: bool | str | ssl.SSLContext, cert: Certificate = None) -> Trust:
@@ -103,7 +105,7 @@ class ClientsByTrust:
 
     What is asked for at an alternative service has a client for its origin, all of whose pools have
     that origin's own rule, whatever the rules say of the place (RFC 7838 2.1). There are at most
-    MOST of these; the one used longest ago is let go of. None of them looks for proxies: the
+    MOST of either kind; the one used longest ago is let go of. None of them looks for proxies: the
     adapters do, or the libraries above.
 
     Args:
@@ -115,7 +117,7 @@ class ClientsByTrust:
 
     def __init__(self, pools: Pools | None = None) -> None:
         self._pools = {"default": {}, **(pools or {})}
-        self._made: dict[Trust, Client] = {}
+        self._made: OrderedDict[Trust, Client] = OrderedDict()
         self._elsewhere: OrderedDict[tuple[Trust, Origin], Client] = OrderedDict()
         self._lock = ForkSafeLock()
         self.of(Trust())
@@ -132,6 +134,8 @@ class ClientsByTrust:
             client = self._made.get(trust)
             if client is None:
                 client = self._made[trust] = Client(pools=self._applied(trust), trust_env=False)
+                _bound(self._made)
+            self._made.move_to_end(trust)
             return client
 
     def close(self) -> None:
@@ -141,7 +145,7 @@ class ClientsByTrust:
         """
         with self._lock:
             clients = [*self._made.values(), *self._elsewhere.values()]
-            self._made = {}
+            self._made.clear()
             self._elsewhere.clear()
         for client in clients:
             client.release()
@@ -158,8 +162,12 @@ class ClientsByTrust:
             client = self._elsewhere[trust, origin] = Client(
                 pools={"default": options}, trust_env=False
             )
-            if len(self._elsewhere) > MOST:
-                _, oldest = self._elsewhere.popitem(last=False)
-                oldest.release()
+            _bound(self._elsewhere)
         self._elsewhere.move_to_end((trust, origin))
         return client
+
+
+def _bound(clients: OrderedDict[Any, Client]) -> None:
+    if len(clients) > MOST:
+        _, oldest = clients.popitem(last=False)
+        oldest.release()

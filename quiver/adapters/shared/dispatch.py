@@ -121,7 +121,7 @@ class Dispatch:
                 self.policy.heard(split(url)[0], alt_svc)
 
 
-def kind_of(error: QuiverError, names: tuple[tuple[type[QuiverError], type[T]], ...]) -> type[T]:
+def kind_of(error: QuiverError, names: tuple[tuple[type[QuiverError], T], ...]) -> T:
     """Return what another library calls an error: the first entry that its cause is one of."""
     cause = cause_of(error)
     return next(theirs for ours, theirs in names if isinstance(cause, ours))

@@ -5,32 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from typing import Any
 
-import httpx
 import pytest
 
+import quiver
 from quiver.adapters.httpx import AsyncHTTP3Transport, HTTP3Transport
-from quiver.testing import Authority, Origin, pattern
+from quiver.testing import Origin, pattern
 from tests.support.waiting import until
 
 NARROW = {"default": {"max_connections": 1, "max_streams_per_connection": 1}}
 
 
-@pytest.fixture(scope="module")
-def origin(authority: Authority) -> Iterator[Origin]:
-    with Origin(authority=authority) as started:
-        yield started
-
-
-@pytest.fixture
-def client(origin: Origin) -> Iterator[httpx.Client]:
-    transport = HTTP3Transport(verify=origin.cafile, fallback=False)
-    with httpx.Client(transport=transport) as made:
-        yield made
-
-
-def test_trailers_both_ways(client: httpx.Client, origin: Origin) -> None:
+def test_trailers_both_ways(client: Any, origin: Origin) -> None:
     with client.stream("GET", origin.url + "/trailers") as response:
         assert response.extensions["trailers"] == []
         response.read()
@@ -41,49 +29,80 @@ def test_trailers_both_ways(client: httpx.Client, origin: Origin) -> None:
     assert response.json() == [["x-sum", "7"]]
 
 
-def test_a_pool_timeout(origin: Origin) -> None:
+def test_a_pool_timeout(library: Any, origin: Origin) -> None:
     transport = HTTP3Transport(verify=origin.cafile, fallback=False, pools=NARROW)
-    with httpx.Client(transport=transport) as client:
+    with library.Client(transport=transport) as client:
         held = client.stream("GET", origin.url + "/drip/9/0.5")
-        with held, pytest.raises(httpx.PoolTimeout, match=r"checkout_timeout=0\.2"):
-            client.get(origin.url + "/ok", timeout=httpx.Timeout(5, pool=0.2))
+        with held, pytest.raises(library.PoolTimeout, match=r"checkout_timeout=0\.2"):
+            client.get(origin.url + "/ok", timeout=library.Timeout(5, pool=0.2))
         assert client.get(origin.url + "/ok").status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"),
+    ("path", "name"),
     [
-        ("/reset/0x102", httpx.RemoteProtocolError),
-        ("/reset-after/1000/0x102", httpx.RemoteProtocolError),
-        ("/malformed", httpx.RemoteProtocolError),
-        ("/close/0x102", httpx.ReadError),
-        ("/hang", httpx.ReadTimeout),
-        ("/stall-after/10", httpx.ReadTimeout),
+        ("/reset/0x102", "RemoteProtocolError"),
+        ("/reset-after/1000/0x102", "RemoteProtocolError"),
+        ("/malformed", "RemoteProtocolError"),
+        ("/close/0x102", "ReadError"),
+        ("/hang", "ReadTimeout"),
+        ("/stall-after/10", "ReadTimeout"),
     ],
 )
-def test_errors(path: str, kind: type[Exception], client: httpx.Client, origin: Origin) -> None:
+def test_errors(path: str, name: str, library: Any, client: Any, origin: Origin) -> None:
+    kind = getattr(library, name)
     with pytest.raises(kind) as caught:
-        client.get(origin.url + path, timeout=httpx.Timeout(5, read=0.5))
+        client.get(origin.url + path, timeout=library.Timeout(5, read=0.5))
     assert type(caught.value) is kind
-    assert isinstance(caught.value, httpx.RequestError) and caught.value.request is not None
+    assert caught.value.request is not None
+    assert isinstance(caught.value.__cause__, quiver.QuiverError)
 
 
-def test_no_http_without_a_fallback(client: httpx.Client) -> None:
-    with pytest.raises(httpx.UnsupportedProtocol):
+def test_no_http_without_a_fallback(library: Any, client: Any) -> None:
+    with pytest.raises(library.UnsupportedProtocol):
         client.get("http://localhost/")
+
+
+def test_bodies_of_every_kind(client: Any, origin: Origin) -> None:
+    """Whole, in pieces, and as a form with a file, which is a stream of the library's own."""
+    url = origin.url + "/echo"
+    assert client.post(url, content=b"whole").content == b"whole"
+    assert client.post(url, content=iter([b"in ", b"pieces"])).content == b"in pieces"
+    form = client.post(url, data={"a": "1"}, files={"b": ("b.txt", b"of a file")}).content
+    assert b"of a file" in form and form.endswith(b"--\r\n")
+
+
+def test_a_body_of_another_kind_is_refused(library: Any, origin: Origin) -> None:
+    class Neither:
+        stream = object()
+
+    with HTTP3Transport(verify=origin.cafile, fallback=False) as transport:
+        request = library.Request("GET", origin.url + "/ok")
+        request.stream = object()
+        with pytest.raises(TypeError, match="the body is a object, no SyncByteStream"):
+            transport.handle_request(request)
+        with pytest.raises(TypeError, match="Neither is a request of neither httpx nor httpx2"):
+            transport.handle_request(Neither())
+
+    async def run() -> None:
+        async with AsyncHTTP3Transport(verify=origin.cafile, fallback=False) as transport:
+            await transport.handle_async_request(request)
+
+    with pytest.raises(TypeError, match="the body is a object, no AsyncByteStream"):
+        asyncio.run(run())
 
 
 # asyncio --------------------------------------------------------------------------------------
 
 
-def in_asyncio(origin: Origin) -> httpx.AsyncClient:
+def in_asyncio(library: Any, origin: Origin) -> Any:
     transport = AsyncHTTP3Transport(verify=origin.cafile, fallback=False)
-    return httpx.AsyncClient(transport=transport)
+    return library.AsyncClient(transport=transport)
 
 
-def test_many_at_once_without_threads(origin: Origin) -> None:
+def test_many_at_once_without_threads(library: Any, origin: Origin) -> None:
     async def run() -> tuple[list[int], int, float]:
-        async with in_asyncio(origin) as client:
+        async with in_asyncio(library, origin) as client:
             await client.get(origin.url + "/ok")
             before = threading.active_count()
             began = time.monotonic()
@@ -98,10 +117,10 @@ def test_many_at_once_without_threads(origin: Origin) -> None:
     assert took < 10.0, "one after the other it would take 20 seconds"
 
 
-def test_the_loop_goes_on(origin: Origin) -> None:
+def test_the_loop_goes_on(library: Any, origin: Origin) -> None:
     async def run() -> tuple[bytes, int]:
         ticks = 0
-        async with in_asyncio(origin) as client:
+        async with in_asyncio(library, origin) as client:
             asked = asyncio.create_task(client.get(origin.url + "/drip/5/0.1?size=3"))
             while not asked.done():
                 ticks += 1
@@ -113,7 +132,7 @@ def test_the_loop_goes_on(origin: Origin) -> None:
     assert ticks >= 10
 
 
-def test_a_body_both_ways_at_once(origin: Origin) -> None:
+def test_a_body_both_ways_at_once(library: Any, origin: Origin) -> None:
     """Each piece is sent only when the one before has come back."""
 
     async def run() -> list[bytes]:
@@ -124,7 +143,7 @@ def test_a_body_both_ways_at_once(origin: Origin) -> None:
                 await heard.acquire()
                 yield b"%d" % number
 
-        async with in_asyncio(origin) as client:
+        async with in_asyncio(library, origin) as client:
             url = origin.url + "/echo-stream"
             async with client.stream("POST", url, content=pieces()) as response:
                 async for piece in response.aiter_raw():
@@ -135,9 +154,9 @@ def test_a_body_both_ways_at_once(origin: Origin) -> None:
     assert asyncio.run(asyncio.wait_for(run(), 20.0)) == [b"0", b"1", b"2", b"3", b"4"]
 
 
-def test_a_task_that_is_cancelled_gives_its_stream_back(origin: Origin) -> None:
+def test_a_task_that_is_cancelled_gives_its_stream_back(library: Any, origin: Origin) -> None:
     async def run() -> None:
-        async with in_asyncio(origin) as client:
+        async with in_asyncio(library, origin) as client:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.get(origin.url + "/hang?id=left"), 0.5)
             async with client.stream("GET", origin.url + "/drip/100/0.1") as response:
@@ -146,3 +165,14 @@ def test_a_task_that_is_cancelled_gives_its_stream_back(origin: Origin) -> None:
 
     asyncio.run(run())
     until(lambda: origin.connections_open() == 0)
+
+
+def test_errors_in_asyncio(library: Any, origin: Origin) -> None:
+    async def run() -> None:
+        async with in_asyncio(library, origin) as client:
+            with pytest.raises(library.RemoteProtocolError):
+                await client.get(origin.url + "/reset/0x102")
+            with pytest.raises(library.ReadTimeout):
+                await client.get(origin.url + "/stall-after/10", timeout=0.5)
+
+    asyncio.run(run())

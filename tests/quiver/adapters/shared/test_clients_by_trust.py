@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import quiver
+from quiver.adapters.shared import clients_by_trust
 from quiver.adapters.shared.clients_by_trust import ClientsByTrust, Trust
 from quiver.testing import Authority, Origin
 
@@ -48,6 +49,27 @@ def test_applied() -> None:
     assert Trust().applied(rule) == {**unlimited, **rule}
     own = Trust(verify=False).applied(rule)
     assert own == {**unlimited, "receive_timeout": 3.0, "verify": False}
+
+
+def test_the_one_used_longest_ago_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients_by_trust, "MOST", 2)
+    clients = ClientsByTrust()
+    names = [Trust(server_name=f"{name}.example") for name in "abc"]
+    first, second = clients.of(names[0]), clients.of(names[1])
+    assert clients.of(names[0]) is first
+    clients.of(names[2])
+    assert clients.of(names[0]) is first
+    with pytest.raises(quiver.PoolStopped):
+        second.get("https://localhost:1/")
+    assert clients.of(names[1]) is not second
+    clients.close()
+
+
+def test_the_name_to_prove_takes_precedence() -> None:
+    rule: dict[str, object] = {"server_name": "rule.example", "cafile": "/a.pem"}
+    applied = Trust(server_name="own.example").applied(rule)
+    assert (applied["server_name"], applied["cafile"]) == ("own.example", "/a.pem")
+    assert Trust().applied(rule)["server_name"] == "rule.example"
 
 
 def test_one_client_for_each_trust(origin: Origin) -> None:

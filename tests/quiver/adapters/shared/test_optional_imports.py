@@ -15,7 +15,7 @@ ADAPTERS = ROOT / "quiver" / "adapters"
 # The extra, and what of it is not installed, by the file in quiver/adapters/.
 NEEDED = {
     "requests/adapter.py": ("requests", "requests"),
-    "httpx/transports.py": ("httpx", "httpx"),
+    "httpx/library.py": ("httpx", "httpx"),
     "locust.py": ("locust", "locust"),
     "opentelemetry/instrumentation.py": ("otel", "opentelemetry"),
     "opentelemetry/suppression.py": ("otel", "opentelemetry"),
@@ -27,6 +27,7 @@ NEEDED = {
 def test_what_is_missing_is_named(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, missing = NEEDED[file]
     monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setitem(sys.modules, "httpx2", None)  # which does as well as httpx
     advice = rf"^{missing} is not installed: pip install 'quiver-http3\[{name}\]'$"
     with pytest.raises(ModuleNotFoundError, match=advice) as caught:
         runpy.run_path(str(ADAPTERS / file))

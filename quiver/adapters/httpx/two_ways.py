@@ -1,0 +1,151 @@
+"""The two ways out of a transport, HTTP/3 and TCP, and which of them a request takes."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+import attrs
+
+from quiver.adapters.httpx.library import Library, name_of
+from quiver.adapters.policy import Policy
+from quiver.adapters.shared.clients_by_trust import Certificate, Pools, Trust
+from quiver.adapters.shared.dispatch import Dispatch
+from quiver.adapters.shared.fallback_table import Route
+from quiver.errors import InvalidRequest
+from quiver.proxies import ProxyNotice
+from quiver.request import StreamRequest
+from quiver.request_options import BodyLike
+
+__all__ = ["TwoWays", "Verify"]
+
+NO_LIMIT: Final = 1e9  # seconds: None here is as the pool has it, and there it means no limit
+
+Verify = ssl.SSLContext | str | bool
+
+
+class TwoWays:
+    """What the transports for threads and for asyncio have in common.
+
+    Args:
+        name: of the transport.
+        tcp: the name of the library's transport for TCP.
+        sends: the name of the method by which a transport sends.
+        verify, cert, fallback, policy, pools, trust_env: as the transports have them.
+
+    Raises:
+        TypeError: `fallback` is no transport.
+        InvalidOptions, OSError: as of the transports.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        tcp: str,
+        sends: str,
+        verify: Verify,
+        cert: Certificate,
+        fallback: Any,
+        policy: Policy | None,
+        pools: Pools | None,
+        trust_env: bool,
+    ) -> None:
+        given = fallback if not isinstance(fallback, bool) else None
+        if given is not None and not callable(getattr(given, sends, None)):
+            raise TypeError(f"fallback={given!r} is no transport: it has no {sends}()")
+        self.dispatch = Dispatch(policy, pools, falls_back=fallback is not False)
+        self._proxies = ProxyNotice(name, trust_env=trust_env)
+        self._trust = Trust.of(verify, cert)
+        self.dispatch.clients.of(self._trust)  # what cannot be had is refused here
+        self._given = given
+        self._tcp, self._verify, self._cert = tcp, verify, cert
+        self._made: dict[str, Any] = {}  # for TCP, by library
+
+    def route(self, request: Any, library: Library) -> Route | None:
+        """Return where HTTP/3 is to be tried, None for TCP.
+
+        Raises:
+            InvalidURL: HTTP/3 cannot take it, and there is no TCP.
+        """
+        if library.mocked():
+            return None
+        self._proxies.look(request.url.scheme, request.url.netloc.decode("ascii"))
+        return self.dispatch.route(str(request.url))[0]
+
+    def trust(self, request: Any) -> Trust:
+        """Return whom to believe: by the name that the extension `sni_hostname` gives, if any.
+
+        Raises:
+            InvalidRequest: it is no text.
+        """
+        name = request.extensions.get("sni_hostname")
+        if not name:
+            return self._trust
+        name = name.decode("ascii", "replace") if isinstance(name, bytes) else name
+        if not isinstance(name, str):
+            raise InvalidRequest(f"extension sni_hostname: a {type(name).__name__} is no name")
+        return attrs.evolve(self._trust, server_name=name)
+
+    def asked(self, request: Any, route: Route, body: BodyLike) -> StreamRequest:
+        """Make the request for HTTP/3. Errors as of `Dispatch.asked`."""
+        limits = request.extensions.get("timeout", {})
+        return self.dispatch.asked(
+            route,
+            request.method,
+            request.url.raw_path.decode("ascii"),
+            request.headers.raw,
+            body=body,
+            trailers=request.extensions.get("trailers", ()),
+            connect_timeout=self.dispatch.connect_timeout(limits.get("connect")),
+            receive_timeout=limits.get("read"),
+            send_timeout=limits.get("write") or NO_LIMIT,
+            checkout_timeout=limits.get("pool"),
+        )
+
+    def tcp(self, library: Library) -> Any:
+        """Return the transport for TCP.
+
+        Raises:
+            TypeError: the one that was given is of another library than the client.
+        """
+        if self._given is None:
+            made = self._made.get(library.name)
+            if made is None:
+                kind = getattr(library.module, self._tcp)
+                # Two threads may come here: both take the one that was put in first.
+                made = kind(verify=_context(self._verify), cert=self._cert)
+                made = self._made.setdefault(library.name, made)
+            return made
+        theirs = name_of(self._given)  # None: a class of the program's own
+        if theirs is not None and theirs != library.name:
+            kind = type(self._given).__name__
+            raise TypeError(f"fallback: {kind} is of {theirs}, but the client of {library.name}")
+        return self._given
+
+    def explained(self, request: Any) -> AbstractContextManager[None]:
+        """Have an error of TCP say why HTTP/3 had failed, too."""
+        return self.dispatch.policy.explained(str(request.url))
+
+    def answered_over_tcp(self, request: Any, response: Any) -> None:
+        """Take in what the origin says of HTTP/3."""
+        self.dispatch.answered_over_tcp(str(request.url), response.headers.get("alt-svc"))
+
+    def opened(self) -> Iterator[Any]:
+        """Give the transports for TCP that are there, to be closed."""
+        if self._given is not None:
+            yield self._given
+        while self._made:
+            yield self._made.popitem()[1]
+
+
+def _context(verify: Verify) -> ssl.SSLContext | bool:
+    """httpx takes contexts; a path is still understood, with a warning."""
+    if not isinstance(verify, str):
+        return verify
+    if os.path.isdir(verify):
+        return ssl.create_default_context(capath=verify)
+    return ssl.create_default_context(cafile=verify)

@@ -1,0 +1,75 @@
+"""The library of the client that asked: found by its request, whatever else is imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quiver.adapters.httpx import library as libraries
+from quiver.adapters.httpx.library import ERRORS, library_of, name_of
+from tests.support.programs.runner import run_script
+
+
+def test_by_a_request_or_what_derives_from_it(library: Any) -> None:
+    class Mine(library.Request):  # type: ignore[misc]
+        pass
+
+    for kind in (library.Request, Mine):
+        found = library_of(kind("GET", "https://a.example"))
+        assert (found.name, found.module) == (library.__name__, library)
+    assert name_of(library.HTTPTransport()) == library.__name__
+    assert name_of(object()) is None
+
+
+def test_each_error_has_its_name_in_both(library: Any) -> None:
+    request = library.Request("GET", "https://a.example")
+    for ours, theirs in ERRORS:
+        assert issubclass(getattr(library, theirs), library.TransportError)
+        made = library_of(request).error(ours("said"), request)
+        assert isinstance(made, library.TransportError)
+        assert "said" in str(made)
+
+
+ONE_ALONE = """
+    import sys
+    sys.modules["{other}"] = None
+    from quiver.adapters.httpx import HTTP3Transport, AsyncHTTP3Transport
+    import {name}
+    print(issubclass(HTTP3Transport, {name}.BaseTransport))
+    print(issubclass(AsyncHTTP3Transport, {name}.AsyncBaseTransport))
+    print("{other}" in sys.modules and sys.modules["{other}"] is not None)
+"""
+
+
+@pytest.mark.parametrize("name", libraries.NAMES)
+def test_one_of_them_is_enough(name: str) -> None:
+    pytest.importorskip(name)
+    (other,) = set(libraries.NAMES) - {name}
+    assert run_script(ONE_ALONE.format(name=name, other=other)).split() == ["True", "True", "False"]
+
+
+def test_both_that_are_imported_know_the_transport_for_one_of_theirs() -> None:
+    pytest.importorskip("httpx2")
+    said = run_script("""
+        import httpx, httpx2
+        from quiver.adapters.httpx import HTTP3Transport
+        made = HTTP3Transport()
+        print(isinstance(made, httpx.BaseTransport), isinstance(made, httpx2.BaseTransport))
+    """)
+    assert said.split() == ["True", "True"]
+
+
+def test_httpx2_by_the_name_of_httpx() -> None:
+    pytest.importorskip("httpx2")
+    said = run_script("""
+        import httpx2
+        httpx2.alias_httpx()
+        import httpx
+        from quiver.adapters.httpx import HTTP3Transport
+        from quiver.adapters.httpx.library import library_of
+        made = HTTP3Transport()
+        print(isinstance(made, httpx.BaseTransport), httpx is httpx2)
+        print(library_of(httpx.Request("GET", "https://a.example")).module is httpx2)
+    """)
+    assert said.split() == ["True", "True", "True"]
