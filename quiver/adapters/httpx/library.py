@@ -12,13 +12,16 @@ import importlib.util
 import sys
 from collections.abc import AsyncIterator, Iterator
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from quiver import errors
 from quiver.adapters.shared.dispatch import kind_of
 from quiver.adapters.shared.optional_imports import extra
 from quiver.adapters.shared.request_translation import pairs_of
 from quiver.streams.response import StreamedResponse
+
+if TYPE_CHECKING:
+    import httpx  # httpx2's are alike
 
 __all__ = ["Library", "bases", "library_of", "name_of"]
 
@@ -76,21 +79,22 @@ class Library:
         streams = (self.module.SyncByteStream, self.module.AsyncByteStream)
         self._body: type[ResponseBody] = type("ResponseBody", (ResponseBody, *streams), {})
 
-    def error(self, error: errors.QuiverError, request: Any) -> Exception:
+    def error(self, error: errors.QuiverError, request: httpx.Request) -> Exception:
         """Return an error in the library's terms, to be raised from ours."""
         kind = getattr(self.module, kind_of(error, ERRORS))
         made: Exception = kind(str(error), request=request)
         return made
 
-    def response(self, streamed: StreamedResponse, request: Any) -> Any:
+    def response(self, streamed: StreamedResponse, request: httpx.Request) -> httpx.Response:
         """Return a response of the library, whose body is read as it comes."""
         trailers: list[tuple[bytes, bytes]] = []
-        return self.module.Response(
+        made: httpx.Response = self.module.Response(
             streamed.status,
             headers=pairs_of(streamed.headers),
             stream=self._body(self, streamed, request, trailers),
             extensions={"http_version": b"HTTP/3", "trailers": trailers},
         )
+        return made
 
     def mocked(self) -> bool:
         """Tell whether a library for tests stands in the place of TCP's way out."""
@@ -109,7 +113,7 @@ class ResponseBody:
         self,
         library: Library,
         streamed: StreamedResponse,
-        request: Any,
+        request: httpx.Request,
         trailers: list[tuple[bytes, bytes]],
     ) -> None:
         self._library = library

@@ -19,6 +19,8 @@ from quiver.streams.body_source import AsyncBodySource
 __all__ = ["AsyncHTTP3Transport", "HTTP3Transport"]
 
 if TYPE_CHECKING:  # clients of either library take them
+    import httpx  # httpx2's requests and responses are alike
+
     Transport = Any
     AsyncTransport = Any
 else:
@@ -57,7 +59,7 @@ class HTTP3Transport(Transport):  # type: ignore[misc]
         *,
         verify: Verify = True,
         cert: Certificate = None,
-        fallback: Any = None,
+        fallback: object = None,
         policy: Policy | None = None,
         pools: Pools | None = None,
         trust_env: bool = True,
@@ -74,7 +76,7 @@ class HTTP3Transport(Transport):  # type: ignore[misc]
             trust_env=trust_env,
         )
 
-    def handle_request(self, request: Any) -> Any:
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request with a response of the same library.
 
         Raises:
@@ -91,11 +93,11 @@ class HTTP3Transport(Transport):  # type: ignore[misc]
         except errors.QuiverError as error:
             raise library.error(error, request) from error
         with ways.explained(request):
-            response = ways.tcp(library).handle_request(request)
+            response: httpx.Response = ways.tcp(library).handle_request(request)
         ways.answered_over_tcp(request, response)
         return response
 
-    def _ask(self, request: Any, route: Route, library: Library) -> Any:
+    def _ask(self, request: httpx.Request, route: Route, library: Library) -> httpx.Response:
         ways, body = self._ways, request.stream
         if not isinstance(body, library.module.SyncByteStream):
             raise TypeError(f"the body is a {type(body).__name__}, no SyncByteStream")
@@ -126,7 +128,7 @@ class AsyncHTTP3Transport(AsyncTransport):  # type: ignore[misc]
         *,
         verify: Verify = True,
         cert: Certificate = None,
-        fallback: Any = None,
+        fallback: object = None,
         policy: Policy | None = None,
         pools: Pools | None = None,
         trust_env: bool = True,
@@ -144,7 +146,7 @@ class AsyncHTTP3Transport(AsyncTransport):  # type: ignore[misc]
         )
         self._found: set[tuple[Trust, Route]] = set()
 
-    async def handle_async_request(self, request: Any) -> Any:
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request with a response of the same library. Errors as of HTTP3Transport."""
         ways, library = self._ways, library_of(request)
         try:
@@ -156,11 +158,11 @@ class AsyncHTTP3Transport(AsyncTransport):  # type: ignore[misc]
         except errors.QuiverError as error:
             raise library.error(error, request) from error
         with ways.explained(request):
-            response = await ways.tcp(library).handle_async_request(request)
+            response: httpx.Response = await ways.tcp(library).handle_async_request(request)
         ways.answered_over_tcp(request, response)
         return response
 
-    async def _ask(self, request: Any, route: Route, library: Library) -> Any:
+    async def _ask(self, request: httpx.Request, route: Route, library: Library) -> httpx.Response:
         ways = self._ways
         asked = ways.asked(request, route, await _body(request, library))
         trust = ways.trust(request)
@@ -190,7 +192,7 @@ def _once(body: Any) -> Iterator[bytes]:
     yield from body
 
 
-async def _body(request: Any, library: Library) -> Any:
+async def _body(request: httpx.Request, library: Library) -> bytes | AsyncBodySource:
     body = request.stream
     if not isinstance(body, library.module.AsyncByteStream):
         raise TypeError(f"the body is a {type(body).__name__}, no AsyncByteStream")

@@ -6,7 +6,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -19,6 +19,9 @@ from quiver.errors import InvalidRequest
 from quiver.proxies import ProxyNotice
 from quiver.request import StreamRequest
 from quiver.request_options import BodyLike
+
+if TYPE_CHECKING:
+    import httpx  # httpx2's are alike
 
 __all__ = ["TwoWays", "Verify"]
 
@@ -49,7 +52,7 @@ class TwoWays:
         sends: str,
         verify: Verify,
         cert: Certificate,
-        fallback: Any,
+        fallback: object,
         policy: Policy | None,
         pools: Pools | None,
         trust_env: bool,
@@ -65,7 +68,7 @@ class TwoWays:
         self._tcp, self._verify, self._cert = tcp, verify, cert
         self._made: dict[str, Any] = {}  # for TCP, by library
 
-    def route(self, request: Any, library: Library) -> Route | None:
+    def route(self, request: httpx.Request, library: Library) -> Route | None:
         """Return where HTTP/3 is to be tried, None for TCP.
 
         Raises:
@@ -76,7 +79,7 @@ class TwoWays:
         self._proxies.look(request.url.scheme, request.url.netloc.decode("ascii"))
         return self.dispatch.route(str(request.url))[0]
 
-    def trust(self, request: Any) -> Trust:
+    def trust(self, request: httpx.Request) -> Trust:
         """Return whom to believe: by the name that the extension `sni_hostname` gives, if any.
 
         Raises:
@@ -90,7 +93,7 @@ class TwoWays:
             raise InvalidRequest(f"extension sni_hostname: a {type(name).__name__} is no name")
         return attrs.evolve(self._trust, server_name=name)
 
-    def asked(self, request: Any, route: Route, body: BodyLike) -> StreamRequest:
+    def asked(self, request: httpx.Request, route: Route, body: BodyLike) -> StreamRequest:
         """Make the request for HTTP/3. Errors as of `Dispatch.asked`."""
         limits = request.extensions.get("timeout", {})
         return self.dispatch.asked(
@@ -126,11 +129,11 @@ class TwoWays:
             raise TypeError(f"fallback: {kind} is of {theirs}, but the client of {library.name}")
         return self._given
 
-    def explained(self, request: Any) -> AbstractContextManager[None]:
+    def explained(self, request: httpx.Request) -> AbstractContextManager[None]:
         """Have an error of TCP say why HTTP/3 had failed, too."""
         return self.dispatch.policy.explained(str(request.url))
 
-    def answered_over_tcp(self, request: Any, response: Any) -> None:
+    def answered_over_tcp(self, request: httpx.Request, response: httpx.Response) -> None:
         """Take in what the origin says of HTTP/3."""
         self.dispatch.answered_over_tcp(str(request.url), response.headers.get("alt-svc"))
 
