@@ -40,11 +40,14 @@ from quiver.errors import (
     ResourceExhausted,
     ResponseTooLarge,
     SendTimeout,
+    StatusError,
     StreamClosed,
     StreamIdleTimeout,
     StreamReset,
     TransientError,
+    TransientStatus,
     UnrecoverableError,
+    UnrecoverableStatus,
 )
 from quiver.first_use import load
 from quiver.functions import (
@@ -60,12 +63,21 @@ from quiver.functions import (
     request,
     stream,
 )
+from quiver.version import VERSION
 
 if TYPE_CHECKING:
     from quiver import telemetry
     from quiver.client import Client
     from quiver.config import PoolConfig, PoolOptions
-    from quiver.models import GetStats, Response, Stats
+    from quiver.models import (
+        ConnectionStats,
+        GetConnections,
+        GetStats,
+        Handshake,
+        Response,
+        ResponseConnection,
+        Stats,
+    )
     from quiver.origin import Origin
     from quiver.pool.coordinator import HTTP3Pool
     from quiver.pool.manager import protocol_of
@@ -94,7 +106,7 @@ if TYPE_CHECKING:
     )
     from quiver.streams.response import StreamedResponse
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "CallOptions",
@@ -113,14 +125,17 @@ __all__ = [
     "ConnectTimeout",
     "ConnectionLost",
     "ConnectionRefused",
+    "ConnectionStats",
     "Cont",
     "Datagram",
     "DatagramTooLarge",
     "DatagramsDisabled",
+    "GetConnections",
     "GetStats",
     "GoAway",
     "HTTP3Pool",
     "Halt",
+    "Handshake",
     "HandshakeFailed",
     "InternalError",
     "InvalidError",
@@ -144,9 +159,11 @@ __all__ = [
     "RequestTimeout",
     "ResourceExhausted",
     "Response",
+    "ResponseConnection",
     "ResponseTooLarge",
     "SendTimeout",
     "Stats",
+    "StatusError",
     "StreamClosed",
     "StreamData",
     "StreamIdleTimeout",
@@ -155,7 +172,9 @@ __all__ = [
     "StreamedResponse",
     "Trailers",
     "TransientError",
+    "TransientStatus",
     "UnrecoverableError",
+    "UnrecoverableStatus",
     "cont",
     "delete",
     "get",
@@ -179,7 +198,10 @@ _HOMES: Final = {
     for module, names in {
         "client": ("Client",),
         "config": ("PoolConfig", "PoolOptions"),
-        "models": ("GetStats", "Response", "Stats"),
+        "models": (
+            *("GetConnections", "GetStats", "ConnectionStats", "Stats"),
+            *("Response", "ResponseConnection", "Handshake"),
+        ),
         "origin": ("Origin",),
         "pool.coordinator": ("HTTP3Pool",),
         "pool.manager": ("protocol_of",),

@@ -232,7 +232,7 @@ class Client:
         return self._manager.lend(Origin.parse(origin))
 
     def stats(self, origin: str) -> Stats:
-        """Return the counts of the origin's pool; all 0 when it has not been started."""
+        """Return the counts of the origin's pool; all 0, and not `started`, when there is none."""
         return self._manager.stats(Origin.parse(origin))
 
     def close(self) -> None:

@@ -14,6 +14,7 @@
     │   ├── NameResolutionFailed   the host has no address, or none in time    (ConnectionError)
     │   ├── RequestCancelled       the caller gave up
     │   ├── StreamReset            the server reset the stream; .code     (ConnectionResetError)
+    │   ├── TransientStatus        a status such as 503; .response
     │   ├── GoAway                 the server said that it did not take it     (ConnectionError)
     │   └── ConnectionLost         the connection ended; .code .reason         (ConnectionError)
     ├── InvalidError               kind "invalid": fix the call; nothing was sent
@@ -29,9 +30,11 @@
         ├── DatagramsDisabled      one side has not agreed on datagrams
         ├── ConnectDisabled        the server takes no extended CONNECT
         ├── InternalError          Quiver itself failed, or what it was given to call
+        ├── UnrecoverableStatus    a status such as 404; .response
         ├── PoolStopped            the pool was stopped before the answer came
         └── ResponseTooLarge       the response exceeds a limit of ours
 
+The two of a status are raised by `raise_for_status()` alone, and are also a `StatusError`.
 In parentheses: the builtin that a leaf derives from too, so that code written for sockets
 catches it. An error that travelled between threads is copied for each caller (`copy.copy`
 keeps its cause, not its traceback), and all of them can be pickled, without their cause.
@@ -40,15 +43,22 @@ keeps its cause, not its traceback), and all of them can be pickled, without the
 from __future__ import annotations
 
 import errno
+import http
 from collections.abc import Mapping
-from typing import ClassVar, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self, TypeVar
 
 from quiver.printable import in_message
+
+if TYPE_CHECKING:
+    from quiver.models import Response
 
 E = TypeVar("E", bound="QuiverError")
 
 # H3_REQUEST_REJECTED; H3_VERSION_FALLBACK, which asks for HTTP/1.1 (RFC 9114 8.1).
 _NOT_PROCESSED: Final = (0x10B, 0x110)
+
+_LATER: Final = (408, 425, 429)
+_NEVER: Final = (501, 505, 511)
 
 EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
 """The errnos of a system that is out of something: descriptors, memory, buffers."""
@@ -113,6 +123,38 @@ class UnrecoverableError(QuiverError):
     """An error that the same request would meet again."""
 
     kind = "unrecoverable"
+
+
+class StatusError(Exception):
+    """A status that says that the request has failed: what `raise_for_status()` raises.
+
+    Attributes:
+        status: from 400 on.
+        response: the `Response`; None of one that is streamed.
+    """
+
+    status: int = 0
+    response: Response | None = None
+
+
+class TransientStatus(TransientError, StatusError):
+    """408, 425, 429, and those from 500 on but 501, 505 and 511: later it may be another one."""
+
+
+class UnrecoverableStatus(UnrecoverableError, StatusError):
+    """Any other status from 400 on (RFC 9110 15.5, 15.6)."""
+
+
+def check_status(status: int, response: Response | None) -> None:
+    """Raise the error of a status from 400 on."""
+    if status < 400:
+        return
+    transient = status in _LATER or (status >= 500 and status not in _NEVER)
+    phrase = next((f" {each.phrase}" for each in http.HTTPStatus if each == status), "")
+    said = f"the server answered {status}{phrase}"
+    error = TransientStatus(said) if transient else UnrecoverableStatus(said)
+    error.status, error.response = status, response
+    raise error
 
 
 class InvalidRequest(InvalidError, ValueError):

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 
+from quiver.errors import check_status
 from quiver.fields import Pairs
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "GetStats",
     "Handshake",
     "Response",
+    "ResponseConnection",
     "Stats",
 ]
 
@@ -35,6 +37,67 @@ def charset_of(headers: Pairs) -> str | None:
 
 
 @attrs.frozen
+class Handshake:
+    """What a connection's handshake has agreed on.
+
+    Attributes:
+        version: of QUIC, such as "1" (RFC 9000) or "2" (RFC 9369).
+        alpn: the application protocol, "h3".
+        cipher: the TLS cipher suite, such as "AES_128_GCM_SHA256".
+        certificate: the server's, in DER; None when a session was resumed.
+        idle_timeout: seconds of silence that end the connection.
+        max_streams: requests that the server lets be opened at first.
+        max_datagram_frame_size: bytes that the server takes (RFC 9221 3), 0 for no datagrams.
+    """
+
+    version: str
+    alpn: str
+    cipher: str
+    certificate: bytes | None
+    idle_timeout: float
+    max_streams: int
+    max_datagram_frame_size: int
+
+
+@attrs.frozen
+class ResponseConnection:
+    """The connection that a response came by, as it was when its handshake was over.
+
+    Attributes:
+        number: its name in the pool.
+        address, local: host and port of the server, and of ours.
+        handshake: what was agreed on.
+        seconds: from the beginning of the dial, the look-up of the name included, until then.
+    """
+
+    number: int
+    address: tuple[str, int]
+    local: tuple[str, int]
+    handshake: Handshake = attrs.field(repr=False)
+    seconds: float
+
+    @property
+    def protocol(self) -> str:
+        """The application protocol, "h3"."""
+        return self.handshake.alpn
+
+    @property
+    def cipher(self) -> str:
+        """The TLS cipher suite, such as "AES_128_GCM_SHA256"."""
+        return self.handshake.cipher
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The server's certificate, in DER; None when a session was resumed."""
+        return self.handshake.certificate
+
+    @property
+    def resumed(self) -> bool:
+        """Whether a session was resumed, without a certificate."""
+        return self.handshake.certificate is None
+
+
+@attrs.frozen
 class Response:
     """A whole response with its body in memory.
 
@@ -43,12 +106,14 @@ class Response:
         headers: pairs with lower-case names, in the order received.
         body: the content, as it was sent: no content-encoding is undone.
         trailers: pairs that came after the body.
+        connection: what it came by.
     """
 
     status: int
     headers: Pairs = attrs.field(factory=list)
     body: bytes = b""
     trailers: Pairs = attrs.field(factory=list)
+    connection: ResponseConnection | None = attrs.field(default=None, eq=False, repr=False)
 
     def __repr__(self) -> str:
         return f"<Response {self.status}, {len(self.body)} bytes>"
@@ -64,6 +129,11 @@ class Response:
             return self.body.decode(charset_of(self.headers) or "utf-8", "replace")
         except (LookupError, UnicodeError):  # no such charset here, or none for text
             return self.body.decode("utf-8", "replace")
+
+    def raise_for_status(self) -> Response:
+        """Return this response; raise a StatusError if its status is 400 or more."""
+        check_status(self.status, self)
+        return self
 
     def json(self) -> Any:
         """Parse the body as JSON in UTF-8, 16 or 32. Raises ValueError."""
@@ -107,32 +177,11 @@ class Stats:
         active: stream slots lent now.
         queued: callers that wait for one.
         connections: live connections, those that still connect included.
+        started: whether the pool runs. If not, all counts are 0 because there is none.
     """
 
     idle: int
     active: int
     queued: int
     connections: int
-
-
-@attrs.frozen
-class Handshake:
-    """What a connection's handshake has agreed on.
-
-    Attributes:
-        version: of QUIC, such as "1" (RFC 9000) or "2" (RFC 9369).
-        alpn: the application protocol, "h3".
-        cipher: the TLS cipher suite, such as "AES_128_GCM_SHA256".
-        certificate: the server's, in DER; None when a session was resumed.
-        idle_timeout: seconds of silence that end the connection.
-        max_streams: requests that the server lets be opened at first.
-        max_datagram_frame_size: bytes that the server takes (RFC 9221 3), 0 for no datagrams.
-    """
-
-    version: str
-    alpn: str
-    cipher: str
-    certificate: bytes | None
-    idle_timeout: float
-    max_streams: int
-    max_datagram_frame_size: int
+    started: bool = attrs.field(default=True, eq=False)

@@ -139,6 +139,7 @@ LEAVES: Final = tuple(
         "request",
         "request_forms",
         "request_options",
+        "version",
         "models",
         "config",
         "telemetry",

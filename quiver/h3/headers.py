@@ -17,6 +17,7 @@ from quiver.h3.settings import ServerSettings
 from quiver.origin import Origin
 from quiver.request import OpenChannel, Request
 from quiver.request_options import HeaderPairs
+from quiver.version import VERSION
 
 __all__ = [
     "Fields",
@@ -40,6 +41,9 @@ _NO_FIELDS: Final = b"\x00\x00"
 """A header block without fields (RFC 9204 4.5.1): trailers can be that, but ls-qpack refuses it."""
 
 
+_OURS: Final = (b"user-agent", b"python-quiver/" + VERSION.encode())
+
+
 class Malformed(Exception):
     """A header section that makes its message malformed (RFC 9114 4.1.2); says how."""
 
@@ -56,7 +60,8 @@ def request_fields(request: Request, origin: Origin) -> Fields:
     """The fields of `request` for `origin`: pseudo-headers first, a `host` field among them.
 
     A body brings its content-length along if it is known, and so does its absence where one is
-    expected: POST, PUT and PATCH without a body say 0 (RFC 9110 8.6).
+    expected: POST, PUT and PATCH without a body say 0 (RFC 9110 8.6). Who names no user agent goes
+    by ours (RFC 9110 10.1.5).
     """
     section = [
         (b":method", request.method.encode("ascii")),
@@ -64,13 +69,16 @@ def request_fields(request: Request, origin: Origin) -> Fields:
         (b":authority", _authority(origin)),
         (b":path", request.target.encode("ascii")),
     ]
-    length_given = False
+    length_given, agent_given = False, False
     for name, value in request.headers:
         if name == "host":
             section[2] = (b":authority", value.encode("ascii"))
             continue
         length_given = length_given or name == "content-length"
+        agent_given = agent_given or name == "user-agent"
         section.append((name.encode("ascii"), value.encode("latin-1")))
+    if not agent_given:
+        section.append(_OURS)
     if isinstance(request, OpenChannel):
         if request.protocol is not None:
             section.insert(1, (b":protocol", request.protocol.encode("ascii")))

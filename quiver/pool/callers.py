@@ -19,7 +19,7 @@ from quiver.errors import QuiverError, ResourceExhausted
 from quiver.fields import Pairs
 from quiver.h3.client_connection import ClientConnection
 from quiver.h3.headers import trailer_fields
-from quiver.models import Response
+from quiver.models import Response, ResponseConnection
 from quiver.pool import messages
 from quiver.pool.exchanges import Mode
 from quiver.pool.informational import InformationalCalls
@@ -192,15 +192,17 @@ class Callers:
                 caller.informational = calls
             calls.tell(status, headers)
 
-    def begin(self, ticket: int, status: int, headers: Pairs) -> Caller:
+    def begin(
+        self, ticket: int, status: int, headers: Pairs, made: ResponseConnection | None = None
+    ) -> Caller:
         caller = self._by_ticket[ticket]
         if caller.receive_buffer is None:
             caller.receive_buffer = self._receive_buffer(ticket)
-            caller.hand_over(StreamedResponse(status, headers, caller.receive_buffer))
+            caller.hand_over(StreamedResponse(status, headers, caller.receive_buffer, made))
         else:
             if caller.report is not None:
                 caller.report.status = status
-            caller.receive_buffer.put(Response(status, headers), 0)
+            caller.receive_buffer.put(Response(status, headers, connection=made), 0)
             self._to_wake[ticket] = caller.receive_buffer
         return caller
 

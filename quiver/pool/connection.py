@@ -119,7 +119,7 @@ class Connection(StateMachine):
 
     def _ready(self, max_streams: int) -> None:
         self.become(ConnectionState.CONNECTED)
-        self._report.ready(max_streams, self._transport.socket, self._transport.h3)
+        self._runner.exchanges.connection = self._report.ready(max_streams, self._transport)
         self._tell_pool(messages.ConnectionReady(self._number, max_streams))
         self.check_idle()
         self._keeper.arrange_ping()

@@ -402,7 +402,8 @@ class ExchangeRunner:
             case Deliver(ticket, content):
                 self._callers.deliver(ticket, content)
             case Begin(ticket, status, headers):
-                self._limit_callbacks(self._callers.begin(ticket, status, headers))
+                by = self.exchanges.connection
+                self._limit_callbacks(self._callers.begin(ticket, status, headers, by))
             case End(ticket, trailers):
                 self._end_sending(ticket)
                 self._callers.end(ticket, trailers)

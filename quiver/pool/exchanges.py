@@ -33,7 +33,7 @@ from quiver.fields import Pairs
 from quiver.h3 import events
 from quiver.h3.codes import ErrorCode, name_of
 from quiver.h3.headers import content_length
-from quiver.models import Response
+from quiver.models import Response, ResponseConnection
 from quiver.pool.actions import (
     Answer,
     Begin,
@@ -142,11 +142,15 @@ class Exchanges:
     Args:
         max_body_size: bytes of a buffered body; None is no limit.
         origin: as text, for errors.
+
+    Attributes:
+        connection: what the responses come by.
     """
 
     def __init__(self, *, max_body_size: int | None, origin: str) -> None:
         self._max_body_size = math.inf if max_body_size is None else max_body_size
         self._origin = origin
+        self.connection: ResponseConnection | None = None
         self._open: dict[int, Exchange] = {}
         self._streams: dict[int, int] = {}  # ticket -> stream
         self._due: list[tuple[float, int]] = []
@@ -377,7 +381,9 @@ class Exchanges:
             return End(exchange.ticket, trailers or []), Release(exchange.ticket)
         chunks = exchange.chunks
         content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        response = Response(exchange.status, exchange.headers, content, trailers or [])
+        response = Response(
+            exchange.status, exchange.headers, content, trailers or [], self.connection
+        )
         return Answer(exchange.ticket, response), Release(exchange.ticket)
 
     def _fail(self, exchange: Exchange, error: BaseException) -> Actions:

@@ -118,7 +118,7 @@ class Manager:
     def stats(self, origin: Origin) -> Stats:
         """Counts of the origin's pool; all 0 when there is none. It is not started for this."""
         pool = self._registry.find(origin)
-        none = Stats(idle=0, active=0, queued=0, connections=0)
+        none = Stats(idle=0, active=0, queued=0, connections=0, started=False)
         try:
             return none if pool is None else pool.ask(GetStats(), timeout=ANSWERS_WITHIN)
         except pykka.ActorDeadError:  # it ended in this moment

@@ -79,11 +79,16 @@ class PoolRef(GeventActorRef["HTTP3Pool"]):
     """What the world holds of a pool: `ask` it a Request from any thread, greenlet or task.
 
     The `timeout` of a request holds for whoever waits also when something blocks the loop.
+
+    Attributes:
+        origin: what the pool is of, as text.
+        config: its options, the limits among them, as a `PoolConfig`.
     """
 
     def __init__(self, pool: HTTP3Pool) -> None:
         super().__init__(pool)
         self.origin = pool.target.name
+        self.config = pool.target.config
         self.lifetime = pool.lifetime
         self.dials = pool.dials
 

@@ -19,9 +19,9 @@ from quiver.actors.log import log_forwarder
 from quiver.actors.propagation import must_propagate_from_call
 from quiver.errors import QuiverError
 from quiver.h3.client_connection import ClientConnection
-from quiver.models import Stats
+from quiver.models import ResponseConnection, Stats
 from quiver.pool.messages import PoolReply
-from quiver.pool.udp import UdpSocket
+from quiver.pool.transport import Transport
 from quiver.request import OpenChannel, Request
 from quiver.streams.receive_buffer import Reader
 from quiver.telemetry import Measurements, Metadata, Observation, Observer
@@ -50,6 +50,7 @@ class ConnectionReport:
     """The events of one connection: start, ready, draining, then stop or exception."""
 
     def __init__(self, origin: str, connection: int) -> None:
+        self._number = connection
         self._name = f"{origin} connection {connection}"
         self._metadata = {"origin": origin, "connection": connection}
         self._started = time.monotonic()
@@ -66,12 +67,19 @@ class ConnectionReport:
     def attempt(self, address: tuple[object, ...]) -> None:
         self._emit("connection.attempt", {}, address=address[:2])
 
-    def ready(self, max_streams: int, socket: UdpSocket | None, h3: ClientConnection) -> None:
+    def ready(self, max_streams: int, transport: Transport) -> ResponseConnection | None:
+        """Tell that the handshake is over. Returns what responses say of their connection."""
         self._established = True
-        if telemetry.listening and socket is not None:
-            measurements = {"duration": self._age(), "max_streams": max_streams}
-            about = {"address": socket.address, "local": socket.local}
-            self._emit("connection.ready", measurements, handshake=h3.handshake, **about)
+        socket = transport.socket
+        if socket is None:
+            return None
+        agreed = transport.h3.handshake
+        made = ResponseConnection(self._number, socket.address, socket.local, agreed, self._age())
+        if telemetry.listening:
+            measurements = {"duration": made.seconds, "max_streams": max_streams}
+            about = {"address": made.address, "local": made.local}
+            self._emit("connection.ready", measurements, handshake=made.handshake, **about)
+        return made
 
     def settled(self, h3: ClientConnection) -> None:
         if telemetry.listening:

@@ -7,8 +7,9 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
+from quiver.errors import check_status
 from quiver.fields import Pairs
-from quiver.models import charset_of, first_header
+from quiver.models import ResponseConnection, charset_of, first_header
 from quiver.streams.receive_buffer import Reader, ReceiveBuffer
 
 __all__ = ["StreamedResponse"]
@@ -25,15 +26,23 @@ class StreamedResponse(Reader[bytes]):
     Attributes:
         status: the final status.
         headers: pairs with lower-case names, in the order received.
+        connection: what it comes by.
 
     Every way to read raises the QuiverError that ended the body early, and StreamClosed after
     `close()`.
     """
 
-    def __init__(self, status: int, headers: Pairs, receive_buffer: ReceiveBuffer[bytes]) -> None:
+    def __init__(
+        self,
+        status: int,
+        headers: Pairs,
+        receive_buffer: ReceiveBuffer[bytes],
+        connection: ResponseConnection | None = None,
+    ) -> None:
         super().__init__(receive_buffer)
         self.status = status
         self.headers = headers
+        self.connection = connection
         self._rest = b""
         self._cut = False  # closed before it was read to its end
 
@@ -43,6 +52,13 @@ class StreamedResponse(Reader[bytes]):
     def header(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of a header, whatever the case of `name`."""
         return first_header(self.headers, name, default)
+
+    def raise_for_status(self) -> StreamedResponse:
+        """Return this response; raise a StatusError if its status is 400 or more, and close it."""
+        if self.status >= 400:
+            self.close()
+        check_status(self.status, None)
+        return self
 
     @property
     def ended(self) -> bool:

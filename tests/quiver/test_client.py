@@ -10,6 +10,7 @@ from typing import Any
 
 import pykka
 import pytest
+from cryptography import x509
 
 import quiver
 from quiver.actors.supervisor import Supervisor
@@ -18,6 +19,7 @@ from quiver.testing import Authority, Origin
 from tests.support.network.host_names import Names
 from tests.support.waiting import until
 
+OURS = f"python-quiver/{quiver.__version__}"
 METHODS = ["get", "head", "post", "put", "patch", "delete", "options"]
 
 
@@ -26,8 +28,8 @@ def client_of(origin: Origin, **options: Any) -> quiver.Client:
 
 
 def received(response: quiver.Response) -> list[tuple[str, str]]:
-    """The fields that the route /headers saw."""
-    return [(name, value) for name, value in response.json()]
+    """The fields that the route /headers saw, but the one that goes with all."""
+    return [(name, value) for name, value in response.json() if value != OURS]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,56 @@ def test_options_for_all_origins(origin: Origin) -> None:
             client.get(origin.url + "/bytes/5")
     with quiver.Client(cafile=origin.cafile) as client:
         assert client.get(origin.url + "/bytes/5").status == 200
+
+
+def test_a_user_agent(client: quiver.Client, origin: Origin) -> None:
+    assert ["user-agent", OURS] in client.get(origin.url + "/headers").json()
+    response = client.get(origin.url + "/headers", headers={"user-agent": "theirs"})
+    assert [value for name, value in response.json() if name == "user-agent"] == ["theirs"]
+
+
+def test_raise_for_status(client: quiver.Client, origin: Origin) -> None:
+    response = client.get(origin.url + "/ok")
+    assert response.raise_for_status() is response
+    for status, kind in ((404, quiver.UnrecoverableStatus), (503, quiver.TransientStatus)):
+        failed = client.get(f"{origin.url}/status/{status}")
+        with pytest.raises(kind, match=f"the server answered {status} ") as caught:
+            failed.raise_for_status()
+        assert isinstance(caught.value, quiver.StatusError)
+        assert (caught.value.status, caught.value.response) == (status, failed)
+        with client.stream("GET", f"{origin.url}/status/{status}") as streamed:
+            with pytest.raises(quiver.StatusError) as streams:
+                streamed.raise_for_status()
+            assert streams.value.response is None
+    until(lambda: client.stats(origin.url).active == 0)
+
+
+def test_what_a_response_came_by(client: quiver.Client, origin: Origin) -> None:
+    response = client.get(origin.url + "/ok")
+    by = response.connection
+    assert by is not None
+    assert by.address[1] == origin.port
+    assert by.local[0] in {"127.0.0.1", "::1"}
+    assert (by.protocol, by.resumed) == ("h3", False)
+    assert "AES" in by.cipher or "CHACHA" in by.cipher
+    assert x509.load_der_x509_certificate(by.certificate or b"").subject
+    assert 0.0 < by.seconds < 30.0
+    numbers = [each.number for each in client.pool(origin.url).ask(quiver.GetConnections())]
+    assert by.number in numbers
+    with client.stream("GET", origin.url + "/ok") as streamed:
+        assert streamed.connection is not None
+        assert streamed.connection.address[1] == origin.port
+    with client.open_channel(origin.url + "/session", protocol="echo") as channel:
+        head = next(iter(channel))
+        assert isinstance(head, quiver.Response)
+        assert head.connection is not None
+
+
+def test_a_ref_tells_its_origin_and_options(client: quiver.Client, origin: Origin) -> None:
+    pool = client.pool(origin.url)
+    assert pool.origin == origin.url
+    assert pool.config.cafile == origin.cafile
+    assert pool.config.max_waiting == 10_000
 
 
 def test_params_and_json(client: quiver.Client, origin: Origin) -> None:
@@ -250,6 +302,7 @@ def test_stats(origin: Origin) -> None:
     options = {"max_connections": 1, "max_streams_per_connection": 3}
     with client_of(origin, **options) as client, ThreadPoolExecutor(5) as executor:
         assert client.stats(origin.url) == nothing
+        assert not client.stats(origin.url).started
         asked = [executor.submit(client.get, origin.url + "/delay/1") for _ in range(5)]
         busy = quiver.Stats(idle=0, active=3, queued=2, connections=1)
         until(lambda: client.stats(origin.url) == busy)

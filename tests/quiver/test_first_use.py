@@ -31,7 +31,7 @@ def test_import_quiver_is_light() -> None:
         quiver.Client
         print(sorted(set("aioquic gevent".split()) - set(sys.modules)))
     """
-    light = "quiver quiver.errors quiver.first_use quiver.functions quiver.printable"
+    light = "quiver quiver.errors quiver.first_use quiver.functions quiver.printable quiver.version"
     assert run_script(script) == f"\n{light}\n\n[]\n"
 
 
