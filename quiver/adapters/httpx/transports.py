@@ -120,7 +120,8 @@ class AsyncHTTP3Transport(AsyncTransport):  # type: ignore[misc]
     """HTTP3Transport for an AsyncClient on asyncio.
 
     The reply is awaited and bodies are read and written by the caller's own tasks: no thread is
-    started for a call, and the loop is never blocked. Arguments and errors are the same.
+    started for a call, and the loop is never blocked. Arguments and errors are the same. In a loop
+    that is not asyncio's (trio) requests go over TCP.
     """
 
     def __init__(
@@ -147,11 +148,17 @@ class AsyncHTTP3Transport(AsyncTransport):  # type: ignore[misc]
         self._found: set[tuple[Trust, Route]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request with a response of the same library. Errors as of HTTP3Transport."""
+        """Answer a request with a response of the same library.
+
+        Raises:
+            RuntimeError: no loop of asyncio's runs here, and there is no TCP.
+
+        Others as of HTTP3Transport.
+        """
         ways, library = self._ways, library_of(request)
         try:
             route = ways.route(request, library)
-            if route is not None:
+            if route is not None and self._goes_here():
                 return await self._ask(request, route, library)
         except FellBack:
             pass
@@ -182,9 +189,25 @@ class AsyncHTTP3Transport(AsyncTransport):  # type: ignore[misc]
 
     async def aclose(self) -> None:
         """Stop the pools when nothing is open there any more, and what goes over TCP."""
-        await asyncio.to_thread(self._ways.dispatch.close)
+        close = self._ways.dispatch.close  # which may write a file
+        await asyncio.to_thread(close) if _in_asyncio() else close()
         for each in self._ways.opened():
             await each.aclose()
+
+    def _goes_here(self) -> bool:
+        """Tell whether HTTP/3 can be had in this loop. Raises RuntimeError if TCP cannot either."""
+        if not _in_asyncio() and not self._ways.dispatch.falls_back:
+            said = "HTTP/3 is had in asyncio alone, no loop of which runs here; with fallback=False"
+            raise RuntimeError(f"{said} there is no other way")
+        return _in_asyncio()
+
+
+def _in_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _once(body: Any) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
 
 from quiver.adapters.httpx import AsyncHTTP3Transport, HTTP3Transport
 from quiver.testing import Authority, LocalOrigin, Origin
@@ -98,6 +99,26 @@ def test_a_transport_of_the_programs_own(library: Any) -> None:
     with library.Client(transport=HTTP3Transport(fallback=canned)) as client:
         assert client.get("http://localhost/").status_code == 204
     assert canned.closed
+
+
+class AsyncCanned:
+    async def handle_async_request(self, request: Any) -> httpx.Response:
+        return httpx.Response(204, request=request)
+
+    async def aclose(self) -> None:
+        pass
+
+
+def test_a_loop_that_is_not_asyncios_goes_over_tcp(origin: Origin) -> None:
+    async def ask(fallback: object) -> int:
+        transport = AsyncHTTP3Transport(verify=origin.cafile, fallback=fallback)
+        async with httpx.AsyncClient(transport=transport) as client:
+            return (await client.get(origin.url + "/ok")).status_code
+
+    assert trio.run(ask, AsyncCanned()) == 204
+    with pytest.raises(RuntimeError, match="HTTP/3 is had in asyncio alone"):
+        trio.run(ask, False)
+    assert asyncio.run(ask(False)) == 200
 
 
 # libraries for tests --------------------------------------------------------------------------
