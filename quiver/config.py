@@ -84,7 +84,7 @@ def _verification(_: object, attribute: _Attribute, value: object) -> None:
     if isinstance(value, bool):
         return
     if not is_context(value):
-        raise _refuse(attribute.name, value, "True, False or an ssl.SSLContext")
+        raise _refuse(attribute.name, value, "True, False or an ssl.SSLContext; roots go in cafile")
     try:
         ChainVerifier(value)
     except ValueError as error:

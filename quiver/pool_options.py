@@ -6,7 +6,7 @@ import difflib
 import os
 import ssl
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from quiver.name_options import HostAddresses, HostAddressesGiven, Resolver
 
@@ -59,9 +59,24 @@ class PoolOptions(TimeLimits, SharedOptions, total=False):
     """The options of PoolConfig, as `HTTP3Pool.start` and `Client` take them."""
 
 
+_ALIKE: Final = 0.68  # "headers" is no "max_header_size"
+_ELSEWHERE: Final = {
+    "ca_certs": "cafile",
+    "cert": "certfile",
+    "content": "body",
+    "data": "body",
+    "key": "keyfile",
+    "max_streams": "max_streams_per_connection",
+    "read_timeout": "receive_timeout",
+    "ssl_context": "verify",
+}
+"""What other libraries call it, from where no spelling leads to ours."""
+
+
 def unknown(given: str, what: str, known: Sequence[str]) -> str:
     """Say that there is no such option, or whatever it is, and which one may have been meant."""
-    close = difflib.get_close_matches(given, known, n=1)
+    meant = _ELSEWHERE.get(given)
+    close = [meant] if meant in known else difflib.get_close_matches(given, known, 1, _ALIKE)
     if close:
         return f"{given} is no {what}: did you mean {close[0]}?"
     return f"{given} is no {what}; there are {', '.join(known)}"

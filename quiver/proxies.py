@@ -80,7 +80,7 @@ class ProxyNotice:
         said = notice(scheme, authority)
         if said is not None and self._is_first():
             self._looking = False
-            advice = "trust_env=False says that this is meant"
+            advice = "a client or transport with trust_env=False says that this is meant"
             warnings.warn(f"{self._name}: {said}; {advice}", UserWarning, stacklevel=3)
 
     def _is_first(self) -> bool:

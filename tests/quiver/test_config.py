@@ -94,7 +94,7 @@ def test_time_limits(name: str, value: Any) -> None:
     ("given", "said"),
     [
         ({"verify": 0}, "verify=0: must be True, False or an ssl.SSLContext"),
-        ({"verify": "ca.pem"}, "verify='ca.pem': must be True, False or an ssl.SSLContext"),
+        ({"verify": "ca.pem"}, "verify='ca.pem': must be True, .*SSLContext; roots go in cafile"),
         ({"verify": CONTEXT, "cadata": PEM}, "contradicts cadata: a context has roots of its own"),
         ({"datagrams": None}, "datagrams=None: must be True or False"),
         ({"max_connections": None}, "max_connections=None"),
@@ -109,6 +109,8 @@ def test_time_limits(name: str, value: Any) -> None:
         ({"congestion_control": "bbr"}, "congestion_control='bbr': must be 'cubic' or 'reno'"),
         ({"congestion_control": []}, r"congestion_control=\[\]"),
         ({"max_conections": 1}, "max_conections is no option: did you mean max_connections"),
+        ({"cert": "mine.pem"}, "cert is no option: did you mean certfile"),
+        ({"headers": {}}, "headers is no option; there are max_connections, "),
         ({"origin": 1}, "origin is no option; there are max_connections, "),
         ({"verify": False, "cadata": PEM}, "verify=False contradicts cadata"),
         ({"keep_alive": 30.0}, "keep_alive=30.0: must be below idle_timeout=30.0"),

@@ -74,5 +74,7 @@ def test_what_is_no_option() -> None:
     get: Any = quiver.get
     with pytest.raises(TypeError, match="cafil is no keyword: did you mean cafile"):
         get("https://localhost", cafil="x")
+    with pytest.raises(TypeError, match="data is no keyword: did you mean body"):
+        get("https://localhost", data=b"x")
     with pytest.raises(quiver.InvalidOptions, match="cafile='/absent'"):
         get("https://localhost", cafile="/absent")

@@ -116,6 +116,7 @@ class ClientsByTrust:
     """
 
     def __init__(self, pools: Pools | None = None) -> None:
+        OriginRules(pools)  # refuses what is no mapping before it is taken for one
         self._pools = {"default": {}, **(pools or {})}
         self._made: OrderedDict[Trust, Client] = OrderedDict()
         self._elsewhere: OrderedDict[tuple[Trust, Origin], Client] = OrderedDict()

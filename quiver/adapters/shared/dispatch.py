@@ -34,9 +34,12 @@ class Dispatch:
 
     Raises:
         InvalidOptions: a rule or an option in `pools` is wrong.
+        TypeError: what is given as a policy is none.
     """
 
     def __init__(self, policy: Policy | None, pools: Pools | None, *, falls_back: bool) -> None:
+        if not isinstance(policy, Policy | None):
+            raise TypeError(f"policy={policy!r} is no Policy: write Policy({policy!r})")
         self.policy = policy or Policy()
         self.clients = ClientsByTrust(pools)
         self.falls_back = falls_back

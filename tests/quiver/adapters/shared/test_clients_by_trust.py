@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,3 +89,6 @@ def test_one_client_for_each_trust(origin: Origin) -> None:
 def test_wrong_options_are_refused_at_once() -> None:
     with pytest.raises(quiver.InvalidOptions, match="max_conections"):
         ClientsByTrust({"default": {"max_conections": 1}})
+    rules: Any = {"max_connections": 4}
+    with pytest.raises(quiver.InvalidOptions, match="is a int: must map option names"):
+        ClientsByTrust(rules)

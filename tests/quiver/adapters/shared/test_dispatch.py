@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,12 @@ def test_urls_that_http_3_refuses_are_left_to_tcp(url: str) -> None:
     both.answered_over_tcp(url, 'h3=":1"')
     with pytest.raises(quiver.InvalidURL):
         alone.route(url)
+
+
+def test_the_name_of_a_policy_is_none() -> None:
+    named: Any = "alt-svc"
+    with pytest.raises(TypeError, match=r"write Policy\('alt-svc'\)"):
+        Dispatch(named, None, falls_back=True)
 
 
 def asked(dispatch: Dispatch, *headers: tuple[str | bytes, str | bytes]) -> quiver.StreamRequest:
