@@ -33,6 +33,7 @@ from quiver.pool.socket_errors import SocketError
 
 __all__ = [
     "LEAST",
+    "LOOK",
     "PROBE_TIMEOUTS",
     "REST",
     "SILENCE",
@@ -45,6 +46,7 @@ __all__ = [
 
 SILENCE: Final = 1.0  # seconds without a packet: time for a PING, and to suspect at a timeout
 PROBE_TIMEOUTS: Final = 3  # of QUIC, for a sign of the peer
+LOOK: Final = 0.2  # seconds without a packet: time to look where we are (20 µs) before it is lent
 LEAST: Final = 0.3  # seconds for it
 REST: Final = 1.0  # seconds after an acquittal in which hints wait
 FAREWELL: Final = 1.0  # seconds before the idle timeout: what is sent right at it may be lost
@@ -160,9 +162,9 @@ class Liveness:
         return self.suspicion.heard(now) if self.suspicion.open else None
 
     def wants_look(self, now: float) -> bool:
-        """Whether nothing has told for SILENCE seconds that we still are where we were; then a look
+        """Whether nothing has told for LOOK seconds that we still are where we were; then a look
         counts as taken."""
-        wants = now - self._still_there_at >= SILENCE
+        wants = now - self._still_there_at >= LOOK
         if wants:
             self._still_there_at = now
         return wants

@@ -8,7 +8,8 @@ look, and no more. AWAY is no way at all: a network that is left, and another no
 is waited for as long as Chromium waits for a new network; then the connection ends by that name.
 Before that it makes room for another one, which may go another way (by IPv6, say): what is open
 goes on here, and who asks is served there.
-Moves are few: who flaps between two addresses has the rest of them wait (LATER).
+Moves are few: who flaps between two addresses has the rest of them wait (LATER), or is dialled anew
+where nothing is open.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Outlook(enum.Enum):
     UNCHANGED = "our address is what it was"
     CHANGED = "it is another one"
     AWAY = "there is no way to the server just now"
-    LATER = "it is another one, and has been so too often"
+    LATER = "it has changed too often of late"
 
 
 class PathChanges:

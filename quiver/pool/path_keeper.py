@@ -160,9 +160,16 @@ class PathKeeper:
     # a change of address --------------------------------------------------------------------
 
     def look_before_lending(self) -> bool:
-        """See whether we are still where we were. Returns whether the connection may be lent."""
-        outlook = self._follow(time.monotonic(), lending=True)
-        return outlook is Outlook.UNCHANGED and not self._liveness.suspicion.raised
+        """See whether we are still where we were. Returns whether the connection may be lent.
+
+        Where there is no way just now, one that was heard lately is lent all the same: it may be
+        for a moment only, and what is asked waits. Another one is dialled in place of the others.
+        """
+        now = time.monotonic()
+        outlook = self._follow(now, lending=True)
+        for_a_moment = outlook is Outlook.AWAY and not self._liveness.is_silent(now)
+        may_be = outlook is Outlook.UNCHANGED or for_a_moment
+        return may_be and not self._liveness.suspicion.raised
 
     def _follow(self, now: float, *, lending: bool = False) -> Outlook:
         """Look from where the server is reached, and go there if that has changed."""
@@ -175,9 +182,12 @@ class PathKeeper:
         except OSError as error:
             refusal = SocketError(error.errno or 0, local=True)
         outlook = changes.looked(here, found, now)
+        idle = lending and not self._exchanges
         if outlook is Outlook.CHANGED and found is not None:
             self._move(socket, found, now)
-        elif refusal is not None and lending and not self._exchanges:
+        elif outlook is Outlook.LATER and found is not None and idle:
+            self._leave(self._target.cannot_move(socket.local, found, outlook.value))
+        elif refusal is not None and idle and self._liveness.is_silent(now):
             self._end(self._target.unreached(refusal))  # a new one may go another way
         elif refusal is not None and self._exchanges:
             self._suspect(refusal)

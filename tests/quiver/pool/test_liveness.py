@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from quiver.pool.liveness import (
     LEAST,
+    LOOK,
     REST,
     SILENCE,
     Liveness,
@@ -203,12 +204,12 @@ def test_one_that_cannot_be_heard_is_asked_anew_and_more_slowly() -> None:
     assert suspicion.heard(20.1) is Step.RESUME
 
 
-def test_after_a_second_of_silence_a_look_is_wanted_once() -> None:
+def test_after_a_moment_of_silence_a_look_is_wanted_once() -> None:
     liveness = Liveness()
     liveness.heard(10.0)
-    assert not liveness.wants_look(10.0 + SILENCE / 2)
+    assert not liveness.wants_look(10.0 + LOOK / 2)
     liveness.excuse(0.5, 11.0)
-    assert liveness.wants_look(10.0 + SILENCE), "we may have been moved while we stood still"
-    assert not liveness.wants_look(10.1 + SILENCE)
+    assert liveness.wants_look(10.01 + LOOK), "we may have been moved while we stood still"
+    assert not liveness.wants_look(10.02 + LOOK)
     liveness.heard(20.0)
-    assert not liveness.wants_look(20.5)
+    assert not liveness.wants_look(20.0 + LOOK / 2)
