@@ -1,8 +1,11 @@
 """How much a connection receives in one turn of the loop, and what waits until it has all.
 
 All connections share a loop. What one server sends, and what it makes of it, must not hold up the
-others: each takes a slice of time, and the rest in its next turns. A slice is looked at after each
-datagram, and after each chunk of them, as HTTP/3 has then done its part.
+others: each takes a slice of time, and what is left in its next turns. A slice is looked at after
+each datagram, and after each chunk of them, as HTTP/3 has then done its part.
+
+A connection whose datagrams are dear, turn after turn, as those of an honest server hardly ever
+are, also rests: all of these take turns one by one, and half of the loop's time together.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Final
 
-__all__ = ["CHUNK", "FIRST", "MOST", "SLICE", "TURNS", "Overdue", "ReceiveShare"]
+__all__ = ["CHUNK", "FIRST", "MOST", "SLICE", "TURNS", "Lane", "Overdue", "ReceiveShare"]
 
 SLICE: Final = 0.004
 """Seconds that one connection may take of a turn, and one chunk more."""
@@ -30,19 +33,25 @@ class ReceiveShare:
     """What one connection may take; told what it has cost.
 
     Attributes:
-        datagrams: how many in the next chunk.
+        dear: seconds that the last turn took, if it was one of several dear ones; else 0.
     """
 
     def __init__(self) -> None:
-        self.datagrams = CHUNK
+        self._chunk = CHUNK
+        self.dear = 0.0
         self._allowed = FIRST
         self._taken = 0
         self._spent = 0.0
 
     @property
-    def at_rest(self) -> bool:
+    def datagrams(self) -> int:
+        """How many in the next chunk."""
+        return min(self._chunk, self._allowed - self._taken)
+
+    @property
+    def is_fresh(self) -> bool:
         """Whether it is as one that has been told nothing."""
-        return self.datagrams == CHUNK and self._allowed == FIRST and not self._taken
+        return self._chunk == CHUNK and self._allowed == FIRST and not self._taken
 
     def took(self, datagrams: int, seconds: float, more: bool) -> bool:
         """Note a chunk. Returns whether another one may be taken in the same turn.
@@ -54,16 +63,32 @@ class ReceiveShare:
         """
         self._taken += datagrams
         self._spent += seconds
+        again = self._chunk < CHUNK  # a handshake is dear as well, but once
         if seconds > SLICE:
-            self.datagrams = max(1, int(datagrams * SLICE / seconds))
+            self._chunk = max(1, int(datagrams * SLICE / seconds))
         if more and self._taken < self._allowed and self._spent < SLICE:
             return True
         if seconds <= SLICE:
             # Slowly: one who sends cheap ones in between gets no large chunk of dear ones for it.
-            self.datagrams = min(self.datagrams + 1, CHUNK)
+            self._chunk = min(self._chunk + 1, CHUNK)
+        self.dear = self._spent if again and 2 * self._spent > SLICE else 0.0
         self._allowed = min(2 * self._allowed, MOST) if more else FIRST
         self._taken, self._spent = 0, 0.0
         return False
+
+
+class Lane:
+    """Where dear turns are taken one after the other, with as much time free after each."""
+
+    def __init__(self) -> None:
+        self._free = 0.0  # when the next one may begin
+
+    def rest(self, seconds: float, now: float) -> float:
+        """For how long to rest after a turn that took so many seconds, and is over: until the
+        next one, which is expected to be as long."""
+        begins = max(self._free, now + seconds)
+        self._free = begins + 2 * seconds
+        return begins - now
 
 
 class Overdue:

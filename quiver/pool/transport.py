@@ -14,18 +14,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from quiver.h3.client_connection import ClientConnection
 from quiver.h3.codes import ErrorCode
 from quiver.pool.local_address import host_of, local_host_to
 from quiver.pool.messages import SocketEvent
-from quiver.pool.receive_turns import CHUNK, SLICE, ReceiveShare
+from quiver.pool.receive_turns import CHUNK, SLICE, Lane, ReceiveShare
 from quiver.pool.socket_errors import SocketError
 from quiver.pool.target import PoolTarget
 from quiver.pool.udp import Address, UdpSocket
 from quiver.quic.engine import Obstacle
 
 __all__ = ["Transport"]
+
+_LANE: Final = Lane()
+"""Of all connections there are, as they share the loop."""
 
 
 class Transport:
@@ -108,10 +112,14 @@ class Transport:
         socket, share = self.socket, self._share
         if socket is None or (share is None and not socket.more and seconds <= SLICE):
             return False  # as mostly
+        if socket.rests:
+            return False
         if share is None:
             share = self._share = ReceiveShare()
         again = share.took(socket.taken, seconds, socket.more)
-        if share.at_rest:
+        if share.dear and not again:
+            socket.rest(_LANE.rest(share.dear, time.monotonic()))
+        elif share.is_fresh:
             self._share = None
         return again
 

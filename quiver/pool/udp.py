@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import gevent
 from gevent.monkey import get_original
@@ -88,11 +88,31 @@ class UdpSocket:
         self._thread = get_ident()
         self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), READ)
         self._watcher.start(on_readable)
+        self._on_readable = on_readable
+        self._rest: Any = None  # the timer that ends it
 
     def listen(self, on_readable: Callable[[], object]) -> None:
         """Have `on_readable` called from now on, instead of what was."""
+        self._on_readable = on_readable
+        if not self.rests:
+            self._watcher.stop()
+            self._watcher.start(on_readable)
+
+    def rest(self, seconds: float) -> None:
+        """Receive nothing for so long; the kernel holds what comes, as much as it has room for."""
         self._watcher.stop()
-        self._watcher.start(on_readable)
+        self._rest = gevent.get_hub().loop.timer(seconds)
+        self._rest.start(self._end_rest)
+
+    @property
+    def rests(self) -> bool:
+        """Whether it does."""
+        return self._rest is not None
+
+    def _end_rest(self) -> None:
+        self._rest.close()
+        self._rest = None
+        self._watcher.start(self._on_readable)
 
     def receive(self, most: int, until: float = math.inf) -> Iterator[bytes]:
         """Yield the datagrams that are there now, but no endless row of them.
@@ -102,10 +122,10 @@ class UdpSocket:
             until: none after this time of `time.monotonic`, but one at least.
 
         An error counts as one of them: it is told once, and what came before or after it lies
-        behind it.
+        behind it. While it rests there may be more, and none is yielded.
         """
-        self.more, self.taken = False, 0
-        return self._receive(most, until)
+        self.more, self.taken = self.rests, 0
+        return iter(()) if self.rests else self._receive(most, until)
 
     def _receive(self, most: int, until: float) -> Iterator[bytes]:
         receive, room = self._socket.recv, most * PLAIN
@@ -186,8 +206,10 @@ class UdpSocket:
     def close(self) -> None:
         """Free socket and watcher; in a forked child, the descriptor only."""
         if get_ident() == self._thread and self._watcher is not None:
-            self._watcher.stop()
-            self._watcher.close()
+            for each in (self._watcher, self._rest):
+                if each is not None:
+                    each.stop()
+                    each.close()
         self._socket.close()
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quiver.pool.receive_turns import CHUNK, FIRST, MOST, SLICE, TURNS, Overdue, ReceiveShare
+from quiver.pool.receive_turns import CHUNK, FIRST, MOST, SLICE, TURNS, Lane, Overdue, ReceiveShare
 
 COSTS = st.floats(1e-6, 0.05)  # seconds for a datagram, all told
 
@@ -22,6 +22,7 @@ def turn(share: ReceiveShare, each: float, there: int = 1_000_000) -> tuple[int,
 
 
 @given(st.lists(st.tuples(COSTS, st.integers(0, 2_000)), min_size=1))
+@example([(0.03125, 17), (0.00390625, 3), (0.001953125, 5), (1e-05, 257)])
 def test_a_turn_takes_a_slice_and_one_chunk(turns: list[tuple[float, int]]) -> None:
     share = ReceiveShare()
     for each, there in turns:
@@ -59,14 +60,49 @@ def test_cheap_ones_in_between_earn_no_large_chunk() -> None:
     assert total / turns < 2 * SLICE
 
 
-def test_it_is_at_rest_when_there_is_nothing_to_remember() -> None:
+def test_it_is_fresh_when_there_is_nothing_to_remember() -> None:
     share = ReceiveShare()
-    assert share.at_rest
-    assert not share.took(1, 0.1, False) and not share.at_rest, "its chunks are short from now on"
+    assert share.is_fresh
+    assert not share.took(1, 0.1, False) and not share.is_fresh, "its chunks are short from now on"
     for _ in range(CHUNK):
         share.took(1, 1e-6, False)
-    assert share.at_rest
-    assert share.took(CHUNK, 1e-6, True) and not share.at_rest, "it is in the midst of a turn"
+    assert share.is_fresh
+    assert share.took(CHUNK, 1e-6, True) and not share.is_fresh, "it is in the midst of a turn"
+
+
+def test_dear_turns_are_told_apart_from_one_that_was() -> None:
+    share = ReceiveShare()
+    turn(share, 0.002, 3)
+    assert not share.dear, "as a handshake may be"
+    turn(share, 1e-5, 3)
+    assert not share.dear
+    for _ in range(5):
+        _, seconds = turn(share, 0.002)
+    assert share.dear == seconds
+    for _ in range(CHUNK):
+        turn(share, 1e-5, 3)
+        assert not share.dear
+    turn(share, 1e-6)
+    assert not share.dear, "nor are many cheap ones, which make a long turn"
+
+
+@given(st.lists(st.floats(1e-4, 0.02), min_size=1, max_size=8), st.integers(1, 50))
+def test_dear_turns_take_half_of_the_time_and_all_have_theirs(
+    costs: list[float], rounds: int
+) -> None:
+    """However many they are, and whatever else there is to do."""
+    lane, now, spent = Lane(), 0.0, 0.0
+    due = dict.fromkeys(range(len(costs)), 0.0)
+    count = dict.fromkeys(due, 0)
+    for _ in range(rounds * len(costs)):
+        who = min(due, key=lambda each: (due[each], each))
+        now = max(now, due[who]) + costs[who]
+        spent += costs[who]
+        due[who] = now + lane.rest(costs[who], now)
+        assert due[who] >= now + costs[who]
+        count[who] += 1
+    assert spent <= 0.5 * now + 2 * sum(costs)  # the first round has no lane yet
+    assert max(count.values()) - min(count.values()) <= max(count.values()) / 2 + 2
 
 
 def test_what_is_overdue_waits_until_nothing_is_left() -> None:

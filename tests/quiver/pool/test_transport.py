@@ -130,14 +130,16 @@ def timeless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def turn(stand: Stand, seconds: float) -> int:
     """Take one, in which each chunk is said to have cost so much: how many datagrams came."""
+    taken: int = in_loop(turn_of, stand, seconds)
+    return taken
+
+
+def turn_of(stand: Stand, seconds: float) -> int:
+    """The same, from within the loop."""
     before = len(stand.h3.came)
-
-    def take() -> None:
+    stand.transport.receive(2.0)
+    while stand.transport.may_go_on(seconds):
         stand.transport.receive(2.0)
-        while stand.transport.may_go_on(seconds):
-            stand.transport.receive(2.0)
-
-    in_loop(take)
     return len(stand.h3.came) - before
 
 
@@ -163,12 +165,18 @@ def test_a_turn_takes_some_and_the_next_ones_what_is_left_in_order(stand: Stand)
 
 
 @pytest.mark.usefixtures("timeless")
-def test_what_was_dear_is_a_whole_turn(stand: Stand) -> None:
-    each = sent(stand, 3 * CHUNK)
+def test_what_was_dear_is_a_whole_turn_and_it_rests_after_the_second(stand: Stand) -> None:
+    socket, each = stand.transport.socket, sent(stand, 3 * CHUNK)
+    assert socket is not None
     assert turn(stand, 2 * SLICE) == CHUNK
-    assert turn(stand, 2 * SLICE) == CHUNK // 2, "as much as goes into a slice"
+    assert not socket.rests, "a handshake may be as dear"
+    rests = [in_loop(lambda: (turn_of(stand, 2 * SLICE), socket.rests)) for _ in range(2)]
+    assert rests == [(CHUNK // 2, True), (0, True)], "as much as goes into a slice"
+    assert stand.transport.more
+    until(lambda: not socket.rests, what="the end of its rest")
     while stand.transport.more:
         assert turn(stand, 2 * SLICE) <= CHUNK // 2
+        until(lambda: not socket.rests, what="the end of its rest")
     assert stand.h3.came == each
 
 

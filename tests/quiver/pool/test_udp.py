@@ -175,6 +175,24 @@ def test_what_nobody_takes_is_told_of_by_the_next_look_only(
     assert (udp.taken, udp.more) == (0, False)
 
 
+def test_who_rests_takes_nothing_and_is_told_of_it_afterwards(
+    peer: socket.socket, ours: tuple[UdpSocket, gevent.event.Event]
+) -> None:
+    udp, readable = arrived(peer, ours, [b"1", b"2"]), ours[1]
+    assert list(udp.receive(1)) == [b"1"]
+    udp.rest(0.05)
+    heir = gevent.event.Event()
+    udp.listen(heir.set)  # also who adopts it in the meantime
+    readable.clear()
+    assert udp.rests
+    assert list(udp.receive(32)) == []
+    assert (udp.taken, udp.more) == (0, True)
+    assert heir.wait(LIMIT)
+    assert not udp.rests
+    assert not readable.is_set()
+    assert list(udp.receive(32)) == [b"2"]
+
+
 def test_strangers_are_not_heard(
     peer: socket.socket, ours: tuple[UdpSocket, gevent.event.Event]
 ) -> None:
@@ -259,11 +277,14 @@ def test_an_address_that_cannot_be_reached() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_nothing_is_heard_after_close(peer: socket.socket) -> None:
+@pytest.mark.parametrize("rests", [False, True])
+def test_nothing_is_heard_after_close(peer: socket.socket, rests: bool) -> None:
     heard: list[None] = []
     udp = UdpSocket(address_of(peer), lambda: heard.append(None))
     udp.send([b"hello"])
     _, address = peer.recvfrom(100)
+    if rests:
+        udp.rest(1e-6)
     before = len(os.listdir("/proc/self/fd"))
     udp.close()
     assert len(os.listdir("/proc/self/fd")) == before - 1

@@ -4,33 +4,66 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
 
 import pytest
-from aioquic.tls import Epoch
 
 from quiver.config import PoolConfig
 from quiver.h3.headers import request_fields
 from quiver.origin import Origin
+from quiver.quic.aioquic.configuration import make_configuration
+from quiver.quic.aioquic.engine import AioquicEngine
 from quiver.request import Request
 from quiver.testing import Authority
-from tests.support.cases.fast_path_differential import crafted, quic_of, server_of, silent
+from tests.support.cases.fast_path_differential import quic_of, server_of, silent
 from tests.support.engines.http3_wire import EngineName, Server, Wire, connected
-from tests.support.servers.quic_floods import FLOODS, Facts, payloads
+from tests.support.servers.handshake_floods import HANDSHAKES
+from tests.support.servers.initial_packets import Initials
+from tests.support.servers.packet_floods import PACKETS, Sealer
+from tests.support.servers.quic_floods import FLOODS, STREAMS
 from tests.support.short_form import cases
 
 GET = request_fields(Request("GET", "/"), Origin("https", "localhost", 4433))
 WINDOW = 16 << 20
+OF_IP = 28  # bytes of the headers of IP and UDP
 STEP = 10_000  # bytes, taken in one go
 BYTES = 1_000_000
 CLOSED = {  # those that are too much, each by its bound
     "a byte of a stream, each with a hole",
     "the same, from the end",
+    "a byte of many streams, each with a hole",
+    "a byte of many requests, each with a hole",
     "CRYPTO with holes",
     "the same ACK",
     "connection ids that retire others",
     "too many connection ids",
     "more streams",
+    "QPACK, fields for the table",
+    "key updates too soon",
 }
+OF_HANDSHAKE = {  # the same, before there is a certificate
+    "CRYPTO with holes",
+    "CRYPTO from the end",
+    "CRYPTO whose holes are filled",
+    "a message of 16 MB",
+    "a message of 128 kB, byte by byte",
+}
+
+
+def steps(flow: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """As many datagrams as make STEP bytes, until it is BYTES."""
+    for _ in range(BYTES // STEP):
+        datagrams: list[bytes] = []
+        while sum(len(each) + OF_IP for each in datagrams) < STEP:
+            datagrams.append(next(flow))
+        yield datagrams
+
+
+def is_flat(costs: list[float]) -> bool:
+    """Whether the last bytes cost no more than the first, and these ten seconds for a megabyte at
+    the most, on however slow a machine."""
+    first, last = statistics.median(costs[:15]), statistics.median(costs[-15:])
+    return last < 3 * first and first < 0.1
 
 
 def flooded(authority: Authority, engine: EngineName, flood: str) -> tuple[Wire, list[float]]:
@@ -38,23 +71,21 @@ def flooded(authority: Authority, engine: EngineName, flood: str) -> tuple[Wire,
     server = Server(authority.issue(), silent, engine=engine)
     config = PoolConfig(cafile=authority.cafile, receive_window=WINDOW)
     wire = connected(config, server)
-    wire.h3.open_request(GET, None, True, WINDOW)
+    for _ in range(STREAMS if "requests" in flood else 1):
+        wire.h3.open_request(GET, None, True, WINDOW)
     wire.settle()
-    theirs = server_of(wire).quic
-    tls = theirs._crypto_streams[Epoch.ONE_RTT].sender._buffer_stop
-    facts = Facts(tls, theirs._spaces[Epoch.ONE_RTT].largest_received_packet)
-    frames = payloads(FLOODS[flood], facts)
+    sealer = Sealer(server_of(wire).quic)
+    flow = sealer.all_packets(FLOODS[flood]) if flood in FLOODS else PACKETS[flood](sealer)
     costs: list[float] = []
-    for _ in range(BYTES // STEP):
-        datagrams: list[bytes] = []
-        while sum(len(each) for each in datagrams) < STEP:
-            datagrams.append(crafted(wire, next(frames).ljust(4, b"\x00")))
+    for datagrams in steps(flow):
         begun = time.thread_time()
         wire.h3.receive_all(datagrams, wire.now)
         wire.events += wire.h3.events()
-        wire.h3.datagrams(wire.now)
+        answers = wire.h3.datagrams(wire.now)
         wire.h3.timer()
         costs.append(time.thread_time() - begun)
+        if flood == "key updates":
+            sealer.take(answers, wire.now)
         wire.now += 0.001
         if wire.error is not None:
             break
@@ -62,7 +93,7 @@ def flooded(authority: Authority, engine: EngineName, flood: str) -> tuple[Wire,
 
 
 ENGINES: tuple[EngineName, ...] = ("aioquic", "plain")
-ALL = [(engine, flood) for engine in ENGINES for flood in FLOODS]
+ALL = [(engine, flood) for engine in ENGINES for flood in (*FLOODS, *PACKETS)]
 SHORT = [("aioquic", flood) for flood in ("PING", "connection ids that are known")]
 
 
@@ -79,7 +110,28 @@ def test_a_byte_costs_the_same_from_the_first_to_the_last(
         return
     assert wire.error is None
     assert len(costs) == BYTES // STEP
-    first, last = statistics.median(costs[:15]), statistics.median(costs[-15:])
-    assert last < 3 * first
-    assert first < 0.1, "ten seconds for a megabyte, on however slow a machine"
+    assert is_flat(costs), costs
     assert len(quic_of(wire)._events) == 0
+
+
+@pytest.mark.parametrize("fast_paths", [True, False])
+@pytest.mark.parametrize(
+    "flood", cases(("PING",), long=[(each,) for each in HANDSHAKES if each != "PING"])
+)
+def test_so_does_a_byte_before_there_is_a_certificate(flood: str, fast_paths: bool) -> None:
+    configuration = make_configuration(PoolConfig(verify=False), Origin("https", "a", 443))
+    engine, now = AioquicEngine(configuration, fast_paths=fast_paths), 0.0
+    engine.connect(now)
+    costs = []
+    for datagrams in steps(HANDSHAKES[flood](Initials(engine.datagrams(now)[0]))):
+        begun = time.thread_time()
+        engine.receive(datagrams, now)
+        happened = list(engine.events())
+        engine.datagrams(now)
+        engine.timer()
+        costs.append(time.thread_time() - begun)
+        if happened:
+            break
+        now += 0.001
+    assert is_flat(costs), costs
+    assert (len(costs) < BYTES // STEP) == (flood in OF_HANDSHAKE)

@@ -1,8 +1,11 @@
-"""A server that answers the first request with a flood of QUIC's frames: see `quic_floods`.
+"""A server that answers the first request with a flood of frames or packets of QUIC.
+
+See the tables `quic_floods`, `packet_floods` and `handshake_floods`.
 
     python flooding_server.py CERTIFICATE KEY FLOOD SECONDS
 
-It writes its port to stdout. FLOOD "handshake: ..." is sent in the place of a handshake.
+It writes its port to stdout, and in the end how many bytes it has sent. FLOOD "handshake: ..." is
+sent in the place of a handshake.
 """
 
 from __future__ import annotations
@@ -11,35 +14,26 @@ import asyncio
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from aioquic._buffer import Buffer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
-from aioquic.quic.events import StreamDataReceived
+from aioquic.quic.events import ProtocolNegotiated, StreamDataReceived
 from aioquic.quic.packet import pull_quic_header
-from aioquic.tls import Epoch
 
-from quiver.quic.aioquic.fast_send import short_header
-from tests.support.servers.initial_packets import Initials, crypto_frame
-from tests.support.servers.quic_floods import FLOODS, Facts, payloads
+from tests.support.servers.frames import SETTINGS
+from tests.support.servers.handshake_floods import HANDSHAKES
+from tests.support.servers.initial_packets import Initials
+from tests.support.servers.packet_floods import PACKETS, Sealer
+from tests.support.servers.quic_floods import FLOODS
 
 BURST = 16  # datagrams
 PAUSE = 0.0005  # seconds between two of them
 
-HANDSHAKES: dict[str, Callable[[], Iterator[bytes]]] = {
-    "handshake: CRYPTO with holes": lambda: (crypto_frame(n, b"x") for n in itertools.count(1, 2)),
-    "handshake: the same CRYPTO": lambda: itertools.repeat(crypto_frame(3, b"x")),
-    "handshake: a message of 16 MB": lambda: itertools.chain(
-        [crypto_frame(0, b"\x02\xff\xff\xff")],
-        (crypto_frame(4 + 900 * n, bytes(900)) for n in itertools.count()),
-    ),
-    "handshake: a message of 128 kB, byte by byte": lambda: itertools.chain(
-        [crypto_frame(0, b"\x02\x02\x00\x00")],
-        (crypto_frame(4 + n, b"x") for n in itertools.count()),
-    ),
-}
+OF_HANDSHAKE = "handshake: "
+"""What the names of floods begin with that come in the place of a handshake."""
 
 
 class Server(asyncio.DatagramProtocol):
@@ -50,6 +44,7 @@ class Server(asyncio.DatagramProtocol):
         self._flood = flood
         self._seconds = seconds
         self._quic: QuicConnection | None = None
+        self._sealer: Sealer | None = None  # of who wants to hear what the client sends
         self._begun: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: Any) -> None:
@@ -58,9 +53,10 @@ class Server(asyncio.DatagramProtocol):
     def datagram_received(self, datagram: bytes, address: Any) -> None:
         now = asyncio.get_running_loop().time()
         if self._begun:
-            return None
-        if self._flood in HANDSHAKES:
-            return self._begin(self._of_handshake(datagram), address)
+            return None if self._sealer is None else self._sealer.take([datagram], now)
+        if self._flood.startswith(OF_HANDSHAKE):
+            flood = HANDSHAKES[self._flood.removeprefix(OF_HANDSHAKE)]
+            return self._begin(flood(Initials(datagram)), address)
         if self._quic is None:
             header = pull_quic_header(Buffer(data=datagram), host_cid_length=8)
             self._quic = QuicConnection(
@@ -70,6 +66,10 @@ class Server(asyncio.DatagramProtocol):
         self._quic.receive_datagram(datagram, address, now)
         asked = False
         while (event := self._quic.next_event()) is not None:
+            if isinstance(event, ProtocolNegotiated):
+                for each in (b"\x00" + SETTINGS, b"\x02", b"\x03"):  # RFC 9114 6.2, 9204 4.2
+                    free = self._quic.get_next_available_stream_id(is_unidirectional=True)
+                    self._quic.send_stream_data(free, each)
             asked |= isinstance(event, StreamDataReceived) and event.stream_id == 0
         for each, to in self._quic.datagrams_to_send(now):
             self.transport.sendto(each, to)
@@ -89,20 +89,13 @@ class Server(asyncio.DatagramProtocol):
             await asyncio.sleep(PAUSE)
         print(sent, flush=True)
 
-    def _of_handshake(self, first: bytes) -> Iterator[bytes]:
-        initials = Initials(first)
-        frames = HANDSHAKES[self._flood]
-        return map(initials.packet, payloads(lambda _: frames(), Facts(0, 0)))
-
     def _of_connection(self, quic: Any) -> Iterator[bytes]:
-        keys, cid = quic._cryptos[Epoch.ONE_RTT], quic._peer_cid.cid
-        tls = quic._crypto_streams[Epoch.ONE_RTT].sender._buffer_stop
-        facts = Facts(tls, quic._spaces[Epoch.ONE_RTT].largest_received_packet)
-        for payload in payloads(FLOODS[self._flood], facts):
-            number = quic._packet_number
-            quic._packet_number += 1
-            header = short_header(quic._spin_bit, keys.key_phase, cid, number)
-            yield keys.encrypt_packet(header, payload.ljust(4, b"\x00"), number)
+        sealer = Sealer(quic)
+        if self._flood == "key updates":
+            self._sealer = sealer
+        if self._flood in PACKETS:
+            return PACKETS[self._flood](sealer)
+        return sealer.all_packets(FLOODS[self._flood])
 
 
 async def main(certificate: str, key: str, flood: str, seconds: str) -> None:

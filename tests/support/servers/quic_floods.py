@@ -6,18 +6,32 @@ Each row yields frames, or parts of them, for ever; `packets` says how many go i
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import attrs
 from aioquic.buffer import encode_uint_var
 
-from tests.support.servers.frames import GREASE, RESPONSE, data, frame
+from tests.support.servers.frames import (
+    GREASE,
+    RESPONSE,
+    data,
+    frame,
+    goaway,
+    headers,
+    response,
+)
 from tests.support.servers.initial_packets import crypto_frame
 
-__all__ = ["FLOODS", "PACKET", "Facts", "payloads"]
+__all__ = ["FLOODS", "PACKET", "Facts", "Flood", "payloads"]
 
 PACKET: Final = 1_100  # bytes of frames in a packet
+STREAMS: Final = 100
+"""Of the client's and of ours, that some of them take; a client of quiver's lets us open 128."""
+
+CONTROL, ENCODER, DECODER, _FREE = 3, 7, 11, 15
+"""Streams that the server opens, in order; no other is before the fourth one."""
+
 _LARGEST: Final = 1 << 60
 
 
@@ -28,10 +42,12 @@ class Facts:
     Attributes:
         tls: bytes of CRYPTO frames that were sent in 1-RTT packets.
         sent: the largest packet number of the client's that came.
+        on: bytes that were sent on each stream.
     """
 
     tls: int
     sent: int
+    on: Mapping[int, int] = attrs.field(factory=dict)
 
 
 Flood = Callable[[Facts], Iterator[bytes]]
@@ -60,18 +76,29 @@ def _new_connection_id(number: int, retired: int) -> bytes:
     return b"\x18" + _v(number, retired) + b"\x08" + number.to_bytes(8) + number.to_bytes(16)
 
 
-def _stream(octets: bytes, begin: bytes = b"") -> Flood:
-    """Always the same on the stream of the request, after `begin`, in order."""
+def _stream(octets: bytes, begin: bytes = b"", stream_id: int = 0) -> Flood:
+    """Always the same on the stream of the request or another one, after `begin`, in order."""
 
-    def frames(_: Facts) -> Iterator[bytes]:
-        yield piece(0, 0, begin)
+    def frames(facts: Facts) -> Iterator[bytes]:
+        start = facts.on.get(stream_id, 0)
+        if begin:
+            yield piece(stream_id, start, begin)
         whole = octets * (1 + 500 // len(octets))
-        for at in itertools.count(len(begin), len(whole)):
-            yield piece(0, at, whole)
+        for at in itertools.count(start + len(begin), len(whole)):
+            yield piece(stream_id, at, whole)
 
     return frames
 
 
+def _in_turns(first: int, step: int) -> Flood:
+    """A byte of each of many streams, and then the next one, or the next but one."""
+    ids = range(first, first + 4 * STREAMS, 4)
+    return lambda _: (
+        piece(stream_id, at, b"\x21") for at in itertools.count(step - 1, step) for stream_id in ids
+    )
+
+
+INTERIM: Final = headers([(b":status", b"103"), (b"link", b"</style.css>; rel=preload")])
 _TICKET: Final = b"\x04\x00\x00\x0d" + bytes(13)  # the shortest one (RFC 8446 4.6.1)
 
 
@@ -97,6 +124,13 @@ def _filled(_: Facts) -> Iterator[bytes]:
         yield from (piece(0, at + each, b"\x21") for each in range(0, 6_000, 2))
 
 
+def _goaways(facts: Facts) -> Iterator[bytes]:
+    """Each with a lower id than the one before."""
+    ids = itertools.count((1 << 62) - 4, -4)
+    for at in itertools.count(facts.on.get(CONTROL, 0), 50 * 10):
+        yield piece(CONTROL, at, b"".join(goaway(next(ids)) for _ in range(50)))
+
+
 def _always(octets: bytes) -> Flood:
     return lambda _: itertools.repeat(octets)
 
@@ -111,6 +145,11 @@ FLOODS: Final[dict[str, Flood]] = {
     "pieces of a stream that may be many": _rising(lambda n: piece(0, 257 * n + 1, bytes(256))),
     "holes that are made and filled": _filled,
     "the same byte of a stream": _always(piece(0, 1, b"x")),
+    "a byte of many streams, each with a hole": _in_turns(_FREE, 2),
+    "many streams, byte by byte": _in_turns(_FREE, 1),
+    "a byte of many requests, each with a hole": _in_turns(0, 2),
+    "many requests, byte by byte": _in_turns(0, 1),
+    "far bytes of many streams": _rising(lambda n: piece(_FREE + 4 * (n % STREAMS), 60_000, b"x")),
     "the first byte of one that has ended": _always(piece(0, 0, b"")),
     "CRYPTO with holes": lambda facts: (
         crypto_frame(facts.tls + at, b"x") for at in itertools.count(1, 2)
@@ -129,6 +168,19 @@ FLOODS: Final[dict[str, Flood]] = {
     "responses to no challenge": _always(b"\x1b12345678"),
     "credit for a stream": _rising(lambda n: b"\x11" + _v(0, _LARGEST | n)),
     "more streams": _rising(lambda n: b"\x12" + _v(_LARGEST + n)),
+    "more streams, one by one": _rising(lambda n: b"\x12" + _v(1_000 + n)),
+    "more streams of the other kind": _rising(lambda n: b"\x13" + _v(1_000 + n)),
+    "credit": _rising(lambda n: b"\x10" + _v(_LARGEST + n)),
+    "DATA_BLOCKED": _always(b"\x14" + _v(0)),
+    "STREAMS_BLOCKED": _always(b"\x16" + _v(0)),
+    "connection ids that are retired": _always(b"\x19" + _v(1)),
+    "HANDSHAKE_DONE": _always(b"\x1e"),
+    "ACK with counts of ECN": lambda facts: itertools.repeat(
+        _alone(b"\x03" + _v(facts.sent, 0, 0, 0, 1, 1, 1) + b"\x01")
+    ),
+    "datagrams of a byte": _always(b"\x31\x02\x00x"),
+    "datagrams of another request": _always(b"\x31\x02\x3fx"),
+    "RESET_STREAM of many": _rising(lambda n: b"\x04" + _v(_FREE + 4 * (n % STREAMS), 0, 0)),
     "STREAM_DATA_BLOCKED": _always(b"\x15" + _v(0, 0)),
     "STOP_SENDING": _always(b"\x05" + _v(0, 0)),
     "RESET_STREAM": _always(b"\x04" + _v(0, 0, 0)),
@@ -138,6 +190,14 @@ FLOODS: Final[dict[str, Flood]] = {
     "DATA frames of a byte": _stream(data(b"x"), RESPONSE),
     "empty DATA frames": _stream(data(b""), RESPONSE),
     "frames of no meaning": _stream(frame(GREASE)),
+    "interim responses": _stream(INTERIM),
+    "header sections without end": _stream(b"\xfe", b"\x01\x80\x10\x00\x00\x00\x00"),
+    "trailers": _stream(response(), RESPONSE),
+    "control frames of no meaning": _stream(frame(GREASE), stream_id=CONTROL),
+    "GOAWAY": _goaways,
+    "QPACK, sizes of the table": _stream(b"\x20", stream_id=ENCODER),
+    "QPACK, streams that are cancelled": _stream(b"\x40", stream_id=DECODER),
+    "QPACK, fields for the table": _stream(b"\x41a\x01b", stream_id=ENCODER),
 }
 
 
