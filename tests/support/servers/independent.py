@@ -24,7 +24,7 @@ import pytest
 from quiver.testing import Authority, pattern
 from tests.support.clients.bare import BareClient
 
-__all__ = ["LARGE", "SERVERS", "Caddy", "Gtls", "StaticServer"]
+__all__ = ["LARGE", "SERVERS", "Caddy", "Gtls", "StaticServer", "free_port"]
 
 LARGE = pattern(1024 * 1024)  # what /large serves
 _READY_TIMEOUT = 15.0
@@ -62,7 +62,7 @@ class StaticServer:
 
     def __init__(self, authority: Authority, *flags: str) -> None:
         self.cafile = authority.cafile
-        self.port = _free_port()
+        self.port = free_port()
         self._certfile, self._keyfile = authority.issue()
         self._flags = flags
         self._program = _found(self.binary)
@@ -244,7 +244,7 @@ def _found(binary: str) -> str:
     return program
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that is free for TCP and UDP now: the kernel chooses it for TCP alone."""
     while True:
         with (

@@ -9,7 +9,7 @@ import pytest
 
 from quiver.testing import Authority
 from tests.support.clients.bare import BareClient
-from tests.support.servers.independent import LARGE, SERVERS, Gtls, StaticServer, _found, _free_port
+from tests.support.servers.independent import LARGE, SERVERS, Gtls, StaticServer, _found, free_port
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -63,4 +63,4 @@ def test_a_free_port_is_found_among_many_that_udp_has() -> None:
             made.bind(("127.0.0.1", 0))
             taken.add(made.getsockname()[1])
         for _ in range(1_000):
-            assert _free_port() not in taken
+            assert free_port() not in taken
