@@ -13,12 +13,14 @@ from typing import Self
 import pykka
 
 import quiver
+from quiver.cli.checkout_style import checkout_style_rate
 from quiver.cli.worker_threads import WorkerThreads
 from quiver.models import ConnectionStats, GetConnections, Stats
 from quiver.pool.connection import Connection
 from quiver.pool.manager import ANSWERS_WITHIN
 from quiver.testing import Origin
 
+COMPARED = 2.0  # seconds that the other style of pool is given
 TIME_LIMIT = 15.0  # seconds after which threads ask no more, done or not
 PATHS = ("/ok", "/items/42", "/bytes/20000", "/delay/0.1")
 
@@ -32,11 +34,17 @@ class Account:
         self.latencies: list[float] = []  # seconds, of those that were answered
         self.errors: Counter[str] = Counter()
         self.started = time.monotonic()
+        self.last = 0.0  # seconds from then to the last answer
         self._lock = threading.Lock()
 
     @property
     def answered(self) -> int:
         return len(self.latencies)
+
+    @property
+    def rate(self) -> float:
+        """Answers per second, by the time of the last one."""
+        return self.answered / max(self.last, 0.001)
 
     @property
     def complete(self) -> bool:
@@ -53,6 +61,7 @@ class Account:
 
     def answered_in(self, seconds: float) -> None:
         self.latencies.append(seconds)
+        self.last = self.seconds()
 
     def failed(self, error: quiver.QuiverError) -> None:
         with self._lock:
@@ -67,21 +76,26 @@ class Demo:
 
     def __init__(self, *, requests: int, threads: int, connections: int) -> None:
         self.account = Account(requests)
-        self._options = {"max_connections": connections}
-        self._callers = threads
+        self.connections = connections
+        self.callers = threads
         self._threads = WorkerThreads()
         self._targets = itertools.cycle(PATHS)
         self.stopped: str | None = None  # the connection that was stopped half-way
+        self.compared: float | None = None  # answers per second in the other style
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.origin = stack.enter_context(Origin())
-            rule = {"cafile": self.origin.cafile, **self._options}
             self.client = stack.enter_context(
-                quiver.Client(pools={"default": rule}, name="demo", trust_env=False)
+                quiver.Client(
+                    name="demo",
+                    trust_env=False,
+                    cafile=self.origin.cafile,
+                    max_connections=self.connections,
+                )
             )
             self.account.started = time.monotonic()
-            self._threads.start([self._call] * self._callers)
+            self._threads.start([self._call] * self.callers)
             self._ends = stack.pop_all()
         return self
 
@@ -115,6 +129,16 @@ class Demo:
             for victim in pykka.ActorRegistry.get_by_class(Connection)[:1]:
                 self.stopped = str(victim)
                 victim.stop(block=False)
+
+    def compare(self) -> None:
+        """Ask as much at once through a pool that lends a connection to one request at a time."""
+        self.compared = checkout_style_rate(
+            self.origin,
+            PATHS,
+            callers=self.callers,
+            connections=self.connections,
+            seconds=COMPARED,
+        )
 
     def _call(self) -> None:
         while self.account.take():

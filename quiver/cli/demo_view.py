@@ -25,6 +25,9 @@ def run_live(demo: Demo, console: Console | None = None) -> None:
             demo.wait(REFRESH)
             demo.stop_a_connection_half_way()
             live.update(_now(demo), refresh=True)
+    if demo.account.complete:
+        with console.status("as many threads through a pool of the usual style ..."):
+            demo.compare()
     console.print(_summary(demo))
 
 
@@ -38,10 +41,9 @@ def _now(demo: Demo) -> RenderableType:
 
 def _progress(demo: Demo, stats: Stats) -> RenderableType:
     account = demo.account
-    rate = account.answered / max(account.seconds(), 0.001)
     latest = sorted(account.latencies[-500:])
     return Text(
-        f"{account.answered:>6} of {account.planned} answered   {rate:,.0f} per second   "
+        f"{account.answered:>6} of {account.planned} answered   {account.rate:,.0f} per second   "
         f"latency {_ms(percentile(latest, 50))} median, {_ms(percentile(latest, 99))} p99\n"
         f"queue {stats.queued}   streams {stats.active} open, {stats.idle} free"
     )
@@ -63,14 +65,29 @@ def _summary(demo: Demo) -> RenderableType:
     table.add_row("errors", str(sum(account.errors.values())))
     for kind, count in sorted(account.errors.items()):
         table.add_row(f"  {kind}", str(count))
-    table.add_row("seconds", f"{account.seconds():.1f}")
-    table.add_row("per second", f"{account.answered / max(account.seconds(), 0.001):,.0f}")
+    table.add_row("seconds", f"{account.last:.1f}")
+    table.add_row("per second", f"{account.rate:,.0f}")
+    if demo.compared is not None:
+        table.add_row("  one request at a time", f"{demo.compared:,.0f}")
     for share in (50, 90, 99):
         table.add_row(f"latency p{share}", _ms(percentile(latencies, share)))
     table.add_row("stopped half-way", demo.stopped or "nothing")
     lost = account.asked - account.answered - sum(account.errors.values())
     verdict = "Nothing is lost." if not lost else f"LOST: {lost} asks without an outcome."
-    return Group(table, Text(verdict))
+    return Group(table, *_shown(demo), Text(verdict))
+
+
+def _shown(demo: Demo) -> list[RenderableType]:
+    """What it has come to, in a line."""
+    if not demo.compared:
+        return []
+    times = demo.account.rate / demo.compared
+    said = (
+        f"{demo.callers} threads shared {demo.connections} connections: {times:,.1f} times the "
+        "answers of a pool, made of the same parts, that lends each connection to one request at a "
+        "time."
+    )
+    return [Text(said)]
 
 
 def _ms(seconds: float) -> str:

@@ -20,6 +20,19 @@ def test_the_live_view_shows_rate_connections_and_queue() -> None:
     for word in ("of 600 answered", "per second", "p99", "queue", "open streams", "connected"):
         assert word in text, text
     assert text.rstrip().endswith("Nothing is lost.")
+    assert demo.compared is not None
+    plain = " ".join(text.replace("│", " ").split())
+    assert f"one request at a time {demo.compared:,.0f}" in plain
+    times = f"{demo.account.rate / demo.compared:,.1f}"
+    assert f"8 threads shared 2 connections: {times} times the answers of a pool" in plain
+
+
+def test_streams_are_worth_more_than_connections_lent_one_by_one() -> None:
+    with Demo(requests=600, threads=8, connections=2) as demo:
+        demo.wait(20.0)
+        demo.compare()
+    assert demo.compared is not None
+    assert demo.account.rate > demo.compared > 0  # a quarter of the requests waits for 0.1 s
 
 
 def test_the_summary_names_errors_by_kind_and_what_was_lost() -> None:
