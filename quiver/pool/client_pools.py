@@ -54,7 +54,7 @@ class ClientPools:
         self._pools[pool.actor_ref.actor_urn] = pool
         for ref in surplus(idle, self._most - 1):
             tell(ref, messages.Unneeded(for_good=False))
-        if self._abandoned:  # a crashed one was replaced
+        if self._abandoned:  # a crashed one was replaced, or it was being started
             tell(pool.actor_ref, messages.Unneeded(for_good=True))
         if not pool.actor_ref.is_alive():
             self.remove(pool)
@@ -62,6 +62,11 @@ class ClientPools:
     def remove(self, pool: ClientPool) -> None:
         """Forget one that has ended."""
         self._pools.pop(pool.actor_ref.actor_urn, None)
+
+    def abandon_soon(self) -> None:
+        """Do as `abandon`, from any thread: the pools are told in the loop's. No lock is taken."""
+        self._abandoned = True  # before: one that is started in this moment hears of it in `add`
+        ring_if_running(self.abandon)
 
     def abandon(self) -> None:
         """Have each end when what is open has ended: nobody can ask for anything more."""
@@ -84,14 +89,14 @@ class Owner:
     def release(self) -> None:
         """Ask for nothing more, and have the pools end when what is open has ended."""
         if not self.closed:
-            ring_if_running(self._client_pools.abandon)
+            self._client_pools.abandon_soon()
             self.closed = True
 
     def __del__(self) -> None:
         """The collector may come in the middle of anything: take no lock, wait for nobody."""
         if self.closed or not self._client_pools:
             return
-        ring_if_running(self._client_pools.abandon)
+        self._client_pools.abandon_soon()
         warnings.warn(
             f"{self._name} was dropped without close(): its pools end when what is open has ended",
             ResourceWarning,

@@ -74,7 +74,8 @@ class Manager:
         self._rules = rules
         self._registry = Registry() if registry is None else registry
         self._name = name
-        self._closed = False
+        self._closed = False  # nobody asks for a pool any more
+        self._stopped = False  # nor is any started, though it was asked for
         self._longest = 0.0  # seconds that a supervisor of its own may take to stop
         self._client_pools = ClientPools()
         self._addresses = AddressMemory()  # which outlive the pools that found them
@@ -126,7 +127,7 @@ class Manager:
 
     def close(self) -> None:
         """Stop all pools in order: open requests may finish within their `shutdown_timeout`."""
-        self._closed = True
+        self._closed = self._stopped = True
         root = self._registry.find(ROOT)
         stopping = None if root is None else root.stop(block=False)
         # Not before: one that a signal has interrupted just now is finalised, when it is dropped.
@@ -140,7 +141,7 @@ class Manager:
             root.kill()
 
     def release(self) -> None:
-        """Start nothing more, and wait for nobody: what is open goes on to its end.
+        """Take no more asks, and wait for nobody: what is open or being started goes on to its end.
 
         Pools in a registry that others share are left as they are.
         """
@@ -180,11 +181,11 @@ class Manager:
         raise PoolStopped("its supervisors are being stopped", origin=str(origin))
 
     def _root(self) -> GeventActorRef[Any] | None:
-        """The root supervisor, or None when the client is closed, even just now."""
-        if self._closed:
+        """The root supervisor, or None when the client is being stopped, even just now."""
+        if self._stopped:
             return None
         root = self._registry.start(ROOT, None, root_of(self._name))
-        if self._closed:  # `close` may have looked for it too early
+        if self._stopped:  # `close` may have looked for it too early
             root.stop(block=False)
             return None
         return root
