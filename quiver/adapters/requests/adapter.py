@@ -135,13 +135,14 @@ class HTTP3Adapter(HTTPAdapter):
         proxies: Proxies = None,
         cert: Certificate = None,
     ) -> Any:
-        """Return what sends the request: urllib3's pool through a proxy, else HTTP/3 before it."""
+        """Return what sends the request: HTTP/3 before urllib3's pool, or that pool alone."""
         url, given = str(request.url), dict(proxies or {})
-        if not select_proxy(url, given):
+        if select_proxy(url, given):
+            if not self._dispatch.falls_back:
+                raise requests.exceptions.ProxyError("HTTP/3 takes no proxy", request=request)
+        elif self._dispatch.takes(url) or self._fallback is not None:
             tcp = lambda: self._pool_over_tcp(request, verify, cert)  # noqa: E731
             return HTTP3First(self._dispatch, url, Trust.of(verify, cert), tcp)
-        if not self._dispatch.falls_back:
-            raise requests.exceptions.ProxyError("HTTP/3 takes no proxy", request=request)
         return super().get_connection_with_tls_context(request, verify, given, cert)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:

@@ -28,7 +28,7 @@ def as_urllib3_error(error: errors.QuiverError, pool: Any, url: str) -> exceptio
     """Return what urllib3 would have raised."""
     kind, said = kind_of(error, KINDS), str(error)
     if kind is exceptions.ReadTimeoutError:
-        return exceptions.ReadTimeoutError(pool, url, said)
+        return exceptions.ReadTimeoutError(pool, url, f"Read timed out. {said}")
     if kind is exceptions.ProtocolError and error.unprocessed:
         return exceptions.NewConnectionError(pool, said)
     return kind(said)

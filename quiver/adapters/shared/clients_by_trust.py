@@ -66,7 +66,10 @@ class Trust:
             OSError: there is no such file or folder.
         """
         certfile, keyfile = (cert, None) if cert is None or isinstance(cert, str) else cert
-        own: dict[str, Any] = {"certfile": _existing(certfile), "keyfile": _existing(keyfile)}
+        own: dict[str, Any] = {
+            "certfile": _existing(certfile, "the TLS certificate file"),
+            "keyfile": _existing(keyfile, "the TLS key file"),
+        }
         if isinstance(verify, bool):
             return cls(verify=verify, **own)
         if is_context(verify):
@@ -74,7 +77,7 @@ class Trust:
         verify = os.fspath(cast(str, verify))
         if os.path.isdir(verify):
             return cls(verify=_by_folder(verify), **own)
-        return cls(cafile=_existing(verify), **own)
+        return cls(cafile=_existing(verify, "a suitable TLS CA certificate bundle"), **own)
 
     def applied(self, rule: Mapping[str, object]) -> dict[str, object]:
         """Return a pool's options with this trust, which takes precedence."""
@@ -86,9 +89,9 @@ class Trust:
         return kept | said
 
 
-def _existing(path: str | None) -> str | None:
+def _existing(path: str | None, what: str) -> str | None:
     if path is not None and not os.path.exists(path):
-        raise OSError(f"Could not find the TLS certificate file, invalid path: {path}")
+        raise OSError(f"Could not find {what}, invalid path: {path}")
     return path
 
 

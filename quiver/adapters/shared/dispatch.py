@@ -44,6 +44,16 @@ class Dispatch:
         self.clients = ClientsByTrust(pools)
         self.falls_back = falls_back
 
+    def takes(self, url: str) -> bool:
+        """Tell whether HTTP/3 knows such URLs. Raises InvalidURL if not, and there is no TCP."""
+        try:
+            split(url)
+        except InvalidURL:
+            if not self.falls_back:
+                raise
+            return False
+        return True
+
     def route(self, url: str) -> tuple[Route | None, str]:
         """Return where HTTP/3 is to be tried, None for TCP; and the request's target.
 

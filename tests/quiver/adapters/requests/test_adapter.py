@@ -84,6 +84,16 @@ def test_the_errors_tell_quivers_own(session: requests.Session) -> None:
     assert "https://127.0.0.1:1" in str(caught.value)
 
 
+def test_urls_that_are_none_for_either() -> None:
+    with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTP3Adapter())
+            prepared = requests.Request("GET", "https://localhost/").prepare()
+            prepared.url = scheme + ":1/"
+            with pytest.raises(requests.exceptions.InvalidURL):
+                session.send(prepared)
+
+
 def test_closed_while_it_is_read(session: requests.Session, origin: Origin) -> None:
     """As `requests.get(url, stream=True)` does it, which closes its session before it returns."""
     response = session.get(origin.url + "/drip/50/0.01?size=1000", stream=True)

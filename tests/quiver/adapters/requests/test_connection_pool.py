@@ -166,7 +166,7 @@ def test_no_connection_in_several_tries(opened: Open) -> None:
 
 def test_silence_is_a_read_timeout(opened: Open, flaky: Flaky) -> None:
     flaky.outcomes = [Answer(delay=60.0)]
-    with pytest.raises(requests.ReadTimeout):
+    with pytest.raises(requests.ReadTimeout, match="Read timed out"):
         opened(fallback=False).get(flaky.url, timeout=(10, 0.2))
     flaky.outcomes = [Answer(delay=60.0)]
     assert opened(1, fallback=False).get(flaky.url, timeout=(10, 1.0)).status_code == 200

@@ -35,10 +35,15 @@ def test_of_a_context(authority: Authority) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("/nowhere",), (True, "/nowhere"), (True, (__file__, "/no"))]
+    ("arguments", "what"),
+    [
+        (("/nowhere",), "a suitable TLS CA certificate bundle"),
+        ((True, "/nowhere"), "the TLS certificate file"),
+        ((True, (__file__, "/nowhere")), "the TLS key file"),
+    ],
 )
-def test_no_such_file(arguments: tuple[bool | str, str | None]) -> None:
-    with pytest.raises(OSError, match="invalid path"):
+def test_no_such_file(arguments: tuple[bool | str, str | None], what: str) -> None:
+    with pytest.raises(OSError, match=f"^Could not find {what}, invalid path: /nowhere$"):
         Trust.of(*arguments)
 
 

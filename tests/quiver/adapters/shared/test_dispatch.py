@@ -12,6 +12,7 @@ from quiver.adapters.policy import Policy
 from quiver.adapters.shared.clients_by_trust import Trust
 from quiver.adapters.shared.dispatch import Dispatch, FellBack
 from quiver.testing import Origin
+from tests.support.waiting import until
 
 ODD = ["https://localhost.:1/", "https://[fe80::1%25eth0]/", "http://localhost/", "https:///"]
 
@@ -20,6 +21,7 @@ ODD = ["https://localhost.:1/", "https://[fe80::1%25eth0]/", "http://localhost/"
 def test_urls_that_http_3_refuses_are_left_to_tcp(url: str) -> None:
     both, alone = (Dispatch(None, None, falls_back=falls_back) for falls_back in (True, False))
     assert both.route(url) == (None, "")
+    assert not both.takes(url)
     both.answered_over_tcp(url, 'h3=":1"')
     with pytest.raises(quiver.InvalidURL):
         alone.route(url)
@@ -87,3 +89,4 @@ def test_closed_while_many_ask(origin: Origin) -> None:
         asking = [each for each in asking if each.is_alive()] or asking
     assert statuses == [200] * 80
     dispatch.close()
+    until(lambda: origin.connections_open() == 0)
