@@ -61,7 +61,8 @@ def test_both_that_are_imported_know_the_transport_for_one_of_theirs() -> None:
 
 
 def test_httpx2_by_the_name_of_httpx() -> None:
-    pytest.importorskip("httpx2")
+    if not hasattr(pytest.importorskip("httpx2"), "alias_httpx"):
+        pytest.skip("the first releases have no such thing")
     said = run_script("""
         import httpx2
         httpx2.alias_httpx()

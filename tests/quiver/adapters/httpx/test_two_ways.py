@@ -85,6 +85,16 @@ def test_tcp_goes_by_the_library_of_the_client(library: Any) -> None:
         client.get("http://127.0.0.1:1/")
 
 
+def test_one_transport_for_clients_of_both(origin: Origin) -> None:
+    httpx2 = pytest.importorskip("httpx2")
+    transport = HTTP3Transport(verify=origin.cafile, fallback=False)
+    with httpx.Client(transport=transport) as one, httpx2.Client(transport=transport) as other:
+        for client, library in ((one, httpx), (other, httpx2), (one, httpx)):
+            assert type(client.get(origin.url + "/ok")) is library.Response
+            with pytest.raises(library.ReadTimeout):
+                client.get(origin.url + "/hang", timeout=0.2)
+
+
 def test_a_transport_of_the_programs_own(library: Any) -> None:
     class Canned:
         closed = False
