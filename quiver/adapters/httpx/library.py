@@ -144,7 +144,9 @@ class ResponseBody:
 
 
 def _from_a_mock(method: object) -> bool:
-    return str(getattr(method, "__module__", "")).partition(".")[0] in MOCKS
+    # Where it was written: what is wrapped passes for the original by its `__module__`.
+    written: str = getattr(method, "__globals__", {}).get("__name__", "")
+    return written.partition(".")[0] in MOCKS
 
 
 @lru_cache(maxsize=len(NAMES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -29,6 +30,38 @@ def test_each_error_has_its_name_in_both(library: Any) -> None:
         made = library_of(request).error(ours("said"), request)
         assert isinstance(made, library.TransportError)
         assert "said" in str(made)
+
+
+@pytest.mark.parametrize(
+    ("module", "is_mock"),
+    [
+        ("vcr.stubs.httpx_stubs", True),
+        ("pytest_httpx", True),
+        ("respx.mocks", True),
+        ("opentelemetry.instrumentation.httpx", False),
+        ("respxtra", False),
+    ],
+)
+@pytest.mark.parametrize(
+    ("transport", "method"),
+    [("HTTPTransport", "handle_request"), ("AsyncHTTPTransport", "handle_async_request")],
+)
+def test_what_stands_in_the_place_of_tcp(
+    module: str,
+    is_mock: bool,
+    transport: str,
+    method: str,
+    library: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Known by where it was written, also if it passes for the original, as VCR's does."""
+    place = getattr(library, transport)
+    written: dict[str, Any] = {"__name__": module}
+    exec("def instead(*arguments): ...", written)
+    found = library_of(library.Request("GET", "https://a.example"))
+    assert not found.mocked()
+    monkeypatch.setattr(place, method, functools.wraps(getattr(place, method))(written["instead"]))
+    assert found.mocked() is is_mock
 
 
 ONE_ALONE = """
