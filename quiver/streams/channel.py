@@ -12,6 +12,7 @@ from quiver.errors import (
     DatagramsDisabled,
     DatagramTooLarge,
     GoAway,
+    InvalidRequest,
     QuiverError,
     ReceiveTimeout,
     StreamClosed,
@@ -147,6 +148,7 @@ class Channel(Reader[ReceivedItem]):
         Raises:
             DatagramTooLarge: it has more than `max_datagram_size` bytes.
             DatagramsDisabled: there are no datagrams on this channel.
+            InvalidRequest: it is not bytes.
             QuiverError: what ended the channel; StreamClosed after `close()` or `finish()`, since
                 datagrams need this side open (RFC 9297 2.1).
         """
@@ -157,7 +159,7 @@ class Channel(Reader[ReceivedItem]):
                 "no datagrams here: the server takes none, or the pool has datagrams=False",
                 origin=self.receive_buffer.origin,
             )
-        payload = memoryview(payload).tobytes()
+        payload = _copied(payload, "a datagram")
         if len(payload) > limit:
             raise DatagramTooLarge(
                 f"a datagram of {len(payload)} bytes exceeds max_datagram_size={limit} bytes",
@@ -171,11 +173,12 @@ class Channel(Reader[ReceivedItem]):
 
         Raises:
             QuiverError: what ended the channel; StreamClosed after `close()` or `finish()`.
+            InvalidRequest: it is not bytes.
         """
         self._check_open()
         send_buffer = self._buffers.send_buffer
         send_buffer.wait_for_room()
-        send_buffer.put(memoryview(content).tobytes())
+        send_buffer.put(_copied(content, "what is written"))
 
     def finish(self) -> None:
         """End this side of the stream. Events go on until the server ends its own.
@@ -255,6 +258,13 @@ class ChannelBuffers:
             return False
         receive_buffer.put(_ARRIVED, 0)
         return True
+
+
+def _copied(given: bytes, what: str) -> bytes:
+    try:
+        return memoryview(given).tobytes()
+    except TypeError:
+        raise InvalidRequest(f"{what} is a {type(given).__name__}, not bytes") from None
 
 
 # A loop over a channel's events ---------------------------------------------------------------

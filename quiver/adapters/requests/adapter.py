@@ -110,6 +110,8 @@ class HTTP3Adapter(HTTPAdapter):
             cause = cause_among(error)
             if cause is not None:
                 raise error from cause
+            if select_proxy(url, dict(proxies or {})):
+                raise  # HTTP/3 was not tried
             with self._dispatch.policy.explained(url):
                 raise
         assert self._fallback is not None

@@ -22,7 +22,7 @@ def answer(asked: Asked, stream: RequestStream) -> None:
     name, _, argument = rest.partition("/")
     route = _WHOLE.get(name)
     if route is None:
-        stream.answer(404, [TEXT], b"no such path\n")
+        _refuse(stream)
         return
     try:
         route(asked, stream, argument)
@@ -35,9 +35,16 @@ def receiver_of(asked: Asked, stream: RequestStream) -> Receiver | None:
     name, _, argument = asked.path.removeprefix("/").partition("/")
     route = STREAMED.get(name)
     if route is None:
-        return None
+        if asked.method != "CONNECT" or name in _WHOLE:
+            return None
+        _refuse(stream)  # at once: nobody knows when a channel ends
+        return Receiver(asked, stream, argument)
     try:
         return route(asked, stream, argument)
     except (ValueError, OverflowError) as error:
         stream.answer(400, [TEXT], f"{asked.path}: {error}\n".encode())
         return Receiver(asked, stream, argument)
+
+
+def _refuse(stream: RequestStream) -> None:
+    stream.answer(404, [TEXT], b"no such path\n")

@@ -10,6 +10,7 @@ import requests
 import urllib3
 from requests.cookies import extract_cookies_to_jar
 
+from quiver.adapters.requests import HTTP3Adapter
 from quiver.testing import Origin, pattern
 
 
@@ -80,6 +81,17 @@ def test_a_session_goes_on_after_its_close(session: requests.Session, origin: Or
     session.close()
     raw = session.get(origin.url + "/ok").raw
     assert (raw.version, raw.version_string) == (30, "HTTP/3")
+
+
+def test_what_a_proxy_refuses_says_nothing_of_an_earlier_failure_of_http_3() -> None:
+    with requests.Session() as session:
+        session.mount("https://", HTTP3Adapter())
+        with pytest.raises(requests.ConnectionError) as direct:
+            session.get("https://127.0.0.1:1/")
+        assert "HTTP/3 had failed" in direct.value.__notes__[0]
+        with pytest.raises(requests.exceptions.ProxyError) as proxied:
+            session.get("https://127.0.0.1:1/", proxies={"https": "http://127.0.0.1:1"})
+        assert not hasattr(proxied.value, "__notes__")
 
 
 def test_no_proxy_and_no_http_without_a_fallback(session: requests.Session) -> None:

@@ -334,6 +334,28 @@ def test_loop_that_comes_to_its_end(client: quiver.Client, origin: Origin) -> No
     assert seen == ["Response", "Closed"]
 
 
+def test_what_is_not_bytes_is_refused_and_the_channel_goes_on(
+    client: quiver.Client, origin: Origin
+) -> None:
+    text: Any = "text"
+    with opened(client, origin) as channel:
+        assert next(channel).status == 200
+        with pytest.raises(quiver.InvalidRequest, match="a datagram is a str, not bytes"):
+            channel.send(text)
+        with pytest.raises(quiver.InvalidRequest, match="what is written is a str, not bytes"):
+            channel.write(text)
+        channel.write(bytearray(b"bytes"))
+        assert next(channel) == StreamData(b"bytes")
+
+
+def test_a_path_without_a_route_is_answered_while_the_channel_is_open(
+    client: quiver.Client, origin: Origin
+) -> None:
+    with client.open_channel(origin.url + "/nowhere", **SESSION) as channel:
+        first = next(channel)
+        assert isinstance(first, Response) and first.status == 404
+
+
 def test_loop_that_errs(client: quiver.Client, origin: Origin, account: Account) -> None:
     with pytest.raises(TypeError, match="cont"):
         client.open_datagram_channel(
