@@ -92,7 +92,8 @@ class _Server(threading.Thread):
         began = self._began.get()
         if isinstance(began, Exception):
             self.join()
-            raise OriginFailed(f"the server could not start: {began}") from began
+            where = f"port={self._options.port}"
+            raise OriginFailed(f"the server could not start, {where}: {began}") from began
         return began
 
     def stop(self) -> None:

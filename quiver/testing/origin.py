@@ -100,7 +100,11 @@ class Origin(Control):
         if not line:
             _end(process)
             raise OriginFailed(f"the server ended at once, with status {process.returncode}")
-        self.port = int(json.loads(line)["port"])
+        began = json.loads(line)
+        if "failed" in began:
+            _end(process)
+            raise OriginFailed(f"the server could not start, port={self.port}: {began['failed']}")
+        self.port = int(began["port"])
         return process
 
     def _command(self) -> list[str]:

@@ -1,8 +1,9 @@
 """The test origin's own OS process: `python -m quiver.testing.server OPTIONS`.
 
 OPTIONS is a JSON object, see `OriginOptions`. Once the sockets are bound one JSON line with the
-port is written to stdout. Then stdin carries commands, a JSON object a line, each answered by one
-line; the process ends when stdin does, so that it never outlives the program which started it.
+port is written to stdout, or with what failed. Then stdin carries commands, a JSON object a line,
+each answered by one line; the process ends when stdin does, so that it never outlives the program
+which started it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ def main(argument: str) -> None:
 
 async def _serve(options: OriginOptions) -> None:
     endpoint = Endpoint(options, configuration_of(options))
-    port = endpoint.bind()
+    try:
+        port = endpoint.bind()
+    except OSError as error:
+        _say({"failed": str(error)})
+        return
     gc.freeze()  # everything loaded so far stays: collections need not walk it
     _say({"port": port})
     try:

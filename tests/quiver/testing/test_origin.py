@@ -228,9 +228,12 @@ def test_asked_from_many_threads(origin: Origin) -> None:
     assert counts == [0] * 20
 
 
-def test_port_taken(origin: Origin, authority: Authority) -> None:
-    with pytest.raises(OriginFailed, match="ended at once"):
+def test_port_taken(
+    origin: Origin, authority: Authority, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(OriginFailed, match=f"port={origin.port}: .*in use"):
         Origin(authority=authority, port=origin.port).start()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
