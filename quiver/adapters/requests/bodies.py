@@ -42,7 +42,9 @@ class TextFile(BodySource):
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._start = file.tell() if file.seekable() else None
+        self._start: int | None = None
+        with contextlib.suppress(OSError):  # somebody iterates over it, say
+            self._start = file.tell() if file.seekable() else None
         once = self._start is None
         super().__init__(_pieces(file, None) if once else partial(_pieces, file, self._start))
 

@@ -18,6 +18,7 @@ from urllib3 import Retry
 from quiver.adapters.policy import Policy
 from quiver.adapters.requests import HTTP3Adapter
 from quiver.testing import Answer, Authority, LocalOrigin, Origin
+from tests.support.waiting import until
 
 COPIES: list[Callable[[Any], Any]] = [
     lambda each: pickle.loads(pickle.dumps(each)),
@@ -99,6 +100,25 @@ def test_closed_while_it_is_read(session: requests.Session, origin: Origin) -> N
     response = session.get(origin.url + "/drip/50/0.01?size=1000", stream=True)
     session.close()
     assert len(response.content) == 50_000
+
+
+def test_a_reader_that_pauses_is_cut_off_if_that_is_asked_for(
+    session: requests.Session, origin: Origin
+) -> None:
+    pools = {"default": {"stream_idle_timeout": 0.3}}
+    session.mount("https://", HTTP3Adapter(fallback=False, pools=pools))
+    response = session.get(origin.url + "/bytes/5000000", stream=True)
+    until(lambda: origin.streams_open() == 0)
+    with pytest.raises(requests.ConnectionError):
+        assert response.content
+
+
+@pytest.mark.long
+def test_a_reader_that_pauses_is_not_cut_off(session: requests.Session, origin: Origin) -> None:
+    """Though it does so for longer than a pool lets it by itself, and than its own limit is."""
+    response = session.get(origin.url + "/bytes/5000000", stream=True, timeout=(5, 5))
+    threading.Event().wait(33.0)
+    assert len(response.content) == 5_000_000
 
 
 def test_closed_though_nobody_reads(session: requests.Session, origin: Origin) -> None:

@@ -101,6 +101,13 @@ def test_a_text_file_is_sent_again_from_where_it_stood(text_file: TextIO) -> Non
     assert text_file.read() == TEXT
 
 
+def test_a_text_file_that_is_iterated_over_is_sent_once(text_file: TextIO) -> None:
+    next(text_file)
+    body = TextFile(text_file)
+    assert not body.replayable
+    assert b"".join(body.open()) == TEXT.partition("\n")[2].encode()
+
+
 def test_a_text_file_that_cannot_seek_is_sent_once() -> None:
     reading, writing = os.pipe()
     with open(reading, encoding="utf-8") as pipe, open(writing, "w", encoding="utf-8") as other:
