@@ -70,6 +70,7 @@ def test_no_connection_before_it_must_be_open(origin: Origin, client: quiver.Cli
         origin.resume()
 
 
+@pytest.mark.long
 def test_an_open_channel_outlasts_its_open_timeout(client: quiver.Client, origin: Origin) -> None:
     with client.open_channel(
         origin.url + "/session", **SESSION, open_timeout=5.0, timeout=5.5
