@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import click
 import pytest
 
 import quiver
@@ -140,9 +141,9 @@ def test_the_examples_run(
 
 def test_the_commands_are_those_of_the_code() -> None:
     told = {re.findall(r"`quiver (\w+)", command)[0]: does for command, does in COMMANDS}
-    assert set(told) == set(main.commands)
+    assert set(told) == set(main.list_commands(click.Context(main)))
     for command, does in told.items():
-        options = {option for each in main.commands[command].params for option in each.opts}
+        options = {option for each in main.load(command).params for option in each.opts}
         assert set(re.findall(r"`(-[\w-]+)", does)) <= options
 
 

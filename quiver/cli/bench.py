@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from quiver.cli import bench_report
+from quiver.cli import bench_report, rich_text, standard_streams
 from quiver.cli.bench_load import Load, Plan
 from quiver.cli.connection_options import (
     Connection,
@@ -78,7 +78,8 @@ def bench(
             interrupted = not _watch(load)
     _show(load, as_json)
     if plot is not None:
-        bench_report.plot(load, plot)
+        with standard_streams.writing(str(plot)):
+            bench_report.plot(load, plot)
     return ExitStatus.INTERRUPTED if interrupted else _verdict(load)
 
 
@@ -104,9 +105,9 @@ def _watch(load: Load) -> bool:
 
 def _show(load: Load, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(bench_report.as_json(load), indent=2))
+        standard_streams.put(json.dumps(bench_report.as_json(load), indent=2) + "\n")
     else:
-        Console().print(bench_report.shown(load))
+        rich_text.put(bench_report.shown(load))
 
 
 def _verdict(load: Load) -> ExitStatus:

@@ -10,6 +10,7 @@ from typing import IO, Any, TypedDict, TypeVar, Unpack
 import click
 
 import quiver
+from quiver.cli.standard_streams import say
 from quiver.config import PoolOptions
 from quiver.name_options import HostAddresses
 from quiver.origin import Origin
@@ -103,7 +104,7 @@ def tell_of_proxy(url: str, connection: Connection) -> None:
     said = notice(origin.scheme, origin.authority) if connection["trust_env"] else None
     if said is not None:
         advice = "--no-trust-env says that this is meant"
-        print(escaped(f"quiver: warning: {said}; {advice}"), file=sys.stderr, flush=True)
+        say(escaped(f"quiver: warning: {said}; {advice}"))
 
 
 def addresses_of(given: Iterable[str]) -> HostAddresses:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import enum
 import functools
-import os
 import sys
 from collections.abc import Callable
 from typing import Final, ParamSpec
 
 from quiver import errors
+from quiver.cli import standard_streams
 from quiver.printable import escaped
 
-__all__ = ["ExitStatus", "exit_status_of", "reporting_errors"]
+__all__ = ["ExitStatus", "exit_status_of", "reported", "reporting_errors"]
 
 P = ParamSpec("P")
 
@@ -29,7 +29,7 @@ class ExitStatus(enum.IntEnum):
         return made
 
     OK = 0, "answered, whatever the status is"
-    FAILED = 1, "something else went wrong; a file cannot be read or written"
+    FAILED = 1, "something else went wrong; a file cannot be read"
     USAGE = 2, "a wrong option, URL, header or body"
     NAME = 3, "the host's name cannot be resolved, or not in time"
     REFUSED = 4, "nobody listens on the port"
@@ -41,6 +41,7 @@ class ExitStatus(enum.IntEnum):
     )
     LOST = 8, "the connection or the stream ended before the response did"
     STATUS = 22, "with --fail: the response's status is 400 or above"
+    WRITE = 23, "the output cannot be written: closed, no room, no such folder"
     INTERRUPTED = 130, "interrupted from the keyboard"
     PIPE = 141, "whoever read the output has gone"
 
@@ -49,6 +50,7 @@ class ExitStatus(enum.IntEnum):
 _BY_ERROR: Final[tuple[tuple[type[BaseException], ExitStatus], ...]] = (
     (KeyboardInterrupt, ExitStatus.INTERRUPTED),
     (BrokenPipeError, ExitStatus.PIPE),
+    (standard_streams.OutputFailed, ExitStatus.WRITE),
     (errors.InvalidError, ExitStatus.USAGE),
     (errors.NameResolutionFailed, ExitStatus.NAME),
     (errors.ConnectionRefused, ExitStatus.REFUSED),
@@ -77,20 +79,27 @@ def reporting_errors(command: Callable[P, ExitStatus]) -> Callable[P, None]:
     def run(*args: P.args, **options: P.kwargs) -> None:
         try:
             status = command(*args, **options)
-            sys.stdout.flush()
-        except (errors.QuiverError, OSError, KeyboardInterrupt) as error:
-            status = exit_status_of(type(error))
-            if status is ExitStatus.PIPE:
-                _forget_stdout()
-            elif status is not ExitStatus.INTERRUPTED:
-                print(escaped(f"quiver: {error}"), file=sys.stderr)
+            standard_streams.flush()
+        except _REPORTED as error:
+            status = reported(error)
         sys.exit(status)
 
     return run
 
 
-def _forget_stdout() -> None:
-    """Send stdout to /dev/null: the interpreter's last flush would raise BrokenPipeError."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+_REPORTED: Final = (
+    errors.QuiverError,
+    standard_streams.OutputFailed,
+    OSError,
+    KeyboardInterrupt,
+)
+
+
+def reported(error: BaseException) -> ExitStatus:
+    """Tell an error in one line, and return the status to end with."""
+    status = exit_status_of(type(error))
+    if status in (ExitStatus.PIPE, ExitStatus.WRITE):
+        standard_streams.abandon(sys.stdout)
+    if status not in (ExitStatus.PIPE, ExitStatus.INTERRUPTED):
+        standard_streams.say(escaped(f"quiver: {error}"))
+    return status

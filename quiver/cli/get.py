@@ -28,6 +28,7 @@ from quiver.cli.connection_options import (
     tell_of_proxy,
 )
 from quiver.cli.exit_status import ExitStatus, reporting_errors
+from quiver.cli.standard_streams import opened, say, writing
 from quiver.cli.terminal_text import TerminalText
 from quiver.cli.verbose_log import VerboseLog
 from quiver.printable import escaped
@@ -81,16 +82,20 @@ def get(
 
 def _put(response: StreamedResponse, output: str | None) -> None:
     if output is None or output == "-":
-        stdout = sys.stdout.buffer
         shown = TerminalText() if output is None and sys.stdout.isatty() else None
         for piece in response:
-            stdout.write(piece if shown is None else shown.feed(piece))
-            stdout.flush()
+            _write(piece if shown is None else shown.feed(piece))
         if shown is not None:
-            stdout.write(shown.end())
+            _write(shown.end())
         return
-    with open(output, "wb") as file:
+    with opened(output, "wb") as file:
         save(response, file, Console(stderr=True))
+
+
+def _write(piece: bytes) -> None:
+    with writing("stdout"):
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
 
 
 def save(response: StreamedResponse, file: IO[bytes], console: Console) -> None:
@@ -108,7 +113,8 @@ def save(response: StreamedResponse, file: IO[bytes], console: Console) -> None:
     with progress if console.is_terminal else contextlib.nullcontext():
         task = progress.add_task(str(file.name), total=int(length) if length else None)
         for piece in response:
-            file.write(piece)
+            with writing(str(file.name)):
+                file.write(piece)
             progress.advance(task, len(piece))
 
 
@@ -129,4 +135,4 @@ def _pairs(fields: Iterable[tuple[str, str]], mark: str, *, redacted: bool) -> N
 
 
 def _say(line: str) -> None:
-    print(escaped(line), file=sys.stderr, flush=True)
+    say(escaped(line))

@@ -236,7 +236,7 @@ def test_what_is_lost(origin: Origin) -> None:
 
 def test_a_file_that_cannot_be_written(origin: Origin, tmp_path: Path) -> None:
     status, said = ends(origin.url + "/ok", "-k", "-o", str(tmp_path / "no" / "file"))
-    assert status == 1
+    assert status == 23
     assert "No such file" in said
 
 
