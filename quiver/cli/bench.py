@@ -50,6 +50,8 @@ def bench(
     url: str,
     method: str | None,
     headers: tuple[str, ...],
+    agent: str | None,
+    user: str | None,
     data: str | None,
     concurrency: int,
     requests: int,
@@ -70,7 +72,7 @@ def bench(
     tell_of_proxy(url, connection)
     body = _whole(data)
     method = method or ("GET" if body is None else "POST")
-    fields, threads = headers_of(headers), min(threads, concurrency)
+    fields, threads = headers_of(headers, agent, user), min(threads, concurrency)
     plan = Plan(method, url, fields, body, concurrency, requests, threads, rate)
     with client_of(connection, checkout_timeout=None) as client:
         client.request(method, url, headers=plan.headers, body=body)

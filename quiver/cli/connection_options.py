@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import getpass
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, Any, TypedDict, TypeVar, Unpack
+from typing import IO, Any, Final, TypedDict, TypeVar, Unpack
 
 import click
 
 import quiver
+from quiver.cli.numbers import Positive
 from quiver.cli.standard_streams import say
-from quiver.config import PoolOptions
 from quiver.name_options import HostAddresses
 from quiver.origin import Origin
+from quiver.pool_options import PoolOptions
 from quiver.printable import escaped
 from quiver.proxies import notice
 
@@ -36,10 +40,14 @@ _ASKING = (
     click.argument("url"),
     click.option("-X", "--request", "method", help="Method; GET, or POST with a body."),
     click.option("-H", "--header", "headers", multiple=True, help="'Name: value', any number."),
+    click.option("-A", "--user-agent", "agent", help="What `user-agent` says."),
+    click.option("-u", "--user", metavar="USER[:PASSWORD]", help="Basic authorization."),
     click.option("-d", "--data", help="Body as text, @FILE, or @- for what stdin brings."),
 )
 _CONNECTING = (
     click.option("--cafile", type=click.Path(exists=True), help="PEM file of roots to trust."),
+    click.option("--cert", type=click.Path(exists=True), help="PEM file of our certificate."),
+    click.option("--key", type=click.Path(exists=True), help="PEM file of its key, if apart."),
     click.option("-k", "--insecure", is_flag=True, help="Take any certificate."),
     click.option(
         "--resolve",
@@ -52,7 +60,7 @@ _CONNECTING = (
         default=True,
         help="Say when a proxy that the environment names is not gone through.",
     ),
-    click.option("--timeout", type=float, help="Seconds for one whole request."),
+    click.option("--timeout", type=Positive(), help="Seconds for one whole request."),
     click.option("--max-connections", default=1, show_default=True, help="To the origin."),
 )
 
@@ -77,6 +85,8 @@ class Connection(TypedDict):
     """The options that `connecting` adds."""
 
     cafile: str | None
+    cert: str | None
+    key: str | None
     insecure: bool
     resolve: tuple[str, ...]
     trust_env: bool
@@ -84,10 +94,23 @@ class Connection(TypedDict):
     max_connections: int
 
 
-def client_of(connection: Connection, **more: Unpack[PoolOptions]) -> quiver.Client:
-    """Make a client with one rule for all origins. Raises InvalidOptions and BadParameter."""
-    rule = {
+# What the pool calls each, for its errors.
+_FLAGS: Final = {
+    "cafile": "--cafile",
+    "certfile": "--cert",
+    "keyfile": "--key",
+    "timeout": "--timeout",
+    "max_connections": "--max-connections",
+}
+
+
+@contextlib.contextmanager
+def client_of(connection: Connection, **more: Unpack[PoolOptions]) -> Iterator[quiver.Client]:
+    """Make a client, and close it. Raises BadParameter, also while it is used."""
+    options: PoolOptions = {
         "cafile": connection["cafile"],
+        "certfile": connection["cert"],
+        "keyfile": connection["key"],
         "verify": not connection["insecure"],
         "resolve": addresses_of(connection["resolve"]),
         "timeout": connection["timeout"],
@@ -95,7 +118,13 @@ def client_of(connection: Connection, **more: Unpack[PoolOptions]) -> quiver.Cli
         "shutdown_timeout": _SHUTDOWN,
         **more,
     }
-    return quiver.Client(pools={"default": rule}, name="command line", trust_env=False)
+    try:
+        with quiver.Client(name="command line", trust_env=False, **options) as client:
+            yield client
+    except quiver.InvalidOptions as error:
+        named = re.findall(r"\w+", str(error))
+        flags = [flag for option, flag in _FLAGS.items() if option in named]
+        raise click.BadParameter(str(error), param_hint=flags or None) from error
 
 
 def tell_of_proxy(url: str, connection: Connection) -> None:
@@ -121,8 +150,10 @@ def addresses_of(given: Iterable[str]) -> HostAddresses:
     return HostAddresses(read)
 
 
-def headers_of(given: Iterable[str]) -> list[tuple[str, str]]:
-    """Read pairs from "Name: value". Raises BadParameter."""
+def headers_of(
+    given: Iterable[str], agent: str | None = None, user: str | None = None
+) -> list[tuple[str, str]]:
+    """Read pairs from "Name: value"; add those of -A and -u if not given. Raises BadParameter."""
     pairs = []
     for number, header in enumerate(given, 1):
         name, colon, value = header.partition(":")
@@ -130,7 +161,22 @@ def headers_of(given: Iterable[str]) -> list[tuple[str, str]]:
             fault = f"number {number} is not 'Name: value'"  # not echoed: it may be a secret
             raise click.BadParameter(fault, param_hint="--header")
         pairs.append((name.strip(), value.strip()))
+    names = {name.lower() for name, _ in pairs}
+    if agent is not None and "user-agent" not in names:
+        pairs.append(("user-agent", agent))
+    if user is not None and "authorization" not in names:
+        pairs.append(("authorization", _basic(user)))
     return pairs
+
+
+def _basic(user: str) -> str:
+    """The credentials of "user:password" (RFC 7617). Asks for a password that is not given."""
+    if ":" not in user:
+        if not sys.stdin.isatty():
+            fault = "needs USER:PASSWORD where no terminal can be asked for the password"
+            raise click.BadParameter(fault, param_hint="--user")
+        user += ":" + getpass.getpass("Password: ")
+    return "Basic " + base64.b64encode(user.encode()).decode("ascii")
 
 
 @contextlib.contextmanager

@@ -10,9 +10,10 @@ from typing import Final, ParamSpec
 
 from quiver import errors
 from quiver.cli import standard_streams
+from quiver.cli.failures import CannotResume, OutputFailed
 from quiver.printable import escaped
 
-__all__ = ["ExitStatus", "exit_status_of", "reported", "reporting_errors"]
+__all__ = ["REPORTED", "ExitStatus", "exit_status_of", "reported", "reporting_errors"]
 
 P = ParamSpec("P")
 
@@ -42,6 +43,7 @@ class ExitStatus(enum.IntEnum):
     LOST = 8, "the connection or the stream ended before the response did"
     STATUS = 22, "with --fail: the response's status is 400 or above"
     WRITE = 23, "the output cannot be written: closed, no room, no such folder"
+    RANGE = 33, "with -C -: the server does not send the rest; the file is left as it is"
     INTERRUPTED = 130, "interrupted from the keyboard"
     PIPE = 141, "whoever read the output has gone"
 
@@ -50,7 +52,8 @@ class ExitStatus(enum.IntEnum):
 _BY_ERROR: Final[tuple[tuple[type[BaseException], ExitStatus], ...]] = (
     (KeyboardInterrupt, ExitStatus.INTERRUPTED),
     (BrokenPipeError, ExitStatus.PIPE),
-    (standard_streams.OutputFailed, ExitStatus.WRITE),
+    (OutputFailed, ExitStatus.WRITE),
+    (CannotResume, ExitStatus.RANGE),
     (errors.InvalidError, ExitStatus.USAGE),
     (errors.NameResolutionFailed, ExitStatus.NAME),
     (errors.ConnectionRefused, ExitStatus.REFUSED),
@@ -63,6 +66,10 @@ _BY_ERROR: Final[tuple[tuple[type[BaseException], ExitStatus], ...]] = (
     (errors.StreamReset, ExitStatus.LOST),
     (errors.GoAway, ExitStatus.LOST),
 )
+
+
+REPORTED: Final = (errors.QuiverError, OutputFailed, CannotResume, OSError, KeyboardInterrupt)
+"""The errors that end a command with a line and a status."""
 
 
 def exit_status_of(error: type[BaseException]) -> ExitStatus:
@@ -80,26 +87,18 @@ def reporting_errors(command: Callable[P, ExitStatus]) -> Callable[P, None]:
         try:
             status = command(*args, **options)
             standard_streams.flush()
-        except _REPORTED as error:
+        except REPORTED as error:
             status = reported(error)
         sys.exit(status)
 
     return run
 
 
-_REPORTED: Final = (
-    errors.QuiverError,
-    standard_streams.OutputFailed,
-    OSError,
-    KeyboardInterrupt,
-)
-
-
 def reported(error: BaseException) -> ExitStatus:
     """Tell an error in one line, and return the status to end with."""
     status = exit_status_of(type(error))
     if status in (ExitStatus.PIPE, ExitStatus.WRITE):
-        standard_streams.abandon(sys.stdout)
+        standard_streams.release()
     if status not in (ExitStatus.PIPE, ExitStatus.INTERRUPTED):
         standard_streams.say(escaped(f"quiver: {error}"))
     return status

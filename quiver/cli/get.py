@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable
-from typing import IO, Unpack
+import time
+from collections.abc import Iterable, Iterator
+from typing import IO, NamedTuple, Unpack
 
 import click
 from rich.console import Console
@@ -27,21 +28,30 @@ from quiver.cli.connection_options import (
     headers_of,
     tell_of_proxy,
 )
-from quiver.cli.exit_status import ExitStatus, reporting_errors
-from quiver.cli.standard_streams import opened, say, writing
+from quiver.cli.download import Place, Target, place_of, remember, target_of
+from quiver.cli.exit_status import REPORTED, ExitStatus, reported, reporting_errors
+from quiver.cli.standard_streams import opened, put, say, writing
 from quiver.cli.terminal_text import TerminalText
 from quiver.cli.verbose_log import VerboseLog
+from quiver.cli.write_out import Transfer, pieces_of, read_format
 from quiver.printable import escaped
 from quiver.redaction import redacted_field, redacted_url
 from quiver.streams.response import StreamedResponse
 
-__all__ = ["get", "save"]
+__all__ = ["get", "length_of", "save"]
 
 
 @click.command()
 @asking
+@click.option("-I", "--head", is_flag=True, help="Ask for the head alone (HEAD), and print it.")
 @click.option("-i", "--include", is_flag=True, help="Show status, headers and trailers.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write the body to a file.")
+@click.option("-O", "--remote-name", is_flag=True, help="To one that the URL names, a new one.")
+@click.option("--clobber", is_flag=True, help="With -O: overwrite the file if there is one.")
+@click.option(
+    "-C", "--continue-at", type=click.Choice(["-"]), help="Go on where the file ends (-C -)."
+)
+@click.option("-w", "--write-out", metavar="FORMAT", help="Print '%{http_code} ...' afterwards.")
 @click.option("-f", "--fail", is_flag=True, help="End with 22, without a body, from 400 on.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell the connection's story.")
 @connecting
@@ -49,47 +59,118 @@ __all__ = ["get", "save"]
 def get(
     url: str,
     method: str | None,
-    headers: tuple[str, ...],
     data: str | None,
-    include: bool,
+    head: bool,
     output: str | None,
+    remote_name: bool,
+    clobber: bool,
+    continue_at: str | None,
+    write_out: str | None,
+    include: bool,
     fail: bool,
     verbose: bool,
+    headers: tuple[str, ...],
+    agent: str | None,
+    user: str | None,
     **connection: Unpack[Connection],
 ) -> ExitStatus:
     """Ask for URL over HTTP/3. The body goes to stdout, everything else to stderr."""
-    fields = headers_of(headers)
+    if head:
+        _see_that_it_is_head(method, data, remote_name, continue_at)
+    told = read_format(write_out)
+    target = target_of(
+        url, output, named_by_url=remote_name, clobber=clobber, resume=continue_at is not None
+    )
+    fields = target.fields(headers_of(headers, agent, user))
     tell_of_proxy(url, connection)
+    method = "HEAD" if head else method or ("GET" if data is None else "POST")
+    transfer = Transfer(url, method, target.path, time.perf_counter())
+    show = _Show(include=include, fail=fail, verbose=verbose)
+    try:
+        status = _transferred(transfer, target, fields, data, connection, show)
+    except REPORTED as error:
+        status, transfer.error = reported(error), str(error)
+    transfer.ended = transfer.ended or time.perf_counter()
+    transfer.exit_status = status
+    if told is not None:
+        _tell(told, transfer)
+    return status
+
+
+def _see_that_it_is_head(method: str | None, data: str | None, *to_file: object) -> None:
+    if method not in (None, "HEAD") or data is not None or any(to_file):
+        raise click.BadParameter("goes with no -X, -d, -O or -C", param_hint="--head")
+
+
+class _Show(NamedTuple):
+    include: bool
+    fail: bool
+    verbose: bool
+
+    def of(self, fields: Iterable[tuple[str, str]]) -> None:
+        if self.include or self.verbose:
+            _pairs(fields, "< " if self.verbose else "", redacted=not self.include)
+
+
+def _transferred(
+    transfer: Transfer,
+    target: Target,
+    fields: list[tuple[str, str]],
+    data: str | None,
+    connection: Connection,
+    show: _Show,
+) -> ExitStatus:
+    """Ask, and put what comes where it belongs."""
+    url, method = transfer.url, transfer.method
     with contextlib.ExitStack() as stack:
         body = stack.enter_context(body_of(data))
-        method = method or ("GET" if body is None else "POST")
-        if verbose:
+        if show.verbose:
             stack.enter_context(VerboseLog(lambda line: _say(f"* {line}")))
             _sent(method, url, fields)
         client = stack.enter_context(client_of(connection))
+        transfer.begun = time.perf_counter()
         response = stack.enter_context(client.stream(method, url, headers=fields, body=body))
-        mark = "< " if verbose else ""
-        if include or verbose:
-            _head(response, mark, redacted=not include)
-        if fail and response.status >= 400:
+        transfer.response, transfer.headed = response, time.perf_counter()
+        if show.include or show.verbose:
+            _head(response, "< " if show.verbose else "", redacted=not show.include)
+        refused = show.fail and response.status >= 400
+        if refused and not (target.have and response.status == 416):
             _say(f"quiver: {redacted_url(url)}: status {response.status}")
             return ExitStatus.STATUS
-        _put(response, output)
-        if include or verbose:
-            _pairs(response.trailers, mark, redacted=not include)
+        _put(transfer, response, target)
+        transfer.ended = time.perf_counter()
+        show.of(response.trailers)
     return ExitStatus.OK
 
 
-def _put(response: StreamedResponse, output: str | None) -> None:
-    if output is None or output == "-":
-        shown = TerminalText() if output is None and sys.stdout.isatty() else None
-        for piece in response:
-            _write(piece if shown is None else shown.feed(piece))
-        if shown is not None:
-            _write(shown.end())
+def _put(transfer: Transfer, response: StreamedResponse, target: Target) -> None:
+    if target.path is not None:
+        place = place_of(target, response.status, response.header("content-range"))
+        if place is not Place.COMPLETE:
+            with opened(target.path, place.value) as file:
+                remember(file.fileno(), response.header("etag"))
+                pieces = [_lines(response)] if transfer.method == "HEAD" else response
+                save(_counted(pieces, transfer), file, length_of(response), Console(stderr=True))
         return
-    with opened(output, "wb") as file:
-        save(response, file, Console(stderr=True))
+    if transfer.method == "HEAD":
+        put(_lines(response).decode())
+    shown = TerminalText() if target.on_terminal and sys.stdout.isatty() else None
+    for piece in _counted(response, transfer):
+        _write(piece if shown is None else shown.feed(piece))
+    if shown is not None:
+        _write(shown.end())
+
+
+def _counted(pieces: Iterable[bytes], transfer: Transfer) -> Iterator[bytes]:
+    for piece in pieces:
+        transfer.size += len(piece) if transfer.method != "HEAD" else 0
+        yield piece
+
+
+def _lines(response: StreamedResponse) -> bytes:
+    """The head that -I has asked for."""
+    fields = (escaped(f"{name}: {value}") for name, value in response.headers)
+    return "\n".join((f"HTTP/3 {response.status}", *fields, "\n")).encode()
 
 
 def _write(piece: bytes) -> None:
@@ -98,9 +179,22 @@ def _write(piece: bytes) -> None:
         sys.stdout.buffer.flush()
 
 
-def save(response: StreamedResponse, file: IO[bytes], console: Console) -> None:
-    """Write the body piece by piece, with a bar where the console is a terminal."""
+def _tell(told: str, transfer: Transfer) -> None:
+    for where, text in pieces_of(told, transfer):
+        if where == "stdout":
+            put(text)
+        elif text:
+            say(text, end="")
+
+
+def length_of(response: StreamedResponse) -> int | None:
+    """The body's length, if the server has said it."""
     length = response.header("content-length")
+    return int(length) if length else None
+
+
+def save(pieces: Iterable[bytes], file: IO[bytes], length: int | None, console: Console) -> None:
+    """Write the body piece by piece, with a bar where the console is a terminal."""
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -111,8 +205,8 @@ def save(response: StreamedResponse, file: IO[bytes], console: Console) -> None:
     )
     # One that is disabled still ends with an empty line, before rich 14.3.
     with progress if console.is_terminal else contextlib.nullcontext():
-        task = progress.add_task(str(file.name), total=int(length) if length else None)
-        for piece in response:
+        task = progress.add_task(str(file.name), total=length)
+        for piece in pieces:
             with writing(str(file.name)):
                 file.write(piece)
             progress.advance(task, len(piece))

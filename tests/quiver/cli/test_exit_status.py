@@ -10,8 +10,8 @@ import pytest
 
 import quiver
 from quiver.cli.exit_status import ExitStatus, exit_status_of
+from quiver.cli.failures import CannotResume, OutputFailed
 from quiver.cli.main import main
-from quiver.cli.standard_streams import OutputFailed
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs/guides/command-line.md"
 
@@ -39,6 +39,7 @@ GUIDE = Path(__file__).resolve().parents[3] / "docs/guides/command-line.md"
         (KeyboardInterrupt, ExitStatus.INTERRUPTED),
         (BrokenPipeError, ExitStatus.PIPE),
         (OutputFailed, ExitStatus.WRITE),
+        (CannotResume, ExitStatus.RANGE),
     ],
 )
 def test_an_error_has_its_status(error: type[BaseException], status: ExitStatus) -> None:
@@ -66,7 +67,5 @@ def test_the_guides_table_is_that_of_the_code() -> None:
 def test_the_guides_options_are_those_of_the_code() -> None:
     rows = re.findall(r"^\| (`-.+) \| ", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
     told = [re.findall(r"`(-[\w-]+)`", row) for row in rows]
-    command = main.get_command(click.Context(main), "get")
-    assert command is not None
-    options = [each for each in command.params if isinstance(each, click.Option)]
+    options = [each for each in main.load("get").params if isinstance(each, click.Option)]
     assert sorted(told) == sorted([*each.opts, *each.secondary_opts] for each in options)

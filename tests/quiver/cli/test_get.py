@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 import quiver
-from quiver.cli.get import save
+from quiver.cli.connection_options import Connection, client_of
+from quiver.cli.get import length_of, save
 from quiver.cli.main import main
 from quiver.testing import Authority, LocalOrigin, Origin, pattern
 from tests.support.programs.quiver_command import popen, run
@@ -63,6 +64,48 @@ def test_a_body_makes_it_a_post(get: Get, tmp_path: Path) -> None:
     assert get("/echo", "--data", "@-", "-X", "PUT", input=b"from stdin").stdout == "from stdin"
 
 
+def test_who_asks(get: Get) -> None:
+    asked = dict(json.loads(get("/headers", "-A", "me/1", "-u", "jö:se:cret").stdout))
+    assert asked["user-agent"] == "me/1"
+    assert asked["authorization"] == "Basic asO2OnNlOmNyZXQ="  # RFC 7617, in UTF-8
+    given = ("-A", "me/1", "-H", "User-Agent: you/2", "-u", "a:b", "-H", "authorization: Bearer c")
+    asked = dict(json.loads(get("/headers", *given).stdout))
+    assert (asked["user-agent"], asked["authorization"]) == ("you/2", "Bearer c")
+
+
+@pytest.mark.parametrize("options", [(), ("-f",), ("-i",)])
+def test_the_head_alone(get: Get, options: tuple[str, ...]) -> None:
+    done = get("/bytes/1000", "-I", *options)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("HTTP/3 200\n")
+    assert "\ncontent-length: 1000\n" in done.stdout and done.stdout.endswith("\n\n")
+    assert get("/status/404", "--head", "--fail").exit_code == 22
+
+
+def test_the_head_in_a_file(get: Get, tmp_path: Path) -> None:
+    file = tmp_path / "head"
+    assert get("/bytes/1000", "-I", "-o", str(file)).exit_code == 0
+    assert "content-length: 1000\n" in file.read_text()
+
+
+def test_a_certificate_of_ours(origin: Origin, authority: Authority) -> None:
+    certfile, keyfile = authority.issue(["me"])
+    connection: Connection = {
+        "cafile": origin.cafile,
+        "cert": certfile,
+        "key": keyfile,
+        "insecure": False,
+        "resolve": (),
+        "trust_env": True,
+        "timeout": None,
+        "max_connections": 1,
+    }
+    with client_of(connection) as client:
+        config = client.pool(origin.url).config
+        assert (config.certfile, config.keyfile) == (certfile, keyfile)
+        assert client.get(origin.url + "/ok").status == 200
+
+
 def test_status_and_headers_go_to_stderr(get: Get) -> None:
     done = get("/trailers", "-i")
     assert done.stdout == "ok"
@@ -107,6 +150,11 @@ def test_secrets_are_not_told(get: Get) -> None:
     told = get("/status/404?token=s3cret", "-v", "--fail", *given).stderr
     assert "/status/404?***" in told and "> Authorization: ***\n> x-tag: t" in told
     assert "s3cret" not in told
+    told = get("/ok", "-v", "-u", "joe:s3cret").stderr
+    assert "> authorization: ***" in told and "joe" not in told
+    refused = get("/ok", "-u", "s3cret")
+    assert refused.exit_code == 2 and "--user" in refused.stderr
+    assert "s3cret" not in refused.stderr
     assert "s3cret" not in get("/ok", "-H", "authorization s3cret").stderr
 
 
@@ -122,7 +170,7 @@ def test_the_bar(client: quiver.Client, origin: Origin, tmp_path: Path) -> None:
     console = Console(file=shown, force_terminal=True, width=100, no_color=True)
     target = tmp_path / "body"
     with client.stream("GET", origin.url + "/bytes/2000000") as response, target.open("wb") as file:
-        save(response, file, console)
+        save(response, file, length_of(response), console)
     assert target.stat().st_size == 2_000_000
     assert "2.0/2.0 MB" in shown.getvalue()
 
@@ -185,7 +233,14 @@ def ends(*arguments: str) -> tuple[int, str]:
         (["https://localhost/", "-H", "no colon"], "number 1 is not 'Name: value'"),
         (["https://localhost/", "-H", "connection: close"], "connection"),
         (["https://localhost/", "--max-connections", "0"], "max_connections"),
-        (["https://localhost/", "--timeout", "-1"], "timeout"),
+        (["https://localhost/", "--max-connections", "0"], "--max-connections"),
+        (["https://localhost/", "--timeout", "-1"], "--timeout"),
+        (["https://localhost/", "--timeout", "nan"], "--timeout"),
+        (["https://localhost/", "--timeout", "inf"], "not a finite number"),
+        (["https://localhost/", "--key", __file__], "--key"),
+        (["https://localhost/", "--cert", __file__], "--cert"),
+        (["https://localhost/", "--cert", "/no/such/file"], "--cert"),
+        (["https://localhost/", "--cafile", __file__], "--cafile"),
         (["https://localhost/", "-d", "@/no/such/file"], "/no/such/file"),
         (["https://localhost/", "-k", "--cafile", __file__], "cafile"),
         ([], "URL"),

@@ -20,6 +20,8 @@ COMMANDS = {
     "version": "--version",
     "get": "get {url}/bytes/200000 -k",
     "get, short": "get {url}/ok -k -o -",
+    "get -I": "get {url}/ok -k -I",
+    "get -w": "get {url}/ok -k -o /dev/null -w done",
     "bench": BENCH,
     "bench as JSON": BENCH + " --json",
     "demo": "demo --requests 20 --threads 2",
