@@ -23,21 +23,30 @@ from quiver.cli.connection_options import (
     tell_of_proxy,
 )
 from quiver.cli.exit_status import ExitStatus, exit_status_of, reporting_errors
+from quiver.cli.numbers import Positive
 
 __all__ = ["bench"]
 
 _REFRESH = 0.25  # seconds
+_REQUESTS = 10_000
 _COUNT = click.IntRange(min=1)
 
 
 @click.command()
 @asking
 @click.option("-c", "--concurrency", type=_COUNT, default=50, show_default=True, help="In flight.")
-@click.option("-n", "--requests", type=_COUNT, default=10_000, show_default=True, help="In all.")
+@click.option(
+    "-n",
+    "--requests",
+    type=_COUNT,
+    show_default=f"{_REQUESTS}, or any number with -D",
+    help="In all.",
+)
+@click.option("-D", "--duration", type=Positive(), help="Seconds after which no more are sent.")
 @click.option("-t", "--threads", type=_COUNT, default=1, show_default=True, help="That ask.")
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Positive(),
     help="Requests per second; latencies then count from when each was due.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -54,7 +63,8 @@ def bench(
     user: str | None,
     data: str | None,
     concurrency: int,
-    requests: int,
+    requests: int | None,
+    duration: float | None,
     threads: int,
     rate: float | None,
     as_json: bool,
@@ -73,7 +83,9 @@ def bench(
     body = _whole(data)
     method = method or ("GET" if body is None else "POST")
     fields, threads = headers_of(headers, agent, user), min(threads, concurrency)
-    plan = Plan(method, url, fields, body, concurrency, requests, threads, rate)
+    if requests is None and duration is None:
+        requests = _REQUESTS
+    plan = Plan(method, url, fields, body, concurrency, requests, threads, rate, duration)
     with client_of(connection, checkout_timeout=None) as client:
         client.request(method, url, headers=plan.headers, body=body)
         with Load(client, plan) as load:

@@ -31,9 +31,10 @@ class Plan:
 
     Attributes:
         concurrency: requests in flight at the most.
-        requests: in all.
+        requests: in all; None for any number, within `duration`.
         threads: that ask, each with its share of greenlets.
         rate: requests per second in all; None asks as soon as there was an answer.
+        duration: seconds after which none is sent any more.
     """
 
     method: str
@@ -41,9 +42,10 @@ class Plan:
     headers: list[tuple[str, str]]
     body: bytes | None
     concurrency: int
-    requests: int
+    requests: int | None
     threads: int
     rate: float | None
+    duration: float | None = None
 
 
 class Load:
@@ -125,10 +127,20 @@ class Load:
     def _take(self) -> int | None:
         """Take the number of the next request; None when there is none left."""
         with self._lock:
-            if self._stopped or self.asked >= self.plan.requests:
+            if self._stopped or self._is_over():
                 return None
             self.asked += 1
             return self.asked - 1
+
+    def _is_over(self) -> bool:
+        """Whether the next request is one too many, or would be sent, or due, too late."""
+        plan = self.plan
+        if plan.requests is not None and self.asked >= plan.requests:
+            return True
+        if plan.duration is None:
+            return False
+        wanted = 0.0 if plan.rate is None else due(self.asked, plan.rate)
+        return max(time.perf_counter() - self.started, wanted) >= plan.duration
 
     def _wait_for(self, turn: int) -> float | None:
         """Sleep until the request is due, and say when that was."""

@@ -27,6 +27,7 @@ def as_json(load: Load) -> dict[str, Any]:
         "concurrency": plan.concurrency,
         "threads": plan.threads,
         "requested_rate": plan.rate,
+        "requested_duration": plan.duration,
         "asked": load.asked,
         "answered": load.answered,
         "errors": {kind.__name__: count for kind, count in sorted_errors(load)},
@@ -52,8 +53,9 @@ def sorted_errors(load: Load) -> list[tuple[type[Exception], int]]:
 def now(load: Load) -> RenderableType:
     """Render the live view."""
     latest = sorted(load.corrected[-_LATEST:])
+    of = "" if load.plan.requests is None else f" of {load.plan.requests}"
     return Text(
-        f"{load.answered:>8} of {load.plan.requests} answered   {load.rate:,.0f} per second   "
+        f"{load.answered:>8}{of} answered   {load.rate:,.0f} per second   "
         f"latency {_ms(percentile(latest, 50))} median, {_ms(percentile(latest, 99))} p99   "
         f"errors {sum(load.errors.values())}"
     )

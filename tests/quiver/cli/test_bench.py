@@ -105,12 +105,34 @@ def test_it_ends_with_its_most_frequent_error(authority: Authority) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["-n", "0"], ["-c", "0"], ["-t", "-1"], ["--rate", "0"], ["-n", "many"]]
+    "arguments",
+    [
+        ["-n", "0"],
+        ["-c", "0"],
+        ["-t", "-1"],
+        ["--rate", "0"],
+        ["-n", "many"],
+        ["--rate", "nan"],
+        ["--rate", "inf"],
+        ["-D", "0"],
+        ["-D", "inf"],
+        ["-D", "nan"],
+        ["--timeout", "inf"],
+        ["--max-connections", "0"],
+    ],
 )
 def test_bad_numbers(arguments: list[str]) -> None:
     done = CliRunner().invoke(main, ["bench", "https://localhost/", *arguments])
     assert done.exit_code == 2
     assert arguments[1] in done.stderr
+
+
+def test_it_ends_by_time(bench: Bench) -> None:
+    told = json.loads(bench("/ok", "-D", "0.3", "-c", "2", "--json").stdout)
+    assert told["requested_duration"] == 0.3
+    assert told["asked"] == told["answered"] > 0
+    told = json.loads(bench("/ok", "-D", "50", "-n", "7", "--json").stdout)
+    assert told["asked"] == 7  # whichever comes first
 
 
 def test_an_interrupt_shows_what_there_is(origin: Origin) -> None:
