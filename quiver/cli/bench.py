@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 from pathlib import Path
@@ -75,10 +76,8 @@ def bench(
 
     One request goes ahead, uncounted: when that fails, so does the command.
     """
-    if plot is not None and importlib.util.find_spec("matplotlib") is None:
-        raise click.BadParameter(
-            "needs matplotlib: install quiver-http3[plot]", param_hint="--plot"
-        )
+    if plot is not None:
+        _see_that_it_can_be_drawn(plot)
     tell_of_proxy(url, connection)
     body = _whole(data)
     method = method or ("GET" if body is None else "POST")
@@ -97,6 +96,17 @@ def bench(
     return ExitStatus.INTERRUPTED if interrupted else _verdict(load)
 
 
+def _see_that_it_can_be_drawn(plot: Path) -> None:
+    """Find it out before the load, not behind it."""
+    if importlib.util.find_spec("matplotlib") is None:
+        fault = "needs matplotlib: install quiver-http3[plot]"
+        raise click.BadParameter(fault, param_hint="--plot")
+    kind, known = plot.suffix.removeprefix(".").lower(), bench_report.picture_formats()
+    if kind and kind not in known:
+        fault = f"{kind!r} is no format of pictures here: it is one of {', '.join(sorted(known))}"
+        raise click.BadParameter(fault, param_hint="--plot")
+
+
 def _whole(data: str | None) -> bytes | None:
     """Read the body at once: it is sent many times."""
     with body_of(data) as body:
@@ -106,11 +116,12 @@ def _whole(data: str | None) -> bytes | None:
 def _watch(load: Load) -> bool:
     """Show how it goes until it is over; False when the user has had enough."""
     console = Console(stderr=True)
+    shown = Live(console=console, auto_refresh=False, transient=True)
     try:
-        with Live(console=console, auto_refresh=False, transient=True) as live:
+        with shown if console.is_terminal else contextlib.nullcontext() as live:
             while load.running:
                 load.wait(_REFRESH)
-                if console.is_terminal:
+                if live is not None:
                     live.update(bench_report.now(load), refresh=True)
     except KeyboardInterrupt:
         return False

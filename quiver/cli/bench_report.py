@@ -13,7 +13,7 @@ from quiver.cli.bench_load import Load
 from quiver.cli.latency import Summary, percentile, summary_of
 from quiver.redaction import redacted_url
 
-__all__ = ["as_json", "plot", "shown"]
+__all__ = ["as_json", "picture_formats", "plot", "shown"]
 
 _LATEST = 1000  # answers that the live view's percentiles are of
 
@@ -97,6 +97,13 @@ def _latencies(load: Load) -> RenderableType:
 
 def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.2f}"
+
+
+def picture_formats() -> set[str]:
+    """Name the formats that `plot` can draw. Raises ImportError without matplotlib."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    return {*FigureCanvasBase.get_supported_filetypes()}
 
 
 def plot(load: Load, path: Path) -> None:

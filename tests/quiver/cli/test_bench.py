@@ -85,6 +85,14 @@ def test_without_matplotlib_it_says_so_before_it_asks(
     assert origin.requests_served() == 0
 
 
+def test_a_picture_of_no_known_format_is_refused_first(bench: Bench, origin: Origin) -> None:
+    pytest.importorskip("matplotlib")
+    done = bench("/ok", "-n", "10", "--plot", "x.foo")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--plot" in done.stderr and "'foo' is no format" in done.stderr
+    assert origin.requests_served() == 0
+
+
 def test_a_first_request_that_fails_ends_it(bench: Bench, origin: Origin) -> None:
     done = bench("/reset/0x102", "-n", "1000")
     assert (done.exit_code, done.stdout) == (8, "")

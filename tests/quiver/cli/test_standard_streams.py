@@ -69,6 +69,16 @@ def test_a_stderr_that_takes_nothing_is_done_without(
     assert (done.returncode, done.stdout, done.stderr) == (status, said, b"")
 
 
+@pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full"])
+@pytest.mark.parametrize("command", [BENCH, BENCH + " --json", COMMANDS["demo"]])
+def test_so_it_is_by_what_shows_its_progress(command: str, redirected: str, origin: Origin) -> None:
+    if redirected.endswith("full") and not FULL.exists():
+        pytest.skip("there is no /dev/full")
+    done = shell(command, redirected, origin)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"answered" in done.stdout
+
+
 def test_all_three_closed(origin: Origin) -> None:
     assert shell("get {url}/ok -k", "<&- >&- 2>&-", origin).returncode == 23
     assert shell("get {url}/ok -k -o /dev/null", "<&- >&- 2>&-", origin).returncode == 0
