@@ -89,7 +89,9 @@ def remote_name(url: str) -> str:
     return name
 
 
-def place_of(target: Target, status: int, content_range: str | None) -> Place:
+def place_of(
+    target: Target, status: int, content_range: str | None, etag: str | None = None
+) -> Place:
     """Say what a response does to the file. Pure. Raises CannotResume."""
     if not target.have:
         return Place.CREATED if target.create else Place.WRITTEN
@@ -97,7 +99,8 @@ def place_of(target: Target, status: int, content_range: str | None) -> Place:
         return Place.WRITTEN
     said = _CONTENT_RANGE.fullmatch(content_range or "")
     start, whole = said.groups() if said else (None, None)
-    if status == 206 and start == str(target.have):
+    same = None in (etag, target.etag) or etag == target.etag  # else If-Range was not heeded
+    if status == 206 and start == str(target.have) and same:
         return Place.CONTINUED
     if status == 416 and start is None and whole == str(target.have):
         return Place.COMPLETE

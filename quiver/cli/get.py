@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -85,7 +86,7 @@ def get(
     tell_of_proxy(url, connection)
     method = "HEAD" if head else method or ("GET" if data is None else "POST")
     transfer = Transfer(url, method, target.path, time.perf_counter())
-    show = _Show(include=include, fail=fail, verbose=verbose)
+    show = _Show(head=head, include=include, fail=fail, verbose=verbose)
     try:
         status = _transferred(transfer, target, fields, data, connection, show)
     except REPORTED as error:
@@ -103,6 +104,7 @@ def _see_that_it_is_head(method: str | None, data: str | None, *to_file: object)
 
 
 class _Show(NamedTuple):
+    head: bool
     include: bool
     fail: bool
     verbose: bool
@@ -137,33 +139,37 @@ def _transferred(
         if refused and not (target.have and response.status == 416):
             _say(f"quiver: {redacted_url(url)}: status {response.status}")
             return ExitStatus.STATUS
-        _put(transfer, response, target)
+        _put(transfer, response, target, head=show.head)
         transfer.ended = time.perf_counter()
         show.of(response.trailers)
     return ExitStatus.OK
 
 
-def _put(transfer: Transfer, response: StreamedResponse, target: Target) -> None:
+def _put(transfer: Transfer, response: StreamedResponse, target: Target, *, head: bool) -> None:
+    """Write the body; with `head` what -I has asked for, in its place."""
+    pieces: Iterable[bytes] = _counted(response, transfer)
+    if head:
+        pieces = itertools.chain([_lines(response)], pieces)
     if target.path is not None:
-        place = place_of(target, response.status, response.header("content-range"))
+        etag = response.header("etag")
+        place = place_of(target, response.status, response.header("content-range"), etag)
         if place is not Place.COMPLETE:
             with opened(target.path, place.value) as file:
-                remember(file.fileno(), response.header("etag"))
-                pieces = [_lines(response)] if transfer.method == "HEAD" else response
-                save(_counted(pieces, transfer), file, length_of(response), Console(stderr=True))
+                if place is not Place.CONTINUED:
+                    remember(file.fileno(), etag)
+                length = None if head else length_of(response)
+                save(pieces, file, length, Console(stderr=True))
         return
-    if transfer.method == "HEAD":
-        put(_lines(response).decode())
     shown = TerminalText() if target.on_terminal and sys.stdout.isatty() else None
-    for piece in _counted(response, transfer):
+    for piece in pieces:
         _write(piece if shown is None else shown.feed(piece))
     if shown is not None:
         _write(shown.end())
 
 
-def _counted(pieces: Iterable[bytes], transfer: Transfer) -> Iterator[bytes]:
-    for piece in pieces:
-        transfer.size += len(piece) if transfer.method != "HEAD" else 0
+def _counted(response: StreamedResponse, transfer: Transfer) -> Iterator[bytes]:
+    for piece in response:
+        transfer.size += len(piece)
         yield piece
 
 

@@ -85,6 +85,14 @@ def test_all_else_leaves_the_file(status: int, said: str | None) -> None:
         place_of(Target("file", have=7), status, said)
 
 
+def test_the_rest_is_of_the_same_version() -> None:
+    known, unknown, said = Target("f", have=7, etag=TAG), Target("f", have=7), "bytes 7-9/10"
+    for target, etag in ((known, TAG), (known, None), (unknown, TAG), (unknown, None)):
+        assert place_of(target, 206, said, etag) is Place.CONTINUED
+    with pytest.raises(CannotResume):
+        place_of(known, 206, said, '"two"')
+
+
 def test_what_is_asked_for() -> None:
     assert Target("file").fields([("a", "b")]) == [("a", "b")]
     asked = Target("file", have=7, etag=TAG)

@@ -80,6 +80,7 @@ def test_the_head_alone(get: Get, options: tuple[str, ...]) -> None:
     assert done.stdout.startswith("HTTP/3 200\n")
     assert "\ncontent-length: 1000\n" in done.stdout and done.stdout.endswith("\n\n")
     assert get("/status/404", "--head", "--fail").exit_code == 22
+    assert get("/bytes/1000", "-X", "HEAD").stdout == ""  # only -I asks to see it
 
 
 def test_the_head_in_a_file(get: Get, tmp_path: Path) -> None:
