@@ -9,11 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 import requests
+from click.testing import CliRunner
 
 import quiver
 from quiver import telemetry
 from quiver.adapters.httpx import HTTP3Transport
 from quiver.adapters.requests import HTTP3Adapter
+from quiver.cli.main import main
 from quiver.testing import Authority
 from tests.support.servers.independent import Caddy, Gtls
 
@@ -58,6 +60,13 @@ def test_in_two_files_or_in_one(server: Asking, own: tuple[str, str], tmp_path: 
     both = tmp_path / "both.pem"
     both.write_bytes(Path(own[0]).read_bytes() + Path(own[1]).read_bytes())
     assert get(server, certfile=str(both)).body == b"ok"
+
+
+def test_on_the_command_line(server: Asking, own: tuple[str, str]) -> None:
+    asked = ["get", server.url + "/small", "--cafile", server.cafile, "--timeout", "10"]
+    done = CliRunner().invoke(main, [*asked, "--cert", own[0], "--key", own[1]])
+    assert (done.exit_code, done.stdout) == (0, "ok")
+    assert CliRunner().invoke(main, asked).exit_code == 7
 
 
 def test_none(server: Asking) -> None:
