@@ -21,6 +21,7 @@ from quiver.name_options import HostAddresses, Resolver, resolver_of
 from quiver.origin import Origin
 from quiver.pool_options import PoolOptions, unknown
 from quiver.redaction import redacted_url
+from quiver.version import VERSION
 
 __all__ = ["Option", "OriginRules", "PoolConfig", "PoolOptions", "options"]
 
@@ -122,6 +123,12 @@ def _name(_: object, attribute: _Attribute, value: object) -> None:
         fields.normal_host(value if isinstance(value, str) else "")
     except ValueError as error:
         raise _refuse(attribute.name, value, f"a host name, an address or None ({error})") from None
+
+
+def _agent(_: object, attribute: _Attribute, value: object) -> None:
+    fault = value is not None and fields.value_fault(value if isinstance(value, str) else "\0")
+    if fault:
+        raise _refuse(attribute.name, value, f"a str that a field may hold, or None ({fault})")
 
 
 def _one_of(*accepted: str) -> _Judge:
@@ -290,6 +297,9 @@ class PoolConfig:
     )
     congestion_control: str = _option(
         "cubic", "name", "algorithm: cubic or reno", _one_of(*CONGESTION_CONTROLS)
+    )
+    user_agent: str | None = _option(
+        f"python-quiver/{VERSION}", "field", "of requests that name none; None sends none", _agent
     )
     max_datagrams: int = _option(
         1_024, "datagrams", "that a channel holds for its reader; the oldest are dropped", _count(1)

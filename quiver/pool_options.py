@@ -51,6 +51,7 @@ class SharedOptions(TypedDict, total=False):
     qlog_dir: str | os.PathLike[str] | None
     qlog_credentials: bool
     congestion_control: str
+    user_agent: str | None
     max_datagrams: int
     datagrams: bool
 

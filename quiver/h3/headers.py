@@ -17,7 +17,6 @@ from quiver.h3.settings import ServerSettings
 from quiver.origin import Origin
 from quiver.request import OpenChannel, Request
 from quiver.request_options import HeaderPairs
-from quiver.version import VERSION
 
 __all__ = [
     "Fields",
@@ -41,9 +40,6 @@ _NO_FIELDS: Final = b"\x00\x00"
 """A header block without fields (RFC 9204 4.5.1): trailers can be that, but ls-qpack refuses it."""
 
 
-_OURS: Final = (b"user-agent", b"python-quiver/" + VERSION.encode())
-
-
 class Malformed(Exception):
     """A header section that makes its message malformed (RFC 9114 4.1.2); says how."""
 
@@ -56,12 +52,12 @@ def _authority(origin: Origin) -> bytes:
     return origin.authority.encode("ascii")
 
 
-def request_fields(request: Request, origin: Origin) -> Fields:
+def request_fields(request: Request, origin: Origin, user_agent: str | None = None) -> Fields:
     """The fields of `request` for `origin`: pseudo-headers first, a `host` field among them.
 
     A body brings its content-length along if it is known, and so does its absence where one is
-    expected: POST, PUT and PATCH without a body say 0 (RFC 9110 8.6). Who names no user agent goes
-    by ours (RFC 9110 10.1.5).
+    expected: POST, PUT and PATCH without a body say 0 (RFC 9110 8.6). A request that names no user
+    agent goes by `user_agent` (RFC 9110 10.1.5).
     """
     section = [
         (b":method", request.method.encode("ascii")),
@@ -77,8 +73,8 @@ def request_fields(request: Request, origin: Origin) -> Fields:
         length_given = length_given or name == "content-length"
         agent_given = agent_given or name == "user-agent"
         section.append((name.encode("ascii"), value.encode("latin-1")))
-    if not agent_given:
-        section.append(_OURS)
+    if user_agent is not None and not agent_given:
+        section.append((b"user-agent", user_agent.encode("latin-1")))
     if isinstance(request, OpenChannel):
         if request.protocol is not None:
             section.insert(1, (b":protocol", request.protocol.encode("ascii")))

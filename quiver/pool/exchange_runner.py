@@ -144,7 +144,7 @@ class ExchangeRunner:
         request, now, h3 = exchange.request, time.monotonic(), self._transport.h3
         mode = mode_of(request)
         body, ended = self._callers.whole_body(request)
-        fields = request_fields(request, self._target.origin)
+        fields = request_fields(request, self._target.origin, self._config.user_agent)
         if request.trailers and not callable(request.trailers):
             h3.check_section(trailer_fields(request.trailers))
         window = None if mode is Mode.BUFFERED else self._config.receive_window

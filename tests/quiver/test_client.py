@@ -72,6 +72,12 @@ def test_a_user_agent(client: quiver.Client, origin: Origin) -> None:
     assert ["user-agent", OURS] in client.get(origin.url + "/headers").json()
     response = client.get(origin.url + "/headers", headers={"user-agent": "theirs"})
     assert [value for name, value in response.json() if name == "user-agent"] == ["theirs"]
+    for agent in ("ours/2", None):
+        with client_of(origin, user_agent=agent) as other:
+            sent = dict(other.get(origin.url + "/headers").json())
+            assert sent.get("user-agent") == agent
+    with pytest.raises(quiver.InvalidOptions, match=r"user_agent=.*a str that a field may hold"):
+        quiver.Client(user_agent="a\r\nb: c")
 
 
 def test_raise_for_status(client: quiver.Client, origin: Origin) -> None:

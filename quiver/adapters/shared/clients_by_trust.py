@@ -22,11 +22,12 @@ __all__ = ["ClientsByTrust", "Trust"]
 Pools = Mapping[str, Mapping[str, object]]
 
 # The libraries above have time limits of their own, and None means none there. None of them ends a
-# response because its reader is busy elsewhere.
+# response because its reader is busy elsewhere. Each goes by its own name, or by none if asked to.
 UNLIMITED: Final[Mapping[str, object]] = {
     "checkout_timeout": None,
     "receive_timeout": None,
     "stream_idle_timeout": None,
+    "user_agent": None,
 }
 
 MOST: Final = 1_000  # clients, and as many of alternative services

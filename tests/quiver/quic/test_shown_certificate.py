@@ -7,6 +7,7 @@ import contextlib
 import attrs
 import pytest
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,7 +70,7 @@ def test_a_certificate_of_version_1_has_no_number_before_its_key() -> None:
 def test_where_others_read_it_too_the_key_is_the_same(place: int, new: int, cut: bool) -> None:
     text = GOOD[:place] + bytes([new]) + GOOD[place + 1 :]
     text = text[:place] if cut else text
-    with contextlib.suppress(ValueError, x509.InvalidVersion):
+    with contextlib.suppress(ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
         theirs = x509.load_der_x509_certificate(text).public_key()
         assert info(ShownCertificate(text).public_key()) == info(theirs)
     with contextlib.suppress(ValueError):

@@ -49,7 +49,7 @@ def test_no_such_file(arguments: tuple[bool | str, str | None], what: str) -> No
 
 def test_applied() -> None:
     limits = ("checkout_timeout", "receive_timeout", "stream_idle_timeout")
-    unlimited: dict[str, object] = dict.fromkeys(limits)
+    unlimited: dict[str, object] = dict.fromkeys((*limits, "user_agent"))
     assert Trust().applied({}) == unlimited
     rule = {"cafile": "/a.pem", "receive_timeout": 3.0}
     assert Trust().applied(rule) == {**unlimited, **rule}
