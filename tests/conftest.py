@@ -35,6 +35,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 fork_origins()
 
 
+TAKE_LONG = ("tests/faults/", "tests/quiver/quic/test_hostile_floods.py", "tests/test_")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Two for each core, as the tests wait for more than half of their time; six at the most."""
@@ -42,8 +45,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with files of few tests that wait, or one of them would be the last to end."""
-    items.sort(key=lambda item: not item.nodeid.startswith(("tests/faults/", "tests/test_")))
+    """Begin with files that take long, or one of them would be the last to end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(TAKE_LONG))
 
 
 @pytest.fixture(scope="session")
