@@ -58,6 +58,13 @@ def indented(page: Path) -> list[str]:
     return [textwrap.dedent(each) for each in found if each.strip()]
 
 
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=named)
+def test_code_fits(page: Path) -> None:
+    """The site shows 80 characters of a block, and scrolls for more."""
+    lines = "\n".join([*(code for _, code in blocks(page)), *indented(page)]).splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+
+
 def is_python(code: str) -> bool:
     """Whether it says more in Python than a word or two that would also be a shell's."""
     try:
