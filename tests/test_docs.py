@@ -101,7 +101,7 @@ def test_the_site_is_built_without_a_warning(
 ) -> None:
     monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
     build = ("-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path))
-    run_program(*build, timeout=50.0)
+    run_program(*build, timeout=250.0)
     pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in PAGES[1:]}
     built = {page.removesuffix("index").rstrip("/") for page in pages}
     assert [name for name in built if not (tmp_path / name / "index.html").is_file()] == []
