@@ -72,7 +72,14 @@ class ClientConnection:
         max_header_size: bytes of a header or trailer section that are taken, as RFC 9114 4.2.2
             counts.
         certfile: where the engine has our certificate from, for errors.
+
+    Attributes:
+        is_full: never: MAX_STREAMS does not shrink (RFC 9000 4.6).
+        pings_in_silence: they re-open a NAT binding, and validate the path (RFC 9000 9.3).
     """
+
+    is_full: Final = False
+    pings_in_silence: Final = True
 
     def __init__(
         self, engine: Engine, origin: Origin, *, max_header_size: int, certfile: str | None = None

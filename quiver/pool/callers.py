@@ -17,11 +17,11 @@ import attrs
 from quiver.config import PoolConfig
 from quiver.errors import QuiverError, ResourceExhausted
 from quiver.fields import Pairs
-from quiver.h3.client_connection import ClientConnection
 from quiver.h3.headers import trailer_fields
 from quiver.models import Response, ResponseConnection
 from quiver.pool import messages
 from quiver.pool.exchanges import Mode
+from quiver.pool.http_connection import HttpConnection
 from quiver.pool.informational import InformationalCalls
 from quiver.pool.messages import PoolAnswer, PoolReply, StartExchange
 from quiver.pool.reports import ChannelReport, ConnectionReport
@@ -314,7 +314,7 @@ class Callers:
 # The sending half: bodies, stream data and datagrams, as there is room ----------------------
 
 
-def send_stream(h3: ClientConnection, caller: Caller, buffer: int) -> bool:
+def send_stream(http: HttpConnection, caller: Caller, buffer: int) -> bool:
     """Hand on what the send buffer holds, until `buffer` bytes wait to be acknowledged.
 
     Returns:
@@ -324,10 +324,10 @@ def send_stream(h3: ClientConnection, caller: Caller, buffer: int) -> bool:
     """
     send_buffer = caller.send_buffer
     assert send_buffer is not None
-    moved = _move(h3, caller.stream_id, send_buffer, buffer)
+    moved = _move(http, caller.stream_id, send_buffer, buffer)
     if send_buffer.drained:
         caller.sent = True
-        _end(h3, caller.stream_id, send_buffer)
+        _end(http, caller.stream_id, send_buffer)
     elif (
         caller.upload is not None and send_buffer.pending < LOW_WATER and not caller.upload.filling
     ):
@@ -337,31 +337,31 @@ def send_stream(h3: ClientConnection, caller: Caller, buffer: int) -> bool:
     return caller.channel is None and (bool(moved) or not send_buffer.pending)
 
 
-def _move(h3: ClientConnection, stream_id: int, send_buffer: SendBuffer, buffer: int) -> int:
+def _move(http: HttpConnection, stream_id: int, send_buffer: SendBuffer, buffer: int) -> int:
     moved = 0
-    room = buffer - h3.unacknowledged(stream_id)
+    room = buffer - http.unacknowledged(stream_id)
     while room > 0 and (piece := send_buffer.take(room)):
-        h3.send_body(stream_id, bytes(piece), False)
+        http.send_body(stream_id, bytes(piece), False)
         room -= len(piece)
         moved += len(piece)
     return moved
 
 
-def _end(h3: ClientConnection, stream_id: int, send_buffer: SendBuffer) -> None:
+def _end(http: HttpConnection, stream_id: int, send_buffer: SendBuffer) -> None:
     if send_buffer.trailers:
-        h3.send_trailers(stream_id, trailer_fields(send_buffer.trailers))
+        http.send_trailers(stream_id, trailer_fields(send_buffer.trailers))
     else:
-        h3.send_body(stream_id, b"", True)
+        http.send_body(stream_id, b"", True)
 
 
-def send_datagrams(h3: ClientConnection, caller: Caller, report: ConnectionReport) -> None:
+def send_datagrams(http: HttpConnection, caller: Caller, report: ConnectionReport) -> None:
     """Hand on the channel's datagrams, and tell how many there were, and had to be dropped."""
     if caller.channel is None:
         return
     sent, dropped, unsent = list[bytes](), 0, caller.channel.unsent
     while unsent:
         payload = unsent.popleft()
-        if h3.send_datagram(caller.stream_id, payload):
+        if http.send_datagram(caller.stream_id, payload):
             sent.append(payload)
         else:
             dropped += 1
@@ -369,7 +369,7 @@ def send_datagrams(h3: ClientConnection, caller: Caller, report: ConnectionRepor
     report.dropped(dropped, "sent")
 
 
-def drop_unsent(h3: ClientConnection, caller: Caller, code: int) -> None:
+def drop_unsent(http: HttpConnection, caller: Caller, code: int) -> None:
     """End the request's half of the stream of an exchange that is over.
 
     In order if it is a channel, unless bytes that were written to it are dropped by that.
@@ -377,6 +377,6 @@ def drop_unsent(h3: ClientConnection, caller: Caller, code: int) -> None:
     if caller.send_buffer is None:
         return
     if caller.channel is not None and not caller.send_buffer.pending:
-        h3.send_body(caller.stream_id, b"", True)
+        http.send_body(caller.stream_id, b"", True)
     else:
-        h3.abort_body(caller.stream_id, code)
+        http.abort_body(caller.stream_id, code)

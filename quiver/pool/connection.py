@@ -1,4 +1,4 @@
-"""Connection: the actor that owns one QUIC connection and its UDP socket.
+"""Connection: the actor that owns one HTTP connection and its socket.
 
     RESOLVING -> CONNECTING -> CONNECTED -> DRAINING -> gone
 
@@ -9,7 +9,7 @@ is, every caller it holds gets an answer and the coordinator a `ConnectionDown`.
 It holds its parts by name, and here stands its life as the coordinator sees it:
 
     Dialer          gets it connected: the name, its addresses, their time
-    Transport       the socket and the HTTP/3 connection of the attempt that has won
+    Transport       the socket and the HTTP connection of the attempt that has won
     ExchangeRunner  what it does for callers
     Liveness        whether the server is still there
     PathKeeper      asks it, and follows our own address
@@ -44,7 +44,6 @@ from quiver.pool.ref import tell
 from quiver.pool.reports import ConnectionReport
 from quiver.pool.socket_errors import Meaning
 from quiver.pool.target import PoolTarget
-from quiver.pool.transport import Transport
 
 LINGERS = 2  # one for callers who were answered to ask again, one for the pool to forward that
 SPENT = 1.0  # seconds that a server is given to allow more streams, when all have ended
@@ -65,7 +64,7 @@ DIALS = (ConnectionState.RESOLVING, ConnectionState.CONNECTING)
 
 
 class Connection(StateMachine):
-    """One QUIC connection to `target`, number `number` of the pool that `coordinator` leads."""
+    """One connection to `target`, number `number` of the pool that `coordinator` leads."""
 
     initial = ConnectionState.RESOLVING
     answers_with = ()  # the replies that reach it are the pool's callers': no error is theirs
@@ -82,7 +81,7 @@ class Connection(StateMachine):
         self._stalls = StallWatch()
         self._report = ConnectionReport(target.name, number)
         tell_me = partial(tell, self.actor_ref)
-        self._transport = Transport(target, tell_me)
+        self._transport = target.transport(tell_me)
         self._dialer = Dialer(target, tell_me, self._report.attempt, self._tell_progress)
         self._liveness = Liveness()
         self._runner = ExchangeRunner(
@@ -159,7 +158,7 @@ class Connection(StateMachine):
     def _timer_fired(self, key: object) -> None:
         match key:
             case "quic":
-                due = (self._dialer if self.state in DIALS else self._transport.h3).timer()
+                due = (self._dialer if self.state in DIALS else self._transport.http).timer()
                 if due is not None and time.monotonic() - due > LATE:
                     self._judge_later("quic")
                 else:
@@ -208,8 +207,8 @@ class Connection(StateMachine):
     def _open(self, exchange: StartExchange, reply: PoolReply) -> None:
         lent = self.state is ConnectionState.CONNECTED and not self._liveness.suspicion.raised
         if lent and self._liveness.wants_look(time.monotonic()):
-            lent = self._keeper.look_before_lending()
-        if not lent or reply.done:  # given up on its way here
+            lent = self._transport.may_be_lent() and self._keeper.look_before_lending()
+        if not lent or reply.done or self._transport.http.is_full:  # given up on its way here
             self.returned(exchange, reply, unused=True)
         else:
             self._runner.start(exchange, reply)
@@ -272,7 +271,7 @@ class Connection(StateMachine):
                     self._keeper.proceed(step)
             if transport.socket is None:
                 return
-            self._take_events(transport.h3.events(), now)
+            self._take_events(transport.http.events(), now)
             ended = time.thread_time()
             if not transport.may_go_on(ended - begun):
                 return
@@ -282,9 +281,9 @@ class Connection(StateMachine):
         if self.state in DIALS:
             self._dialed(self._dialer.tick)
         else:
-            now, h3 = time.monotonic(), self._transport.h3
-            h3.tick(now)
-            self._take_events(h3.events(), now)
+            now, http = time.monotonic(), self._transport.http
+            http.tick(now)
+            self._take_events(http.events(), now)
 
     def _note_stall(self, now: float) -> None:
         missed = self._stalls.missed(now)
@@ -305,7 +304,7 @@ class Connection(StateMachine):
             case events.CapacityChanged(max_streams):
                 self._tell_pool(messages.StreamLimitRaised(self._number, max_streams))
             case events.Settings():
-                self._report.settled(self._transport.h3)
+                self._report.settled(self._transport.http)
                 self._runner.settle(event)
             case events.GoAwayReceived(stream_id):
                 self._runner.goaway(stream_id)
@@ -325,7 +324,7 @@ class Connection(StateMachine):
                 case Meaning.REFUSED | Meaning.UNREACHABLE:
                     self._keeper.failed(error)
                 case Meaning.TOO_LONG:
-                    self._transport.h3.shorten()
+                    self._transport.http.shorten()
                 case Meaning.LOST:
                     pass  # QUIC sends again what was in it
 
@@ -342,14 +341,15 @@ class Connection(StateMachine):
             if runner.sending:
                 runner.pump(time.monotonic())
             transport.flush()
-            self.timers.at("quic", transport.h3.timer())
+            self.timers.at("quic", transport.http.timer())
             self.timers.at("sweep", runner.exchanges.next_deadline())
         elif self.state in DIALS:
             self._dialer.flush()
             self.timers.at("quic", self._dialer.timer())
             self.timers.at("dial", self._dialer.due())
         is_open = bool(runner.exchanges)
-        self.timers.at("silence", self._liveness.ping_due() if is_open else None)
+        pings = is_open and transport.http.pings_in_silence
+        self.timers.at("silence", self._liveness.ping_due() if pings else None)
         self._stalls.listen(is_open or self.state in DIALS)
         runner.wake_readers()
 
@@ -373,8 +373,8 @@ class Connection(StateMachine):
             return
         if self._spent:
             self.timers.start("spent", SPENT)
-        config, h3 = self._config, self._transport.h3
-        limit = idle_limit(config.idle_timeout, config.keep_alive, h3.idle_timeout)
+        config, http = self._config, self._transport.http
+        limit = idle_limit(config.idle_timeout, config.keep_alive, http.idle_timeout)
         if limit is not None:
             self.timers.start("idle", limit)
 
@@ -383,8 +383,8 @@ class Connection(StateMachine):
     @property
     def _spent(self) -> bool:
         """Whether it has carried all the streams it may. One allowed none waits for the first."""
-        h3 = self._transport.h3
-        return 0 < h3.max_streams <= h3.streams_opened
+        http = self._transport.http
+        return 0 < http.max_streams <= http.streams_opened
 
     def _withdraw(self, reason: str) -> None:
         """Drain by our own decision, and tell the coordinator."""

@@ -35,13 +35,13 @@ from quiver.pool.address_attempts import (
 )
 from quiver.pool.checkout import exhausted
 from quiver.pool.dial_progress import Progress
+from quiver.pool.http_connection import Transport
 from quiver.pool.local_address import host_of
 from quiver.pool.messages import Resolved
 from quiver.pool.name_resolution import resolve
 from quiver.pool.path_changes import Outlook
 from quiver.pool.socket_errors import Meaning, SocketError
 from quiver.pool.target import PoolTarget
-from quiver.pool.transport import Transport
 
 __all__ = ["Connected", "Dialer", "Outcome"]
 
@@ -156,17 +156,17 @@ class Dialer:
 
     def timer(self) -> float | None:
         """When `tick` is due; None for never."""
-        due = [transport.h3.timer() for transport in self._attempts.values()]
+        due = [transport.http.timer() for transport in self._attempts.values()]
         return min((each for each in due if each is not None), default=None)
 
     def tick(self, now: float) -> Outcome:
         """Do what QUIC has to do at this time, in those attempts in which it is due."""
         for attempt, transport in list(self._attempts.items()):
-            due = transport.h3.timer()
+            due = transport.http.timer()
             if due is not None and due <= now:
                 if self._follows(attempt, transport, now) is Outlook.CHANGED:
                     continue
-                transport.h3.tick(now)
+                transport.http.tick(now)
                 outcome = self._take_events(attempt, transport, now)
                 if outcome is not None:
                     return outcome
@@ -194,7 +194,7 @@ class Dialer:
                         if outcome is not None:
                             return outcome
                     case Meaning.TOO_LONG:
-                        transport.h3.shorten()
+                        transport.http.shorten()
                     case Meaning.LOST:
                         pass  # QUIC sends again what was in it
         return None
@@ -222,9 +222,9 @@ class Dialer:
     # the attempts --------------------------------------------------------------------------
 
     def _take_events(self, attempt: int, transport: Transport, now: float) -> Outcome:
-        h3 = transport.h3
-        happened = h3.events()
-        if h3.closed:  # also one that was ready for a moment
+        http = transport.http
+        happened = http.events()
+        if http.closed:  # also one that was ready for a moment
             ended = (each.error for each in happened if isinstance(each, events.ConnectionEnded))
             error = next(ended, None)
             if isinstance(error, ConnectTimeout):  # in the dial's words: it is its silence
@@ -233,7 +233,7 @@ class Dialer:
         if any(isinstance(each, events.Ready) for each in happened):
             return self._win(attempt, transport, happened, now)
         assert self._table is not None
-        if h3.answered:
+        if http.answered:
             self._table.answered(attempt)
             self._tell_progress()
         return None
@@ -273,7 +273,7 @@ class Dialer:
         self, table: AddressAttempts, attempt: int, address: Address, now: float
     ) -> tuple[AttemptAction, ...]:
         self._on_attempt(address[1][:2])
-        transport = Transport(self._target, self._tell)
+        transport = self._target.transport(self._tell)
         self._attempts[attempt], self._addresses[attempt] = transport, address
         try:
             transport.open(address, now)

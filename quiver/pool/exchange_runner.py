@@ -53,11 +53,11 @@ from quiver.pool.callers import (
     send_stream,
 )
 from quiver.pool.exchanges import OF_STREAMS, Exchanges, Mode
+from quiver.pool.http_connection import Transport
 from quiver.pool.liveness import Liveness
 from quiver.pool.messages import PoolReply, StartExchange
 from quiver.pool.reports import ConnectionReport, logger
 from quiver.pool.target import PoolTarget
-from quiver.pool.transport import Transport
 from quiver.pool.waiting_channels import WaitingChannels
 from quiver.request import OpenChannel
 
@@ -83,7 +83,7 @@ class Owner(Protocol):
 
 
 class ExchangeRunner:
-    """The exchanges on the HTTP/3 connection of `transport`, from its handshake on.
+    """The exchanges on the HTTP connection of `transport`, from its handshake on.
 
     Args:
         liveness: is told when a request goes out, and when a stream says something.
@@ -141,14 +141,14 @@ class ExchangeRunner:
             self._not_begun(exchange, reply, error)
 
     def _begin(self, exchange: StartExchange, reply: PoolReply) -> Caller:
-        request, now, h3 = exchange.request, time.monotonic(), self._transport.h3
+        request, now, http = exchange.request, time.monotonic(), self._transport.http
         mode = mode_of(request)
         body, ended = self._callers.whole_body(request)
         fields = request_fields(request, self._target.origin, self._config.user_agent)
         if request.trailers and not callable(request.trailers):
-            h3.check_section(trailer_fields(request.trailers))
+            http.check_section(trailer_fields(request.trailers))
         window = None if mode is Mode.BUFFERED else self._config.receive_window
-        stream_id = h3.next_stream_id
+        stream_id = http.next_stream_id
         caller = self._callers.add(exchange, reply, stream_id, mode, sent=ended)
         self.exchanges.open(
             stream_id,
@@ -158,7 +158,7 @@ class ExchangeRunner:
             limits=limits_of(request, self._config, exchange.deadline),
             mode=mode,
         )
-        h3.open_request(fields, body, ended, window)
+        http.open_request(fields, body, ended, window)
         self._liveness.began_at = now
         self._report.requests += 1
         return caller
@@ -175,7 +175,7 @@ class ExchangeRunner:
             reply.fail(fault)
             return self._owner.returned(exchange, reply, unused=True)
         caller = self._begin(exchange, reply)
-        size = self._transport.h3.max_datagram_size(caller.stream_id)
+        size = self._transport.http.max_datagram_size(caller.stream_id)
         return self._callers.open_channel(caller, size, self._report.channel(request))
 
     def settle(self, settings: events.Settings) -> None:
@@ -225,11 +225,11 @@ class ExchangeRunner:
         """End an exchange wherever it stands, also in the midst of its end."""
         caller = None if ticket is None else self._callers.get(ticket)
         if caller is not None:
-            h3, ticket = self._transport.h3, caller.exchange.ticket
-            used = caller.stream_id < h3.next_stream_id
+            http, ticket = self._transport.http, caller.exchange.ticket
+            used = caller.stream_id < http.next_stream_id
             theirs = isinstance(cause, InvalidError)
             code = ErrorCode.H3_REQUEST_CANCELLED if theirs else ErrorCode.H3_INTERNAL_ERROR
-            h3.cancel(caller.stream_id, code)
+            http.cancel(caller.stream_id, code)
             lent = bool(self.exchanges.cancel(ticket))
             if not used:
                 assert caller.reply is not None, "it has no channel before it has a stream"
@@ -311,7 +311,7 @@ class ExchangeRunner:
         caller = self._callers.get(ticket)
         buffer = None if caller is None else caller.receive_buffer
         if caller is not None and buffer is not None:
-            self._transport.h3.consumed(caller.stream_id, buffer.newly_consumed())
+            self._transport.http.consumed(caller.stream_id, buffer.newly_consumed())
             self.exchanges.is_read(ticket, buffer.unread, buffer.last_read)
 
     def filled(self, ticket: int) -> None:
@@ -326,7 +326,7 @@ class ExchangeRunner:
         if caller.send_buffer.error is not None:
             self._do(self.exchanges.break_off(ticket, caller.send_buffer.error))
             return
-        send_datagrams(self._transport.h3, caller, self._report)
+        send_datagrams(self._transport.http, caller, self._report)
 
     def give_up(self, ticket: int) -> None:
         """End one whose caller has left."""
@@ -343,7 +343,7 @@ class ExchangeRunner:
             self._contained(ticket, self._send_on, ticket, caller, now)
 
     def _send_on(self, ticket: int, caller: Caller, now: float) -> None:
-        if send_stream(self._transport.h3, caller, self._config.send_buffer):
+        if send_stream(self._transport.http, caller, self._config.send_buffer):
             self.exchanges.is_sent(ticket, now)
         elif caller.channel is None:
             self.exchanges.is_stuck(ticket)
@@ -411,7 +411,7 @@ class ExchangeRunner:
             case Inform(ticket, status, headers):
                 self._callers.inform(ticket, status, headers)
             case ResetStream(stream_id, code):
-                self._transport.h3.cancel(stream_id, code)
+                self._transport.http.cancel(stream_id, code)
             case Retry(ticket, error):
                 self._retry(ticket, error)
 
@@ -425,7 +425,7 @@ class ExchangeRunner:
     def _end_sending(self, ticket: int) -> None:
         caller = self._callers.get(ticket)
         assert caller is not None, "its outcome is the last that is heard of it"
-        drop_unsent(self._transport.h3, caller, ErrorCode.H3_REQUEST_CANCELLED)
+        drop_unsent(self._transport.http, caller, ErrorCode.H3_REQUEST_CANCELLED)
 
     def _retry(self, ticket: int, error: QuiverError) -> None:
         """Send it again, once; but all connections may say GOAWAY, each after the other."""

@@ -19,14 +19,13 @@ from quiver.actors.timers import Timers
 from quiver.errors import EXHAUSTED, QuiverError
 from quiver.pool import messages
 from quiver.pool.exchanges import Exchanges
+from quiver.pool.http_connection import ConnectedSocket, Transport
 from quiver.pool.liveness import Liveness, Step, keep_alive_interval
 from quiver.pool.local_address import host_of, is_ours, local_host_to
 from quiver.pool.path_changes import Outlook, PathChanges
 from quiver.pool.reports import ConnectionReport
 from quiver.pool.socket_errors import SocketError
 from quiver.pool.target import PoolTarget
-from quiver.pool.transport import Transport
-from quiver.pool.udp import UdpSocket
 from quiver.quic.engine import Obstacle
 
 __all__ = ["PathKeeper"]
@@ -79,7 +78,7 @@ class PathKeeper:
 
     def arrange_ping(self) -> None:
         """Have the next PING sent in time, so that neither side's idle timeout ends it."""
-        idle_timeout, busy = self._transport.h3.idle_timeout, bool(self._exchanges)
+        idle_timeout, busy = self._transport.http.idle_timeout, bool(self._exchanges)
         seconds = keep_alive_interval(self._target.config.keep_alive, idle_timeout, busy=busy)
         self._timers.start_in_step("ping", seconds)
 
@@ -89,7 +88,7 @@ class PathKeeper:
             now = time.monotonic()
             if self._liveness.wants_look(now):
                 self._follow(now)
-            self._transport.h3.ping(PING)
+            self._transport.http.ping(PING)
         self.arrange_ping()
 
     def ping_in_silence(self) -> None:
@@ -97,7 +96,7 @@ class PathKeeper:
         now = time.monotonic()
         if self._exchanges and self._liveness.wants_ping(now):
             self._follow(now)
-            self._transport.h3.ping(PING)
+            self._transport.http.ping(PING)
 
     # suspicion ------------------------------------------------------------------------------
 
@@ -114,24 +113,24 @@ class PathKeeper:
 
     def _suspect(self, cause: SocketError | None) -> None:
         """Lend it no more until it says something: it may be gone without a CONNECTION_CLOSE."""
-        probe_timeout = self._transport.h3.probe_timeout
+        probe_timeout = self._transport.http.probe_timeout
         self.proceed(self._liveness.suspect(cause, probe_timeout, time.monotonic()))
 
     def proceed(self, step: Step) -> None:
         """Do what the suspicion has come to."""
-        suspicion, h3 = self._liveness.suspicion, self._transport.h3
+        suspicion, http = self._liveness.suspicion, self._transport.http
         match step:
             case Step.SUSPEND:
                 self._tell_pool(messages.Suspended(self._number))
                 self._report.suspended(self._reason(suspicion.cause))
-                h3.probe()
+                http.probe()
             case Step.ASK:
                 self._follow(time.monotonic())
-                h3.probe()
+                http.probe()
             case Step.RESUME:
                 self._tell_pool(messages.Resumed(self._number))
                 self._report.resumed()
-            case Step.LOSE if not h3.closed and not self._put_off():
+            case Step.LOSE if not http.closed and not self._put_off():
                 silence = time.monotonic() - self._liveness.heard_at
                 return self._end(self._gone(suspicion.cause, silence))
         return self._timers.at("suspicion", suspicion.due())
@@ -195,7 +194,7 @@ class PathKeeper:
                 self._withdraw("there is no way to its server")
         return outlook
 
-    def _move(self, socket: UdpSocket, found: str, now: float) -> None:
+    def _move(self, socket: ConnectedSocket, found: str, now: float) -> None:
         try:
             obstacle = self._transport.migrate(now)
         except OSError as error:
@@ -209,7 +208,7 @@ class PathKeeper:
         else:
             self._stay(socket, found, obstacle)
 
-    def _stay(self, socket: UdpSocket, found: str, obstacle: Obstacle) -> None:
+    def _stay(self, socket: ConnectedSocket, found: str, obstacle: Obstacle) -> None:
         """End what cannot move, or ask the server whether it is still reached from the address
         that is ours beside the new one."""
         self._report.migrated(0.0, socket.local, (found, 0), obstacle.value)

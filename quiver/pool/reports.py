@@ -18,10 +18,9 @@ from quiver.actors.handle import Handle
 from quiver.actors.log import log_forwarder
 from quiver.actors.propagation import must_propagate_from_call
 from quiver.errors import QuiverError
-from quiver.h3.client_connection import ClientConnection
 from quiver.models import ResponseConnection, Stats
+from quiver.pool.http_connection import HttpConnection, Transport
 from quiver.pool.messages import PoolReply
-from quiver.pool.transport import Transport
 from quiver.request import OpenChannel, Request
 from quiver.streams.receive_buffer import Reader
 from quiver.telemetry import Measurements, Metadata, Observation, Observer
@@ -73,7 +72,7 @@ class ConnectionReport:
         socket = transport.socket
         if socket is None:
             return None
-        agreed = transport.h3.handshake
+        agreed = transport.http.handshake
         made = ResponseConnection(self._number, socket.address, socket.local, agreed, self._age())
         if telemetry.listening:
             measurements = {"duration": made.seconds, "max_streams": max_streams}
@@ -81,9 +80,9 @@ class ConnectionReport:
             self._emit("connection.ready", measurements, handshake=made.handshake, **about)
         return made
 
-    def settled(self, h3: ClientConnection) -> None:
+    def settled(self, http: HttpConnection) -> None:
         if telemetry.listening:
-            self._emit("connection.settings", {}, settings=h3.settings)
+            self._emit("connection.settings", {}, settings=http.settings)
 
     def draining(self, active: int, reason: str) -> None:
         logger.debug("%s drains: %s", self._name, reason)

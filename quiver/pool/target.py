@@ -15,15 +15,14 @@ from quiver.errors import (
     QuiverError,
     ReceiveTimeout,
 )
-from quiver.h3.client_connection import ClientConnection
 from quiver.origin import Origin
 from quiver.pool.address_attempts import Address
 from quiver.pool.address_memory import AddressMemory, Worked
 from quiver.pool.dial_progress import Progress
+from quiver.pool.http3_stack import Http3Stack
+from quiver.pool.http_connection import ProtocolStack
 from quiver.pool.local_address import local_host_to
 from quiver.pool.socket_errors import Meaning, SocketError
-from quiver.quic.aioquic.configuration import make_configuration
-from quiver.quic.aioquic.engine import AioquicEngine
 
 
 class PoolTarget:
@@ -33,28 +32,28 @@ class PoolTarget:
 
     Args:
         memory: where origins were reached; None begins one for this pool alone.
+        stack: what its connections speak.
+
+    Attributes:
+        transport: makes one that is not opened yet.
 
     Raises:
         InvalidOptions: roots that cannot be read, say.
     """
 
     def __init__(
-        self, origin: Origin, config: PoolConfig, memory: AddressMemory | None = None
+        self,
+        origin: Origin,
+        config: PoolConfig,
+        memory: AddressMemory | None = None,
+        stack: type[ProtocolStack] = Http3Stack,
     ) -> None:
         self._memory = AddressMemory() if memory is None else memory
         self.origin = origin
         self.config = config
         self.name = str(origin)
-        self._configuration = make_configuration(config, origin)
-
-    def client_connection(self) -> ClientConnection:
-        """A connection that has not begun."""
-        return ClientConnection(
-            AioquicEngine(self._configuration),
-            self.origin,
-            max_header_size=self.config.max_header_size,
-            certfile=self.config.certfile,
-        )
+        self.protocol = stack.name
+        self.transport = stack(origin, config).transport
 
     # Where it was reached.
 

@@ -200,7 +200,7 @@ def test_the_table_knows_every_domain() -> None:
 @pytest.mark.parametrize(
     ("owner", "method"),
     [
-        ("_transport.h3", "open_request"),
+        ("_transport.http", "open_request"),
         ("_runner._callers", "whole_body"),
         ("_runner._callers", "answer"),
         ("_runner.exchanges", "_complete"),

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import gevent
 
 from quiver.actors.hub import Hub
-from quiver.pool import transport
+from quiver.pool import udp_transport
 from quiver.pool.udp import UdpSocket
 from quiver.quic.aioquic.engine import AioquicEngine
 
@@ -53,7 +53,7 @@ class LoopTurns:
 
         with contextlib.ExitStack() as ends:
             ends.enter_context(patch.object(AioquicEngine, "receive", take))
-            ends.enter_context(patch.object(transport, "UdpSocket", open_socket))
+            ends.enter_context(patch.object(udp_transport, "UdpSocket", open_socket))
             Hub.current().run(self._begin)
             ends.callback(Hub.current().run, self._end)
             self._ends = ends.pop_all()

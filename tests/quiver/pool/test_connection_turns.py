@@ -14,7 +14,7 @@ import pytest
 
 import quiver
 from quiver.pool.receive_turns import SLICE
-from quiver.pool.transport import Transport
+from quiver.pool.udp_transport import UdpTransport
 from quiver.testing import Authority, Origin, pattern
 from tests.support.loop_turns import LoopTurns
 from tests.support.waiting import until
@@ -120,7 +120,7 @@ def test_a_timer_is_heeded_however_much_there_is_to_take(
     client: quiver.Client, dear: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.get(dear.url + "/ok")
-    monkeypatch.setattr(Transport, "more", True)  # so fast it sends
+    monkeypatch.setattr(UdpTransport, "more", True)  # so fast it sends
     with pytest.raises(quiver.RequestTimeout, match=r"timeout=0\.05 "):
         ask(client, dear, "/hang", timeout=0.05).get(timeout=LIMIT)
     assert ask(client, dear, "/ok").get(timeout=LIMIT).body == b"ok"

@@ -21,7 +21,6 @@ from quiver.errors import (
 )
 from quiver.h3 import events
 from quiver.origin import Origin
-from quiver.pool import dialer as dialers
 from quiver.pool.address_attempts import DELAY, MOST, Address
 from quiver.pool.dial_progress import Progress
 from quiver.pool.dialer import Connected, Dialer
@@ -68,8 +67,8 @@ class FakeTransport:
     fails: dict[str, int]  # errno by host
     made: list[FakeTransport]
 
-    def __init__(self, target: object, tell: object) -> None:
-        self.h3 = FakeConnection()
+    def __init__(self, tell: object) -> None:
+        self.http = FakeConnection()
         self.errors: list[SocketError] = []
         self.host = ""
         self.more = False
@@ -87,7 +86,7 @@ class FakeTransport:
 
     def begin_anew(self, now: float) -> None:
         self.begun_at.append(now)
-        self.moved, self.h3 = False, FakeConnection()
+        self.moved, self.http = False, FakeConnection()
 
     def open(self, address: Address, now: float) -> None:
         self.host = address[1][0]
@@ -119,6 +118,8 @@ class Dialling:
         self.attempts: list[str] = []
         self.told: list[Progress] = []
         self.target = PoolTarget(ORIGIN, PoolConfig.build(ORIGIN, **options))
+        to: Any = self.target
+        to.transport = FakeTransport
         self.dialer = Dialer(
             self.target,
             lambda _: None,
@@ -138,7 +139,6 @@ class Dialling:
 @pytest.fixture(autouse=True)
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeTransport.fails, FakeTransport.made = {}, []
-    monkeypatch.setattr(dialers, "Transport", FakeTransport)
     monkeypatch.setattr(Dialer, "_resolve", lambda _: None)
 
 
@@ -156,7 +156,7 @@ def test_they_are_tried_side_by_side_and_the_first_handshake_wins(dialling: Dial
     first, second = dialling.transports
     assert (first.flushed, second.flushed) == (1, 1)
     ready = events.Ready(100, False)
-    second.h3.happened = [ready]
+    second.http.happened = [ready]
     outcome = dialer.receive(0.3)
     assert isinstance(outcome, Connected)
     assert outcome.transport is second and outcome.events == [ready]  # type: ignore[comparison-overlap]
@@ -186,7 +186,7 @@ def test_what_has_worked_is_tried_first(
     monkeypatch.setattr("quiver.pool.target.local_host_to", local_host_to)
     dialling.dialer.resolved(addresses(), time.monotonic())
     dialling.refuse(0, time.monotonic())
-    dialling.transports[1].h3.happened = [events.Ready(100, False)]
+    dialling.transports[1].http.happened = [events.Ready(100, False)]
     assert isinstance(dialling.dialer.receive(time.monotonic()), Connected)
     again = Dialer(dialling.target, lambda _: None, lambda _: None, lambda _: None)
     again.resolved(addresses(), time.monotonic())
@@ -195,7 +195,7 @@ def test_what_has_worked_is_tried_first(
 
 def test_one_that_was_ready_for_a_moment_has_failed(dialling: Dialling) -> None:
     dialling.dialer.resolved(addresses(2), 0.0)
-    first = dialling.transports[0].h3
+    first = dialling.transports[0].http
     first.happened = [events.Ready(100, False)]
     first.end(ConnectionLost("closed"))
     assert dialling.dialer.receive(0.1) is None
@@ -205,7 +205,7 @@ def test_one_that_was_ready_for_a_moment_has_failed(dialling: Dialling) -> None:
 def test_a_refused_certificate_is_of_that_address(dialling: Dialling) -> None:
     error = CertificateInvalid("expired")
     dialling.dialer.resolved(addresses(2), 0.0)
-    dialling.transports[0].h3.end(error)
+    dialling.transports[0].http.end(error)
     assert dialling.dialer.receive(0.1) is None
     assert dialling.transports[0].ended == "hung up", "the server hears of it"
     assert dialling.refuse(1, 0.2) is error, "which tells more than the refusal"
@@ -213,7 +213,7 @@ def test_a_refused_certificate_is_of_that_address(dialling: Dialling) -> None:
 
 def test_an_answer_is_told(dialling: Dialling) -> None:
     dialling.dialer.resolved(addresses(), 0.0)
-    dialling.transports[0].h3.answered = True
+    dialling.transports[0].http.answered = True
     for _ in range(2):
         dialling.dialer.receive(0.1)
     assert dialling.told[1:] == [Progress(("192.0.2.1", 443), 1, 3, answered=True)]
@@ -253,7 +253,7 @@ def test_what_the_socket_meets(dialling: Dialling) -> None:
     for number in (errno.ENOBUFS, errno.EMSGSIZE):
         only.errors.append(SocketError(number, local=True))
     assert dialling.dialer.judge_socket_errors(0.1) is None
-    assert only.h3.shortened == 1 and only.ended is None
+    assert only.http.shortened == 1 and only.ended is None
     assert isinstance(dialling.refuse(0, 0.2), ConnectionRefused)
     assert only.ended == "closed", "there is nobody to tell"
 
@@ -278,7 +278,7 @@ def test_an_attempt_begins_anew_where_our_address_has_changed(dialling: Dialling
 def test_it_is_seen_without_an_error_too(dialling: Dialling) -> None:
     dialling.dialer.resolved(addresses(1), 0.0)
     [only] = dialling.transports
-    only.moved, only.h3.due = True, 0.2
+    only.moved, only.http.due = True, 0.2
     assert dialling.dialer.tick(0.2) is None
     assert only.begun_at == [0.2]
 
@@ -332,7 +332,7 @@ def test_those_whose_time_it_is_are_ticked(dialling: Dialling) -> None:
     dialling.dialer.resolved(addresses(2), 0.0)
     dialling.dialer.look(DELAY)
     assert dialling.dialer.timer() is None
-    first, second = (each.h3 for each in dialling.transports)
+    first, second = (each.http for each in dialling.transports)
     first.due, second.due = 5.0, 4.0
     assert dialling.dialer.timer() == 4.0
     dialling.dialer.tick(4.5)
@@ -341,7 +341,7 @@ def test_those_whose_time_it_is_are_ticked(dialling: Dialling) -> None:
 
 def test_an_idle_timeout_is_silence(dialling: Dialling) -> None:
     dialling.dialer.resolved(addresses(1), 0.0)
-    h3 = dialling.transports[0].h3
+    h3 = dialling.transports[0].http
     h3.due = 0.1
     h3.end(ConnectTimeout("the idle timeout of 0.1 seconds"))
     error = dialling.dialer.tick(0.1)

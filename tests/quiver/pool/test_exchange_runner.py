@@ -70,7 +70,7 @@ class FakeConnection:
 
 class FakeTransport:
     def __init__(self) -> None:
-        self.h3 = FakeConnection()
+        self.http = FakeConnection()
 
 
 @attrs.define
@@ -97,7 +97,7 @@ class Stand:
 
     def __init__(self, **options: Any) -> None:
         self.owner, transport = FakeOwner(), FakeTransport()
-        self.h3, self.liveness = transport.h3, Liveness()
+        self.http, self.liveness = transport.http, Liveness()
         target = PoolTarget(ORIGIN, PoolConfig.build(ORIGIN, **options))
         stand: Any = transport
         self.runner = ExchangeRunner(
@@ -160,7 +160,7 @@ def test_what_concerns_the_connection_is_passed_on_in_its_turn(stand: Stand) -> 
 
 def test_what_a_request_raises_is_its_own_end(stand: Stand) -> None:
     neighbour = stand.start(ticket=1)
-    stand.h3.broken = LookupError("odd")
+    stand.http.broken = LookupError("odd")
     error = outcome(stand.start(ticket=2))
     assert isinstance(error, InternalError)
     assert isinstance(error.__cause__, LookupError)
@@ -172,9 +172,9 @@ def test_what_a_request_raises_is_its_own_end(stand: Stand) -> None:
 
 def test_failures_in_a_row_raise_doubts_and_an_answer_ends_them(stand: Stand) -> None:
     def fail() -> None:
-        stand.h3.broken = LookupError("odd")
+        stand.http.broken = LookupError("odd")
         stand.start(ticket=9)
-        stand.h3.broken = None
+        stand.http.broken = None
 
     for _ in range(MAX_FAILURES - 1):
         fail()
@@ -206,9 +206,9 @@ def test_goaway_sends_back_what_was_not_acted_on() -> None:
 
 def test_a_channel_waits_for_settings(stand: Stand) -> None:
     reply = stand.start(CHANNEL)
-    assert stand.runner.busy and stand.h3.next_stream_id == 0
+    assert stand.runner.busy and stand.http.next_stream_id == 0
     stand.runner.settle(events.Settings(connect=True, datagrams=False))
-    assert stand.h3.next_stream_id == 4
+    assert stand.http.next_stream_id == 4
     outcome(reply).close()
 
 
@@ -235,9 +235,9 @@ def test_a_reader_s_credit_goes_to_the_server(stand: Stand) -> None:
     response = outcome(reply)
     assert next(iter(response)) == b"x" * 10
     stand.runner.read_on(7)
-    assert ("consumed", 0, 10) in stand.h3.done
+    assert ("consumed", 0, 10) in stand.http.done
     stand.runner.give_up(7)
-    assert ("cancel", 0, 0x10C) in stand.h3.done
+    assert ("cancel", 0, 0x10C) in stand.http.done
 
 
 def test_time_ends_an_exchange_and_says_whether_the_server_may_be_why() -> None:
@@ -247,7 +247,7 @@ def test_time_ends_an_exchange_and_says_whether_the_server_may_be_why() -> None:
     assert not stand.runner.sweep(4.9)
     assert stand.runner.sweep(5.1)
     assert isinstance(outcome(reply), RequestTimeout)
-    assert ("cancel", 0, 0x10C) in stand.h3.done
+    assert ("cancel", 0, 0x10C) in stand.http.done
 
 
 def test_nobody_is_left_when_the_connection_is_lost_or_the_actor_ends(stand: Stand) -> None:

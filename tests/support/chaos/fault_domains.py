@@ -68,7 +68,7 @@ class Scene:
         """The engine of the connection that the victim will be on."""
         pool: Any = self.client.pool(self.origin.url)._actor_weakref()
         (connection,) = pool._connections.values()
-        return connection._actor_weakref()._transport.h3._engine
+        return connection._actor_weakref()._transport.http._engine
 
     def get(self, **options: Any) -> quiver.Response:
         return self.client.get(self.url, timeout=LIMIT, **options)

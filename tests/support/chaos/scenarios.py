@@ -23,10 +23,9 @@ from quiver.actors.actor import GeventActor, GeventActorRef
 from quiver.actors.hub import Hub
 from quiver.actors.loop_stalls import STALLED
 from quiver.actors.supervisor import ChildSpec, GetChild, StartChild, StopChild, WhichChildren
-from quiver.pool.connection import SPENT, Connection
+from quiver.pool.connection import SPENT
 from quiver.pool.messages import SocketEvent, Unneeded
 from quiver.pool.socket_errors import SocketError
-from quiver.pool.transport import Transport
 from tests.support.chaos.environment import LIMIT, Environment
 from tests.support.chaos.request_kinds import (
     MIXED,
@@ -179,7 +178,7 @@ def misled(env: Environment) -> None:
 
 def _connections(
     env: Environment, url: str | None = None
-) -> Iterator[tuple[pykka.ActorRef[Any], Connection]]:
+) -> Iterator[tuple[pykka.ActorRef[Any], Any]]:
     for ref in pykka.ActorRegistry.get_by_class_name("Connection"):
         actor: Any = ref._actor_weakref()
         if actor is not None and actor._target.name == (url or env.url):
@@ -264,7 +263,7 @@ def _address_changed() -> Iterator[None]:
         yield
 
 
-def _meets(transport: Transport, errors: set[SocketError]) -> None:
+def _meets(transport: Any, errors: set[SocketError]) -> None:
     if transport.socket is not None:
         transport.socket.errors |= errors
 
@@ -288,7 +287,7 @@ def pieced(env: Environment) -> None:
 
     with contextlib.ExitStack() as patched:
         for name in (
-            "transport.CHUNK",
+            "udp_transport.CHUNK",
             *(f"receive_turns.{each}" for each in ("CHUNK", "FIRST", "MOST")),
         ):
             patched.enter_context(mock.patch(f"quiver.pool.{name}", 1))

@@ -1,4 +1,4 @@
-"""Transport: a UDP socket and an HTTP/3 connection, and what goes between them.
+"""UdpTransport: a UDP socket and an HTTP/3 connection, and what goes between them.
 
     open, or adopt --> receive*, flush* --> hang_up, or close
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from quiver.h3.client_connection import ClientConnection
 from quiver.h3.codes import ErrorCode
@@ -22,32 +22,38 @@ from quiver.pool.local_address import host_of, local_host_to
 from quiver.pool.messages import SocketEvent
 from quiver.pool.receive_turns import CHUNK, SLICE, Lane, ReceiveShare
 from quiver.pool.socket_errors import SocketError
-from quiver.pool.target import PoolTarget
 from quiver.pool.udp import Address, UdpSocket
 from quiver.quic.engine import Obstacle
 
-__all__ = ["Transport"]
+__all__ = ["ConnectionMaker", "UdpTransport"]
 
 _LANE: Final = Lane()
 """Of all connections there are, as they share the loop."""
 
 
-class Transport:
-    """A socket and an HTTP/3 connection to `target`.
+class ConnectionMaker(Protocol):
+    """Who has options and trust for them."""
+
+    def client_connection(self) -> ClientConnection:
+        """A connection that has not begun."""
+
+
+class UdpTransport:
+    """A socket and an HTTP/3 connection, which `maker` makes.
 
     Args:
         tell: sends its owner a message.
 
     Attributes:
-        h3: the connection; there is none before it is opened or adopted.
+        http: the connection; there is none before it is opened or adopted.
         left: requests from this stream on have never left: the kernel took nothing since.
         socket: None when it is closed, and before that.
     """
 
-    h3: ClientConnection
+    http: ClientConnection
 
-    def __init__(self, target: PoolTarget, tell: Callable[[object], None]) -> None:
-        self._target = target
+    def __init__(self, maker: ConnectionMaker, tell: Callable[[object], None]) -> None:
+        self._maker = maker
         self._tell = tell
         self._told_readable = False  # a READABLE is in the inbox
         self._share: ReceiveShare | None = None  # until it is more than the first chunk
@@ -61,8 +67,8 @@ class Transport:
         Raises OSError: it cannot be reached from here.
         """
         self.socket = UdpSocket(address, self._on_readable)
-        self.h3 = self._target.client_connection()
-        self.h3.connect(now, self.socket.address)
+        self.http = self._maker.client_connection()
+        self.http.connect(now, self.socket.address)
 
     def has_moved(self) -> bool:
         """Whether our address to the server is another one by now.
@@ -83,13 +89,13 @@ class Transport:
         assert self.socket is not None
         fresh = UdpSocket(self.socket.to, self._on_readable)
         self.socket.close()
-        self.socket, self.h3 = fresh, self._target.client_connection()
-        self.h3.connect(now, fresh.address)
+        self.socket, self.http = fresh, self._maker.client_connection()
+        self.http.connect(now, fresh.address)
 
-    def adopt(self, other: Transport) -> None:
+    def adopt(self, other: UdpTransport) -> None:
         """Take over what another one has opened, which is closed from then on."""
         assert other.socket is not None
-        self.socket, self.h3, other.socket = other.socket, other.h3, None
+        self.socket, self.http, other.socket = other.socket, other.http, None
         self.socket.listen(self._on_readable)
 
     def receive(self, now: float) -> bool:
@@ -103,9 +109,9 @@ class Transport:
         most = CHUNK if self._share is None else self._share.datagrams
         until = time.monotonic() + SLICE
         if self._former is not None:
-            self.h3.receive_all(self._former.receive(most, until), now)
-        self.h3.receive_all(self.socket.receive(most, until), now)
-        return self.h3.heard == now  # an error is no sign of life, nor what a stranger sent
+            self.http.receive_all(self._former.receive(most, until), now)
+        self.http.receive_all(self.socket.receive(most, until), now)
+        return self.http.heard == now  # an error is no sign of life, nor what a stranger sent
 
     def may_go_on(self, seconds: float) -> bool:
         """Whether to receive again in this turn of the loop, after what has cost so much."""
@@ -129,6 +135,10 @@ class Transport:
         socket, former = self.socket, self._former
         return (socket is not None and socket.more) or (former is not None and former.more)
 
+    def may_be_lent(self) -> bool:
+        """Nothing can be seen here: QUIC says goodbye, or nobody does."""
+        return True
+
     def migrate(self, now: float) -> Obstacle | None:
         """Go on to the same server from the address that we have now (RFC 9000 9).
 
@@ -137,7 +147,7 @@ class Transport:
         """
         assert self.socket is not None
         fresh = UdpSocket(self.socket.to, self._on_readable)
-        obstacle = self.h3.migrate(now)
+        obstacle = self.http.migrate(now)
         if obstacle is not None:
             fresh.close()
         else:
@@ -155,8 +165,8 @@ class Transport:
         """Send what HTTP/3 and QUIC have to send."""
         socket = self.socket
         assert socket is not None
-        if socket.send(self.h3.datagrams(time.monotonic())):
-            self.left = self.h3.next_stream_id
+        if socket.send(self.http.datagrams(time.monotonic())):
+            self.left = self.http.next_stream_id
         if socket.errors:
             self._tell(SocketEvent.FAILED)
 
@@ -168,7 +178,7 @@ class Transport:
         """Say CONNECTION_CLOSE if it has not ended, and close."""
         try:
             if self.socket is not None:
-                self.h3.close(ErrorCode.H3_NO_ERROR, "")
+                self.http.close(ErrorCode.H3_NO_ERROR, "")
                 self.flush()
         finally:
             self.close()

@@ -1,4 +1,4 @@
-"""Transport: what goes from the socket to HTTP/3 and back, and what its owner is told."""
+"""UdpTransport: what goes from the socket to HTTP/3 and back, and what its owner is told."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from quiver.actors.hub import Hub
-from quiver.pool import transport, udp
+from quiver.pool import udp, udp_transport
 from quiver.pool.messages import SocketEvent
 from quiver.pool.receive_turns import CHUNK, FIRST, SLICE
 from quiver.pool.socket_errors import SocketError
-from quiver.pool.transport import Transport
+from quiver.pool.udp_transport import UdpTransport
 from quiver.quic.engine import Obstacle
 from tests.support.network.faulty_socket import FaultySocket, fail
 from tests.support.waiting import until
@@ -77,10 +77,10 @@ class Stand:
     def __init__(self, server: socket.socket) -> None:
         self.server, self.told = server, list[object]()
         target: Any = FakeTarget()
-        self.transport = Transport(target, self.told.append)
+        self.transport = UdpTransport(target, self.told.append)
         in_loop(self.transport.open, (socket.AF_INET, server.getsockname()), 1.0)
-        made: Any = self.transport.h3
-        self.h3: FakeConnection = made
+        made: Any = self.transport.http
+        self.http: FakeConnection = made
         assert self.transport.socket is not None
         self.here = self.transport.socket.local
 
@@ -97,7 +97,7 @@ def stand(server: socket.socket) -> Iterator[Stand]:
 
 
 def test_what_comes_is_told_once_until_it_is_received(stand: Stand) -> None:
-    assert stand.h3.connected == 1.0
+    assert stand.http.connected == 1.0
     assert stand.transport.socket is not None
     assert stand.transport.socket.address == stand.server.getsockname()
     for datagram in (b"one", b"two"):
@@ -106,7 +106,7 @@ def test_what_comes_is_told_once_until_it_is_received(stand: Stand) -> None:
     time.sleep(0.05)  # the loop has its turn again
     assert stand.told == [SocketEvent.READABLE]
     assert in_loop(stand.transport.receive, 2.0), "the server was heard"
-    assert stand.h3.came == [b"one", b"two"]
+    assert stand.http.came == [b"one", b"two"]
     stand.server.sendto(b"three", stand.here)
     until(lambda: len(stand.told) == 2, what="it is told again")
 
@@ -125,7 +125,7 @@ def test_a_stranger_s_datagram_is_no_sign_of_life(stand: Stand) -> None:
 @pytest.fixture
 def timeless(monkeypatch: pytest.MonkeyPatch) -> None:
     """No chunk ends for its time: a machine may be as slow as it likes."""
-    monkeypatch.setattr(transport, "SLICE", 1e9)
+    monkeypatch.setattr(udp_transport, "SLICE", 1e9)
 
 
 def turn(stand: Stand, seconds: float) -> int:
@@ -136,11 +136,11 @@ def turn(stand: Stand, seconds: float) -> int:
 
 def turn_of(stand: Stand, seconds: float) -> int:
     """The same, from within the loop."""
-    before = len(stand.h3.came)
+    before = len(stand.http.came)
     stand.transport.receive(2.0)
     while stand.transport.may_go_on(seconds):
         stand.transport.receive(2.0)
-    return len(stand.h3.came) - before
+    return len(stand.http.came) - before
 
 
 def sent(stand: Stand, count: int) -> list[bytes]:
@@ -159,7 +159,7 @@ def test_a_turn_takes_some_and_the_next_ones_what_is_left_in_order(stand: Stand)
     assert turn(stand, 0.0) == 2 * FIRST, "while there are more, twice as many"
     assert turn(stand, 0.0) == 3 * FIRST, "all that were left"
     assert not stand.transport.more
-    assert stand.h3.came == each
+    assert stand.http.came == each
     sent(stand, 2 * FIRST)
     assert turn(stand, 0.0) == FIRST, "a new row begins with a few"
 
@@ -177,20 +177,20 @@ def test_what_was_dear_is_a_whole_turn_and_it_rests_after_the_second(stand: Stan
     while stand.transport.more:
         assert turn(stand, 2 * SLICE) <= CHUNK // 2
         until(lambda: not socket.rests, what="the end of its rest")
-    assert stand.h3.came == each
+    assert stand.http.came == each
 
 
 def test_no_chunk_goes_on_after_its_slice(stand: Stand) -> None:
     """However many it may have: the time is looked at after each datagram."""
     each = sent(stand, 5)
-    stand.h3.costs = 1.5 * SLICE
+    stand.http.costs = 1.5 * SLICE
     for count in range(1, 6):
         in_loop(stand.transport.receive, 2.0)
-        assert len(stand.h3.came) == count
+        assert len(stand.http.came) == count
         assert stand.transport.more, "that nothing is left is not known before it is asked"
     in_loop(stand.transport.receive, 3.0)
     assert not stand.transport.more
-    assert stand.h3.came == each
+    assert stand.http.came == each
 
 
 @pytest.mark.usefixtures("timeless")
@@ -201,7 +201,7 @@ def test_what_is_left_is_told_again(stand: Stand) -> None:
         until(lambda: stand.told, what="it is readable")
         stand.told.clear()
         in_loop(stand.transport.receive, 2.0)
-        assert stand.h3.came == each[: taken + CHUNK]
+        assert stand.http.came == each[: taken + CHUNK]
 
 
 @pytest.mark.usefixtures("timeless")
@@ -212,10 +212,10 @@ def test_a_migration_leaves_both_sockets_their_share(stand: Stand) -> None:
     stand.here = stand.transport.socket.local
     fresh = sent(stand, 2 * CHUNK)
     for begin in (0, CHUNK):
-        del stand.h3.came[:]
+        del stand.http.came[:]
         in_loop(stand.transport.receive, 2.0)
         assert stand.transport.more
-        assert stand.h3.came == former[begin:][:CHUNK] + fresh[begin:][:CHUNK]
+        assert stand.http.came == former[begin:][:CHUNK] + fresh[begin:][:CHUNK]
     in_loop(stand.transport.receive, 3.0)
     assert not stand.transport.more
 
@@ -224,7 +224,7 @@ def test_a_migration_leaves_both_sockets_their_share(stand: Stand) -> None:
 
 
 def test_what_it_has_to_send_is_sent(stand: Stand) -> None:
-    stand.h3.unsent = [b"a", b"b"]
+    stand.http.unsent = [b"a", b"b"]
     in_loop(stand.transport.flush)
     assert [stand.server.recv(100) for _ in range(2)] == [b"a", b"b"]
     assert stand.told == []
@@ -243,13 +243,13 @@ def test_errors_are_told_after_a_flush_and_taken_one_by_one(stand: Stand) -> Non
 def test_what_another_has_opened_is_adopted(stand: Stand) -> None:
     told: list[object] = []
     target: Any = FakeTarget()
-    winner = Transport(target, told.append)
+    winner = UdpTransport(target, told.append)
     in_loop(winner.adopt, stand.transport)
-    assert winner.h3 is stand.transport.h3
+    assert winner.http is stand.transport.http
     stand.server.sendto(b"one", stand.here)
     until(lambda: told, what="its new owner is told")
     assert stand.told == []
-    assert in_loop(winner.receive, 2.0) and stand.h3.came == [b"one"]
+    assert in_loop(winner.receive, 2.0) and stand.http.came == [b"one"]
     in_loop(stand.transport.hang_up)  # it has nothing any more
     stand.server.sendto(b"two", stand.here)
     until(lambda: len(told) == 2, what="it is told again")
@@ -266,7 +266,7 @@ def test_who_hangs_up_says_so(stand: Stand) -> None:
 
 
 def test_the_socket_is_freed_whatever_it_raises(stand: Stand) -> None:
-    stand.h3.raises = LookupError("broken")
+    stand.http.raises = LookupError("broken")
     with pytest.raises(LookupError):
         in_loop(stand.transport.hang_up)
     assert stand.transport.socket is None
@@ -278,7 +278,7 @@ def test_it_goes_on_by_another_socket_and_hears_the_former_one_for_a_while(stand
     fresh = stand.transport.socket
     assert fresh is not None and fresh is not former
     assert fresh.address == stand.server.getsockname() and fresh.local != here
-    stand.h3.unsent = [b"from there"]
+    stand.http.unsent = [b"from there"]
     in_loop(stand.transport.flush)
     assert stand.server.recvfrom(100) == (b"from there", fresh.local)
     for place in (here, fresh.local):
@@ -286,13 +286,13 @@ def test_it_goes_on_by_another_socket_and_hears_the_former_one_for_a_while(stand
         until(lambda: stand.told, what="it is readable")
         in_loop(stand.transport.receive, 3.0)
         stand.told.clear()
-    assert stand.h3.came == [b"%d" % here[1], b"%d" % fresh.local[1]]
+    assert stand.http.came == [b"%d" % here[1], b"%d" % fresh.local[1]]
     in_loop(stand.transport.forget_former)
     stand.server.sendto(b"late", here)
     stand.server.sendto(b"in time", fresh.local)
     until(lambda: stand.told, what="it is readable")
     in_loop(stand.transport.receive, 4.0)
-    assert stand.h3.came[2:] == [b"in time"]
+    assert stand.http.came[2:] == [b"in time"]
 
 
 def test_what_the_kernel_has_not_taken_has_never_left(
@@ -300,20 +300,20 @@ def test_what_the_kernel_has_not_taken_has_never_left(
 ) -> None:
     monkeypatch.setattr(udp, "_Socket", FaultySocket)
     in_loop(stand.transport.migrate, 2.0)
-    stand.h3.unsent, stand.h3.next_stream_id = [b"a", b"b"], 8
+    stand.http.unsent, stand.http.next_stream_id = [b"a", b"b"], 8
     in_loop(stand.transport.flush)
     assert stand.transport.left == 8
-    stand.h3.next_stream_id = 12
+    stand.http.next_stream_id = 12
     in_loop(stand.transport.flush)
     assert stand.transport.left == 8, "there was nothing to send"
     try:
         fail("send", errno.ENETUNREACH, 1_000)
         for unsent in ([b"c"], [b"d", b"d", b"d"]):
-            stand.h3.unsent = unsent
+            stand.http.unsent = unsent
             in_loop(stand.transport.flush)
         assert stand.transport.left == 8
         fail("send", errno.EINVAL, 3)  # together, again, and once of the first alone
-        stand.h3.unsent = [b"e", b"e"]
+        stand.http.unsent = [b"e", b"e"]
         in_loop(stand.transport.flush)
         assert stand.transport.left == 12, "one has left"
     finally:
@@ -322,7 +322,7 @@ def test_what_the_kernel_has_not_taken_has_never_left(
 
 def test_what_cannot_migrate_keeps_its_socket(stand: Stand) -> None:
     socket = stand.transport.socket
-    stand.h3.obstacle = Obstacle.FORBIDDEN
+    stand.http.obstacle = Obstacle.FORBIDDEN
     assert in_loop(stand.transport.migrate, 2.0) is Obstacle.FORBIDDEN
     assert stand.transport.socket is socket
 
@@ -337,9 +337,9 @@ def test_both_sockets_are_freed(stand: Stand) -> None:
 
 
 def test_a_handshake_begins_anew_by_another_socket(stand: Stand) -> None:
-    former, before = stand.transport.socket, stand.transport.h3
+    former, before = stand.transport.socket, stand.transport.http
     in_loop(stand.transport.begin_anew, 7.0)
-    fresh, after = stand.transport.socket, stand.transport.h3
+    fresh, after = stand.transport.socket, stand.transport.http
     assert fresh is not None and fresh is not former and after is not before
     assert fresh.address == stand.server.getsockname()
     again: Any = after

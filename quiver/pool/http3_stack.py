@@ -1,0 +1,39 @@
+"""HTTP/3 over QUIC over UDP, as a pool speaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from quiver.config import PoolConfig
+from quiver.h3.client_connection import ClientConnection
+from quiver.origin import Origin
+from quiver.pool.udp_transport import UdpTransport
+from quiver.quic.aioquic.configuration import make_configuration
+from quiver.quic.aioquic.engine import AioquicEngine
+
+__all__ = ["Http3Stack"]
+
+
+class Http3Stack:
+    """What all connections of one HTTP/3 pool share. Raises InvalidOptions: roots, say."""
+
+    name: ClassVar[str] = "http/3"
+
+    def __init__(self, origin: Origin, config: PoolConfig) -> None:
+        self._origin = origin
+        self._config = config
+        self._configuration = make_configuration(config, origin)
+
+    def transport(self, tell: Callable[[object], None]) -> UdpTransport:
+        """A transport that is not opened yet; `tell` sends its owner a message."""
+        return UdpTransport(self, tell)
+
+    def client_connection(self) -> ClientConnection:
+        """A connection that has not begun."""
+        return ClientConnection(
+            AioquicEngine(self._configuration),
+            self._origin,
+            max_header_size=self._config.max_header_size,
+            certfile=self._config.certfile,
+        )
