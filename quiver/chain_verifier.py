@@ -17,11 +17,12 @@ certificate first that nobody can trust.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Literal, TypeGuard
+from typing import Final, Literal, Protocol, TypeGuard
 
 from quiver.tls_flights import NoFlight, by_tls_1_2, by_tls_1_3
 
@@ -45,6 +46,18 @@ _UNTRUSTED: Final = base64.b64decode(
 """Self-signed, and no longer valid since 2001; its key was thrown away."""
 
 
+class LazyRoots(Protocol):
+    """Roots in DER; as a bool, whether any are left."""
+
+    def __len__(self) -> int: ...
+
+    def take_for(self, chain: Sequence[bytes]) -> list[bytes]:
+        """Those that a way from this chain to a root may lead through."""
+
+    def take_all(self) -> list[bytes]:
+        """All that are left."""
+
+
 class ChainRefused(Exception):
     """The chain is not accepted.
 
@@ -62,15 +75,19 @@ class ChainRefused(Exception):
 class ChainVerifier:
     """Verifies chains as `context` does, for any number of handshakes one after the other.
 
+    Args:
+        roots: that it trusts too, and is given when a chain needs them.
+
     Raises:
         ValueError: the context cannot be asked, or verifies nothing; saying why.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, roots: LazyRoots | None = None) -> None:
         _check_class(context)
         if context.verify_mode == ssl.CERT_NONE:
             raise ValueError("it verifies nothing (verify_mode is CERT_NONE): say verify=False")
         self._context = context
+        self._roots = roots
         self._flights: dict[Authentication, _Flight] = {}
         faults: list[ValueError] = []
         for by, flights in _flights(context).items():
@@ -108,6 +125,23 @@ class ChainVerifier:
         flight = self._flights.get(by)
         if flight is None:
             raise ChainRefused(0, f"the context given as verify has no cipher for keys of {by}")
+        if self._roots:
+            self._load(self._roots.take_for(chain))
+            try:
+                return self._judge(chain, name, flight)
+            except ChainRefused:
+                if not self._roots:
+                    raise
+                self._load(self._roots.take_all())  # it may have been one of these that it needs
+        self._judge(chain, name, flight)
+
+    def _load(self, roots: Sequence[bytes]) -> None:
+        """Have the context trust these too. One that OpenSSL cannot read is trusted by nobody."""
+        for root in roots:
+            with contextlib.suppress(ssl.SSLError):
+                self._context.load_verify_locations(cadata=root)
+
+    def _judge(self, chain: Sequence[bytes], name: str, flight: _Flight) -> None:
         try:
             self._show(chain, name, flight)
         except ssl.SSLCertVerificationError as error:

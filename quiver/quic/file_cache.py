@@ -15,7 +15,7 @@ __all__ = ["CACHE_SIZE", "FileCache"]
 T = TypeVar("T")
 
 CACHE_SIZE: Final = 32
-"""Of one kind, used last, that outlive the pools which use them; public roots take about 1 MiB."""
+"""Of one kind, used last, that outlive the pools which use them; public roots take 0.2 to 1 MiB."""
 
 
 class FileCache(Generic[T]):

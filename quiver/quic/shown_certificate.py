@@ -1,4 +1,4 @@
-"""A certificate as a server shows it: its key, whatever else may be odd in it.
+"""A certificate as a server shows it: its key and names, whatever else may be odd in it.
 
 ssl judges the certificate, and takes much that X.509 forbids: a "_" or "*" in a PrintableString, a
 default that is written out. The library that has keys for us refuses to read such a one at all. So
@@ -19,13 +19,16 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 
-__all__ = ["ShownCertificate"]
+__all__ = ["ShownCertificate", "certificate_names"]
 
 _SEQUENCE: Final = 0x30
 _INTEGER: Final = 0x02
 _OBJECT_IDENTIFIER: Final = 0x06
 _VERSION: Final = 0xA0
-_BEFORE_KEY: Final = (_INTEGER, _SEQUENCE, _SEQUENCE, _SEQUENCE, _SEQUENCE)
+_TO_KEY: Final = (_INTEGER, _SEQUENCE, _SEQUENCE, _SEQUENCE, _SEQUENCE, _SEQUENCE)
+_ISSUER: Final = 2  # of these
+_SUBJECT: Final = 4
+_KEY: Final = 5
 
 
 class ShownCertificate:
@@ -53,17 +56,34 @@ class ShownCertificate:
         return self._der
 
 
+def certificate_names(der: bytes) -> tuple[bytes, bytes]:
+    """Its issuer and its subject, each as it is encoded.
+
+    Raises:
+        ValueError: it is none.
+    """
+    values = _values(der)
+    return values[_ISSUER], values[_SUBJECT]
+
+
 def _subject_public_key_info(der: bytes) -> bytes:
+    return _values(der)[_KEY]
+
+
+def _values(der: bytes) -> list[bytes]:
+    """What stands in it as far as the key, each value as it is encoded, without the version."""
     certificate, after = _taken(_SEQUENCE, der)
     if after:
         raise ValueError("something follows the certificate")
     rest, _ = _taken(_SEQUENCE, certificate)
     if rest[:1] == bytes([_VERSION]):
         _, rest = _taken(_VERSION, rest)
-    for tag in _BEFORE_KEY:
-        _, rest = _taken(tag, rest)
-    _, after = _taken(_SEQUENCE, rest)
-    return rest[: len(rest) - len(after)]
+    values = []
+    for tag in _TO_KEY:
+        _, after = _taken(tag, rest)
+        values.append(rest[: len(rest) - len(after)])
+        rest = after
+    return values
 
 
 def _taken(tag: int, encoded: bytes) -> tuple[bytes, bytes]:

@@ -1,7 +1,8 @@
 """The roots that a pool trusts, in memory, with what verifies by them, for all its handshakes.
 
-Reading them costs milliseconds; and a file that is away for a moment, or for which no descriptor
-is left, would fail whoever dials then.
+Reading them costs milliseconds, of many a third of one for each: these are read when one is needed.
+And a file that is away for a moment, or for which no descriptor is left, would fail whoever dials
+then.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import certifi
 
 from quiver.chain_verifier import ChainVerifier, default_context
 from quiver.quic.file_cache import CACHE_SIZE, FileCache
+from quiver.quic.roots_by_name import RootsByName, many_certificates
 
 __all__ = ["Roots", "roots_by", "roots_of", "system_roots"]
 
 Roots = FileCache[ChainVerifier]
 
 _BEGIN: Final = rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----"
+_BEGINS: Final = re.compile(_BEGIN)
 _CERTIFICATE: Final = re.compile(_BEGIN + rb".*?-----END \1-----", re.DOTALL)
 
 
@@ -83,22 +86,28 @@ def _has_roots(folder: str) -> bool:
 
 def _read(files: list[str], folders: list[str], pem: bytes | None) -> ChainVerifier:
     context = default_context()
+    lazy = []
     for file in files:
-        _load_file(context, file)
+        lazy += _load_file(context, file)
     for folder in folders:
         context.load_verify_locations(capath=folder)
     if pem is not None:
         blocks = _certificates(pem)
         with _unreadable_is_said():
             context.load_verify_locations(cadata=b"\n".join(blocks).decode("ascii"))
-    return ChainVerifier(context)
+    return ChainVerifier(context, RootsByName(lazy))
 
 
-def _load_file(context: ssl.SSLContext, path: str) -> None:
+def _load_file(context: ssl.SSLContext, path: str) -> list[bytes]:
+    """Have a context trust what is in it, but for roots that may wait until they are needed."""
     with open(path, "rb") as file:
-        _certificates(file.read())
+        pem = file.read()
+    if waiting := many_certificates(pem):
+        return waiting
+    _certificates(pem)
     with _unreadable_is_said():
         context.load_verify_locations(cafile=path)
+    return []
 
 
 @contextlib.contextmanager
@@ -114,6 +123,6 @@ def _certificates(pem: bytes) -> list[bytes]:
     blocks = [found.group() for found in _CERTIFICATE.finditer(pem)]
     if not blocks:
         raise ValueError("no certificate is in it")
-    if len(re.findall(_BEGIN, pem)) > len(blocks):
+    if sum(1 for _ in _BEGINS.finditer(pem)) > len(blocks):
         raise ValueError("it breaks off in a certificate")
     return blocks

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
+import certifi
 import pytest
 from aioquic import tls
 from cryptography import x509
@@ -26,6 +27,7 @@ from quiver.config import PoolConfig
 from quiver.origin import Origin
 from quiver.quic.aioquic.certificates import judge_by
 from quiver.quic.aioquic.configuration import make_configuration
+from quiver.quic.roots_by_name import FEW, many_certificates
 from quiver.quic.trust_roots import Roots, roots_of
 from tests.support.certificate_chains import (
     CA,
@@ -41,6 +43,12 @@ from tests.support.certificate_chains import (
 from tests.support.short_form import examples
 
 HOST: Final = "a.example.test"
+
+STRANGERS: Final = b"".join(
+    ssl.DER_cert_to_PEM_cert(each).encode()
+    for each in many_certificates(Path(certifi.where()).read_bytes())[: FEW + 1]
+)
+"""So many that none of them, nor what comes after them, is read before it is needed."""
 
 Odd = dict[str, tuple[dict[str, Any], bool | None]]
 """What is odd in a certificate, and whether it may be; None where that is up to OpenSSL."""
@@ -114,8 +122,15 @@ def both(
     shown = [chain[each] for each in (range(len(chain) - 1) if order is None else order)]
     roots = [chain[each] for each in ((len(chain) - 1,) if trusted is None else trusted)]
     theirs = ssl_accepts(shown, key_of(said[0].key, 0), roots, host)
-    for config in (PoolConfig(cadata=pem(*roots)), PoolConfig(verify=for_tls_1_3(roots))):
-        assert quiver_accepts(shown, config, host) is theirs, f"ssl accepts it: {theirs}"
+    with tempfile.NamedTemporaryFile() as many:
+        Path(many.name).write_bytes(STRANGERS + pem(*roots))
+        for options in (
+            {"cadata": pem(*roots)},
+            {"verify": for_tls_1_3(roots)},
+            {"cafile": many.name},
+        ):
+            config = PoolConfig.build(**options)
+            assert quiver_accepts(shown, config, host) is theirs, f"ssl accepts it: {theirs}"
     return theirs
 
 
