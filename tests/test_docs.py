@@ -20,7 +20,8 @@ PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GUIDES: Final = [page for page in PAGES if page.parent.name == "guides"]
 
 # Programs of their own, and what they print. Other guides are run by tests/test_guides.py, that on
-# testing by tests/quiver/testing/test_plugin.py, the README by tests/test_readme.py.
+# testing by tests/quiver/testing/test_plugin.py, that for those who come from other libraries by
+# tests/test_coming_from.py, the README by tests/test_readme.py.
 PROGRAMS: Final = {
     "docs/index.md": [
         "200 application/json {'id': 42}",

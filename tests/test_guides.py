@@ -16,6 +16,7 @@ GUIDES = sorted(
     for guide in (Path(__file__).resolve().parents[1] / "docs" / "guides").glob("*.md")
     if guide.stem != "testing"  # its examples are tests: tests/quiver/testing/test_plugin.py
     and guide.stem != "gevent"  # it patches the program: tests/test_docs.py
+    and guide.stem != "coming-from"  # of other libraries: tests/test_coming_from.py
 )
 CUT_SHORT = "cut short: the server reset the stream with H3_INTERNAL_ERROR (0x102)"
 SEEN: dict[str, list[str]] = {

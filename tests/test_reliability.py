@@ -42,6 +42,12 @@ def test_every_row_names_a_test_that_exists(page: str) -> None:
             assert name in defined_in(ROOT / path), f"{path} has no {name}"
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_a_test_that_is_named_exists(page: Path) -> None:
+    for path, name in NAMED.findall(page.read_text(encoding="utf-8")):
+        assert name in defined_in(ROOT / path), f"{path} has no {name}"
+
+
 def test_each_attack_is_on_an_asset_that_is_told() -> None:
     assets = set(re.findall(r"^- \*\*(\w+)\*\*:", text_of("security"), re.MULTILINE))
     attacked = {row.split("|")[1].strip() for row in rows("security")}

@@ -18,66 +18,34 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.support.servers.http1_server import KIND, Http1Handler, serving
 
 __all__ = ["TEXT", "backend"]
 
 TEXT: Final = ("the quick brown fox jumps over the lazy dog\n" * 100)[:4000].encode()
 
 _OF_THE_WAY: Final = ("connection", "transfer-encoding", "te", "via", "keep-alive", "accept")
-# Without one, Caddy guesses from what has come when it answers: now and then, from nothing.
-_KIND: Final = ("content-type", "application/octet-stream")
 _GRANTED: Final = "Basic " + base64.b64encode(b"user:pass").decode()
 
 
-class _Server(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def _answer(self) -> None:
+class _Backend(Http1Handler):
+    def answer(self) -> None:
         url = urlsplit(self.path)
         _, _, name, *arguments = url.path.split("/")
-        self.body = self._read()
+        self.body = self.read()
         route = getattr(self, f"_{name}", None)
         if route is None:
-            self._send(404, b"no such path")
+            self.send(404, b"no such path")
         elif name == "echo":
             self._echo()
         else:
             route(*arguments, **dict(parse_qsl(url.query)))
-
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _answer  # noqa: N815
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Quietly."""
-
-    def _read(self) -> bytes:
-        if self.headers.get("transfer-encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("content-length", 0)))
-        pieces = []
-        while size := int(self.rfile.readline(), 16):
-            pieces.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(pieces)
-
-    def _send(self, status: int, body: bytes = b"", *fields: tuple[str, str]) -> None:
-        self.send_response(status)
-        for name, value in fields:
-            self.send_header(name, value)
-        if status not in (204, 304):
-            if all(name != "content-type" for name, _ in fields):
-                self.send_header(*_KIND)
-            self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD" and status not in (204, 304):
-            self.wfile.write(body)
 
     def _echo(self) -> None:
         fields = [
@@ -91,19 +59,19 @@ class _Server(BaseHTTPRequestHandler):
             "headers": sorted(fields),
             "body": self.body.decode("latin-1"),
         }
-        self._send(200, json.dumps(told).encode(), ("content-type", "application/json"))
+        self.send(200, json.dumps(told).encode(), ("content-type", "application/json"))
 
     def _status(self, status: str) -> None:
         kind = ("content-type", "text/plain; charset=utf-8")
-        self._send(int(status), status.encode(), *([] if status in ("204", "304") else [kind]))
+        self.send(int(status), status.encode(), *([] if status in ("204", "304") else [kind]))
 
     def _delay(self, seconds: str) -> None:
         time.sleep(float(seconds))
-        self._send(200, b"late")
+        self.send(200, b"late")
 
     def _drip(self, count: str, seconds: str) -> None:
         self.send_response(200)
-        self.send_header(*_KIND)
+        self.send_header(*KIND)
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         for _ in range(int(count)):
@@ -114,7 +82,7 @@ class _Server(BaseHTTPRequestHandler):
 
     def _short(self) -> None:
         self.send_response(200)
-        self.send_header(*_KIND)
+        self.send_header(*KIND)
         self.send_header("content-length", "1000")
         self.end_headers()
         self.wfile.write(b"x" * 500)
@@ -122,7 +90,7 @@ class _Server(BaseHTTPRequestHandler):
 
     def _half(self, seconds: str) -> None:
         self.send_response(200)
-        self.send_header(*_KIND)
+        self.send_header(*KIND)
         self.send_header("content-length", "1000")
         self.end_headers()
         self.wfile.write(b"x" * 500)
@@ -131,39 +99,30 @@ class _Server(BaseHTTPRequestHandler):
         self.wfile.write(b"x" * 500)
 
     def _to(self, url: str, status: str = "302") -> None:
-        self._send(int(status), b"", ("location", url))
+        self.send(int(status), b"", ("location", url))
 
     def _cookie(self, **cookies: str) -> None:
         fields = [("set-cookie", f"{name}={value}; Path=/") for name, value in cookies.items()]
-        self._send(200, b"set", *fields)
+        self.send(200, b"set", *fields)
 
     def _auth(self) -> None:
         if self.headers.get("authorization") == _GRANTED:
-            self._send(200, b"granted")
+            self.send(200, b"granted")
         else:
-            self._send(401, b"who?", ("www-authenticate", 'Basic realm="quiver"'))
+            self.send(401, b"who?", ("www-authenticate", 'Basic realm="quiver"'))
 
     def _announce(self, field: str) -> None:
-        self._send(200, b"told", ("alt-svc", field))
+        self.send(200, b"told", ("alt-svc", field))
 
     def _plain(self) -> None:
-        self._send(200, TEXT, ("content-type", "text/plain; charset=utf-8"))
+        self.send(200, TEXT, ("content-type", "text/plain; charset=utf-8"))
 
     def _named(self, name: str, value: str, body: str = "") -> None:
-        self._send(200, body.encode("latin-1"), (name, value))
+        self.send(200, body.encode("latin-1"), (name, value))
 
 
 @contextmanager
 def backend(certificate: tuple[str, str] | None = None) -> Iterator[int]:
     """Its port, on 127.0.0.1. With a certificate (and its key) it speaks HTTPS, on TCP only."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Server) as server:
-        server.daemon_threads = True
-        if certificate is not None:
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(*certificate)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join(5.0)
+    with serving(_Backend, certificate) as port:
+        yield port
