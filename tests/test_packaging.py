@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import configparser
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
+from email.message import Message
 from email.parser import Parser
 from fnmatch import fnmatchcase
 from importlib.metadata import packages_distributions
@@ -179,68 +182,172 @@ def test_what_is_locked_is_what_is_declared() -> None:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy, so that nothing is left in the sources."""
-    folder = tmp_path_factory.mktemp("packaging")
-    source = folder / "source"
-    source.mkdir()
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    unneeded = shutil.ignore_patterns("__pycache__")
-    for name in ("actors", "quiver"):
-        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=unneeded)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "-w",
-        str(folder),
-        str(source),
-    ]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources without what git ignores, so that nothing is left in them."""
+    ignored = (ROOT / ".gitignore").read_text("utf-8").split()
+    names = {line.rstrip("/").rpartition("/")[2] for line in ignored}
+    copy = tmp_path_factory.mktemp("packaging") / "checkout"
+    unneeded = shutil.ignore_patterns(".git", "PKG-INFO", *names)
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=unneeded)
+    return copy
+
+
+def source_distribution(of: Path) -> Path:
+    """What `python -m build --sdist --no-isolation` makes."""
+    code = "from setuptools import build_meta as backend; print(backend.build_sdist('dist'))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=of, check=True, capture_output=True, text=True)
+    return of / "dist" / done.stdout.split()[-1]
+
+
+@pytest.fixture(scope="module")
+def unpacked(checkout: Path) -> Path:
+    """The unpacked source distribution."""
+    copy = shutil.copytree(checkout, checkout.with_name("for-sdist"), symlinks=True)
+    with tarfile.open(source_distribution(copy)) as archive:
+        archive.extractall(checkout.with_name("unpacked"), filter="data")
+    (top,) = checkout.with_name("unpacked").iterdir()
+    return top
+
+
+def wheel_of(source: Path) -> Path:
+    folder = source.with_name(f"wheel-{source.name}")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    where = ["-w", str(folder), str(source)]
+    subprocess.run([*command, *where], check=True, capture_output=True, text=True)
     (built,) = folder.glob("*.whl")
     return built
 
 
-def contents(wheel: Path) -> set[str]:
+@pytest.fixture(scope="module")
+def wheel(checkout: Path) -> Path:
+    return wheel_of(shutil.copytree(checkout, checkout.with_name("for-wheel"), symlinks=True))
+
+
+def tree(folder: Path) -> dict[str, tuple[int, bytes | str]]:
+    """The mode and the content of each file; of a link, where it leads to."""
+    return {
+        str(path.relative_to(folder)): (
+            path.lstat().st_mode,
+            os.readlink(path) if path.is_symlink() else path.read_bytes(),
+        )
+        for path in folder.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+
+
+def test_the_source_distribution_is_the_checkout(checkout: Path, unpacked: Path) -> None:
+    """Every file as it is: tests, docs, benchmarks, comments, modes, the link quiver/actors."""
+    expected = tree(checkout)
+    assert expected["quiver/actors"][1] == "../actors"
+    made = re.compile(r"PKG-INFO|quiver_http3\.egg-info/.*")
+    found = {name: each for name, each in tree(unpacked).items() if not made.fullmatch(name)}
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout, but what was made of one")
+def test_the_source_distribution_has_what_git_has(unpacked: Path) -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True)
+    names = listed.stdout.decode().rstrip("\0").split("\0")
+    assert len(names) > 500
+    assert [name for name in names if not os.path.lexists(unpacked / name)] == []
+
+
+@pytest.mark.long
+def test_the_source_distribution_builds_from_itself(wheel: Path, unpacked: Path) -> None:
+    """A wheel, and another source distribution, as the checkout does."""
+    copy = shutil.copytree(unpacked, unpacked.with_name("again"), symlinks=True)
+    with tarfile.open(source_distribution(copy)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert tree(unpacked).keys() <= names
+    assert read(wheel_of(unpacked)) == read(wheel)
+
+
+# Of each kind one: what looks at files, what asks a server, what runs programs.
+ITS_OWN_TESTS: Final = (
+    "tests/test_packaging.py::test_the_source_distribution_is_the_checkout",
+    *("tests/test_commands.py", "tests/actors/test_reply.py", "tests/quiver/test_client.py"),
+    "tests/examples",
+)
+
+
+@pytest.mark.long
+def test_the_unpacked_source_distribution_runs_its_tests(unpacked: Path) -> None:
+    copy = shutil.copytree(unpacked, unpacked.with_name("tested"), symlinks=True)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ITS_OWN_TESTS],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(copy), "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout
+    assert "skipped" not in run.stdout.splitlines()[-1]
+
+
+def read(wheel: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(wheel) as archive:
-        return set(archive.namelist())
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def test_the_actors_come_as_a_part_of_quiver(wheel: Path) -> None:
     ours = {f"quiver/actors/{path.name}" for path in (ROOT / "actors").glob("*.py")}
-    assert ours <= contents(wheel)
+    assert ours <= read(wheel).keys()
 
 
 def test_there_is_one_top_level_name(wheel: Path) -> None:
-    tops = {name.partition("/")[0] for name in contents(wheel)}
+    tops = {name.partition("/")[0] for name in read(wheel)}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"quiver"}
 
 
 def test_every_module_and_the_mark_of_types_are_there(wheel: Path) -> None:
     expected = {str(path.relative_to(ROOT)) for path in (ROOT / "quiver").rglob("*.py")}
-    assert expected | {"quiver/py.typed"} <= contents(wheel)
+    assert expected | {"quiver/py.typed"} <= read(wheel).keys()
+
+
+def metadata(wheel: Path) -> Message:
+    (said,) = [each for name, each in read(wheel).items() if name.endswith("/METADATA")]
+    return Parser().parsestr(said.decode())
+
+
+def test_the_entry_points(wheel: Path) -> None:
+    (said,) = [each for name, each in read(wheel).items() if name.endswith("/entry_points.txt")]
+    assert b"[console_scripts]\nquiver = quiver.cli.main:main\n" in said
+    assert b"[pytest11]\nquiver = quiver.testing.plugin\n" in said
 
 
 def test_metadata(wheel: Path) -> None:
     assert wheel.name.startswith("quiver_http3-")
-    with zipfile.ZipFile(wheel) as archive:
-        (metadata,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
-        (scripts,) = [name for name in archive.namelist() if name.endswith("/entry_points.txt")]
-        said = Parser().parsestr(archive.read(metadata).decode())
-        entries = archive.read(scripts).decode()
-    assert "[console_scripts]\nquiver = quiver.cli.main:main\n" in entries
-    assert "[pytest11]\nquiver = quiver.testing.plugin\n" in entries
+    said = metadata(wheel)
     assert said["Name"] == "quiver-http3"
     assert said["Version"] == quiver.__version__
     assert said["Requires-Python"] == ">=3.11"
+    assert said["Author"]
+    assert {"http3", "quic", "gevent"} <= set(said["Keywords"].split(","))
     assert EXTRAS.keys() <= set(said.get_all("Provides-Extra", []))
     for extra, needed in EXTRAS.items():
         marked = [each for each in said.get_all("Requires-Dist", []) if f'"{extra}"' in each]
         assert needed <= {re.split(r"[^\w-]", each)[0] for each in marked}, extra
+
+
+def test_the_licence_comes_along(wheel: Path) -> None:
+    assert metadata(wheel)["License"] == "Apache-2.0"
+    assert (ROOT / "LICENSE").read_bytes() in read(wheel).values()
+
+
+def test_the_description_is_the_readme(wheel: Path) -> None:
+    said = metadata(wheel)
+    assert said["Description-Content-Type"] == "text/markdown"
+    assert said.get_payload() == (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_pythons_are_those_that_are_tested(wheel: Path) -> None:
+    tox = configparser.ConfigParser()
+    tox.read(ROOT / "tox.ini")
+    tested = re.findall(r"py3(\d+)", tox["tox"]["env_list"])
+    told = "\n".join(metadata(wheel).get_all("Classifier", []))
+    assert re.findall(r"^Programming Language :: Python :: 3\.(\d+)$", told, re.M) == tested
 
 
 def test_the_console_script_is_installed() -> None:
