@@ -113,6 +113,39 @@ def test_the_files_of_the_shape_are_there() -> None:
         assert (ROOT / name).is_file(), name
 
 
+def test_no_link_leads_into_the_repository() -> None:
+    """On the page of an index, or in pip's metadata, there is no repository around the text."""
+    links = re.findall(
+        r"\]\(([^)\s]+)|^\[[^]]+\]:\s*(\S+)|(?:src|href)=[\"']([^\"']+)", README, re.M
+    )
+    targets = ["".join(each) for each in links]
+    assert len(targets) >= 3
+    assert [each for each in targets if not each.startswith("https://")] == []
+
+
+RATES = {
+    "Quiver, greenlets": "quiver-greenlets",
+    "Quiver, threads": "quiver-threads",
+    "curl_cffi, threads": "curl_cffi-threads",
+    "niquests, threads": "niquests-threads",
+    "aioquic's asyncio client": "aioquic-async",
+    "a bare aioquic loop": "bare",
+}
+
+
+def test_the_rates_are_those_that_were_measured() -> None:
+    measured = {
+        (client, callers): rate.partition(" ")[0]
+        for callers, client, rate, *_ in table(page("performance.md").partition("bench: rate ")[2])
+    }
+    callers = README[README.index("| requests per second") :].partition("\n")[0].split("|")[2:-1]
+    told = table(README)
+    assert [name for name, *_ in told] == list(RATES)
+    for name, *rates in told:
+        expected = [measured[RATES[name], each.strip()] for each in callers]
+        assert rates == expected, name
+
+
 def test_the_make_targets_are_there() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"make (\w+)", section("Two commands", README)):
