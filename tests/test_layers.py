@@ -260,7 +260,7 @@ RULES: Final = (
     ),
     Rule(
         "cli stands beside the adapters, on the client",
-        ("quiver/cli/*",),
+        ("quiver/cli/*", "quiver/__main__.py"),
         no_import_of("quiver.adapters"),
         ("quiver/cli/main.py", "from quiver.adapters import requests"),
     ),
@@ -301,7 +301,14 @@ RULES: Final = (
         ("quiver/*",),
         unplaced,
         ("quiver/extras.py", ""),
-        but=("quiver/__init__.py", *LEAF_FILES, *CLIENT_FILES, *RENAMED_FILES, *ROOMS),
+        but=(
+            "quiver/__init__.py",
+            "quiver/__main__.py",
+            *LEAF_FILES,
+            *CLIENT_FILES,
+            *RENAMED_FILES,
+            *ROOMS,
+        ),
     ),
 )
 

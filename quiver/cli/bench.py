@@ -99,7 +99,7 @@ def bench(
 def _see_that_it_can_be_drawn(plot: Path) -> None:
     """Find it out before the load, not behind it."""
     if importlib.util.find_spec("matplotlib") is None:
-        fault = "needs matplotlib: install quiver-http3[plot]"
+        fault = "needs matplotlib: pip install 'quiver-http3[plot]'"
         raise click.BadParameter(fault, param_hint="--plot")
     kind, known = plot.suffix.removeprefix(".").lower(), bench_report.picture_formats()
     if kind and kind not in known:

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 try:
     import click
 except ImportError as missing:
-    sys.exit(f"quiver's command line needs {missing.name}: install quiver-http3[cli]")
+    sys.exit(f"quiver's command line needs {missing.name}: pip install 'quiver-http3[cli]'")
 
 from quiver import __version__
 from quiver.cli import standard_streams
@@ -43,7 +43,7 @@ class Commands(click.Group):
         except ModuleNotFoundError as missing:
             if (missing.name or "").partition(".")[0] != "rich":
                 raise
-            sys.exit("quiver's command line needs rich: install quiver-http3[cli]")
+            sys.exit("quiver's command line needs rich: pip install 'quiver-http3[cli]'")
         return command
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:

@@ -81,7 +81,7 @@ def test_without_matplotlib_it_says_so_before_it_asks(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     done = bench("/ok", "--plot", "out.png")
     assert done.exit_code == 2
-    assert "install quiver-http3[plot]" in done.stderr
+    assert "pip install 'quiver-http3[plot]'" in done.stderr
     assert origin.requests_served() == 0
 
 

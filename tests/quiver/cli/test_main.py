@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from quiver import __version__
 from quiver.cli.main import COMMANDS, main
 from tests.support.programs.quiver_command import run
+from tests.support.programs.runner import run_program
 from tests.support.short_form import cases
 
 
@@ -58,6 +59,12 @@ def test_help_and_version() -> None:
     assert all(option in shown for option in ("--requests", "--threads", "--connections"))
 
 
+def test_it_is_a_module_as_well() -> None:
+    """`python -m quiver`, where the script of another Python is the first on the PATH."""
+    assert run_program("-m", "quiver", "--version") == f"quiver, version {__version__}\n"
+    assert run_program("-m", "quiver", "get", "--help").startswith("Usage: python -m quiver get ")
+
+
 def test_the_help_imports_no_subcommand() -> None:
     """It takes a third of a second where it would take one and a half with them."""
     told = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))"
@@ -78,5 +85,5 @@ def test_a_subcommand_is_where_the_help_says(name: str) -> None:
 def test_without_the_extra_it_says_what_to_install(absent: Any) -> None:
     done = run("demo", program=f"import sys; sys.modules['{absent}'] = None")
     assert done.returncode == 1
-    expected = f"quiver's command line needs {absent}: install quiver-http3[cli]\n"
+    expected = f"quiver's command line needs {absent}: pip install 'quiver-http3[cli]'\n"
     assert done.stderr == expected
