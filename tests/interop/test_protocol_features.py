@@ -50,6 +50,15 @@ def test_two_names_of_one_server_have_a_connection_each(
     assert server.connections_accepted() == 2
 
 
+def test_an_address_is_validated_by_retry(authority: Authority) -> None:
+    with (
+        LocalOrigin(authority=authority, retry=True) as origin,
+        quiver.Client(cafile=origin.cafile) as client,
+    ):
+        assert client.get(origin.url + "/ok").status == 200
+        assert origin.connections_accepted() == 1
+
+
 def test_a_tunnel_is_refused_at_the_call(client: quiver.Client, server: LocalOrigin) -> None:
     with pytest.raises(quiver.InvalidRequest, match="tunnels are not offered"):
         client.open_channel(server.url + "/", method="CONNECT")
