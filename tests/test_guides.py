@@ -24,6 +24,7 @@ SEEN: dict[str, list[str]] = {
         *("200 {'id': 42}", "20", "True", "{'id': 7}", "{'id': 8}", "the pool is gone"),
         *("total 17", "anew 1"),
     ],
+    "asyncio": ["190", "gave up", "transient", "3000000", "200"],
     "channels": [
         *("200", "b'a datagram'", "b'bytes on the stream'", "peer", "3"),
         "Datagram(payload=b'are you there?')",
