@@ -6,16 +6,13 @@ Each option carries its unit and its meaning in its metadata; `options()` lists 
 from __future__ import annotations
 
 import difflib
-import math
-import os
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import attrs
 
-from quiver import fields
-from quiver.chain_verifier import ChainVerifier, is_context
+from quiver import option_checks as check
 from quiver.errors import InvalidOptions, InvalidURL
 from quiver.name_options import HostAddresses, Resolver, resolver_of
 from quiver.origin import Origin
@@ -28,140 +25,16 @@ __all__ = ["Option", "OriginRules", "PoolConfig", "PoolOptions", "options"]
 MIB: Final = 1024 * 1024
 CONGESTION_CONTROLS: Final = ("cubic", "reno")
 
-_Attribute: TypeAlias = "attrs.Attribute[Any]"
-_Judge: TypeAlias = Callable[[Any, "_Attribute", Any], None]
-
-
-def _refuse(option: str, value: object, accepted: str) -> InvalidOptions:
-    return InvalidOptions(f"{option}={_shown(value)}: must be {accepted}")
-
-
-def _shown(value: object) -> str:
-    """Return a value for a message; a key or a password in its place is not told."""
-    if isinstance(value, str):
-        return "PEM" if "-----BEGIN" in value else repr(redacted_url(value))
-    if isinstance(value, bytes | Mapping):
-        return f"<{type(value).__name__} of {len(value)}>"
-    return repr(value)
-
 
 def _key(key: object) -> str:
     return f"pools[{redacted_url(key) if isinstance(key, str) else type(key).__name__!r}]"
-
-
-def _count(least: int, *, or_none: bool = False) -> _Judge:
-    accepted = f"a whole number of at least {least}" + (", or None for no limit" if or_none else "")
-
-    def judge(_: object, attribute: _Attribute, value: object) -> None:
-        if value is None:
-            if or_none:
-                return
-            raise _refuse(attribute.name, value, f"{accepted}: what it bounds has to be bounded")
-        if type(value) is not int or value < least:  # a bool is an int, but not here
-            raise _refuse(attribute.name, value, accepted)
-
-    return judge
-
-
-def _seconds(_: object, attribute: _Attribute, value: object) -> None:
-    if value is None:
-        return
-    if (
-        not isinstance(value, int | float)
-        or isinstance(value, bool)
-        or not math.isfinite(value)
-        or value <= 0
-    ):
-        accepted = "a number of seconds above 0, or None for no limit"
-        raise _refuse(attribute.name, value, accepted)
-
-
-def _flag(_: object, attribute: _Attribute, value: object) -> None:
-    if not isinstance(value, bool):
-        raise _refuse(attribute.name, value, "True or False")
-
-
-def _verification(_: object, attribute: _Attribute, value: object) -> None:
-    if isinstance(value, bool):
-        return
-    if not is_context(value):
-        raise _refuse(attribute.name, value, "True, False or an ssl.SSLContext; roots go in cafile")
-    try:
-        ChainVerifier(value)
-    except ValueError as error:
-        raise InvalidOptions(f"{attribute.name}={value!r}: {error}") from error
-
-
-def _file(_: object, attribute: _Attribute, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, str) or not os.path.isfile(value):
-        raise _refuse(attribute.name, value, "the path of a file that exists, or None")
-    if not os.access(value, os.R_OK):
-        raise _refuse(attribute.name, value, "a file that this program may read")
-
-
-def _folder(_: object, attribute: _Attribute, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, str) or not os.path.isdir(value):
-        raise _refuse(attribute.name, value, "the path of a folder that exists, or None")
-
-
-def _pem(_: object, attribute: _Attribute, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, bytes) or b"-----BEGIN CERTIFICATE-----" not in value:
-        said = f"{type(value).__name__} of {len(value)}" if isinstance(value, bytes) else value
-        raise _refuse(attribute.name, said, "certificates in PEM, as bytes or str, or None")
-
-
-def _name(_: object, attribute: _Attribute, value: object) -> None:
-    if value is None:
-        return
-    try:
-        fields.normal_host(value if isinstance(value, str) else "")
-    except ValueError as error:
-        raise _refuse(attribute.name, value, f"a host name, an address or None ({error})") from None
-
-
-def _agent(_: object, attribute: _Attribute, value: object) -> None:
-    fault = value is not None and fields.value_fault(value if isinstance(value, str) else "\0")
-    if fault:
-        raise _refuse(attribute.name, value, f"a str that a field may hold, or None ({fault})")
-
-
-def _one_of(*accepted: str) -> _Judge:
-    def judge(_: object, attribute: _Attribute, value: object) -> None:
-        if value not in accepted:
-            raise _refuse(attribute.name, value, " or ".join(map(repr, accepted)))
-
-    return judge
-
-
-def _path(value: object) -> object:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-def _encoded(value: object) -> object:
-    return value.encode() if isinstance(value, str) else value
-
-
-def _made(make: Callable[[object], object]) -> Callable[[object], object]:
-    def convert(value: object) -> object:
-        try:
-            return None if value is None else make(value)
-        except ValueError as error:
-            raise InvalidOptions(f"{error}") from None
-
-    return convert
 
 
 def _option(
     default: object,
     unit: str,
     meaning: str,
-    judge: _Judge | None,
+    judge: check.Judge | None,
     converter: Callable[[object], object] | None = None,
 ) -> Any:
     return attrs.field(
@@ -169,7 +42,7 @@ def _option(
         validator=judge,
         converter=converter,
         metadata={"unit": unit, "meaning": meaning},
-        repr=_shown if unit == "PEM" else True,  # a key may be in it
+        repr=check.shown if unit == "PEM" else True,  # a key may be in it
     )
 
 
@@ -189,122 +62,151 @@ class PoolConfig:
     """
 
     max_connections: int = _option(
-        2, "connections", "live connections to the origin, draining ones not counted", _count(1)
+        2,
+        "connections",
+        "live connections to the origin, draining ones not counted",
+        check.count(1),
     )
     max_streams_per_connection: int = _option(
-        100, "streams", "open requests on one connection; the server may allow fewer", _count(1)
+        100,
+        "streams",
+        "open requests on one connection; the server may allow fewer",
+        check.count(1),
     )
     max_waiting: int = _option(
         10_000,
         "callers",
         "callers that may wait for a stream slot, beside one for each dial; more get QueueFull",
-        _count(0),
+        check.count(0),
     )
     connect_timeout: float | None = _option(
         5.0,
         "seconds",
         "until a connection is there: its name, its addresses, its handshake",
-        _seconds,
+        check.seconds,
     )
     checkout_timeout: float | None = _option(
-        5.0, "seconds", "waiting for a free stream slot", _seconds
+        5.0, "seconds", "waiting for a free stream slot", check.seconds
     )
     receive_timeout: float | None = _option(
-        15.0, "seconds", "silence of the server on an open exchange", _seconds
+        15.0, "seconds", "silence of the server on an open exchange", check.seconds
     )
     timeout: float | None = _option(
-        None, "seconds", "the whole request, unless it brings its own", _seconds
+        None, "seconds", "the whole request, unless it brings its own", check.seconds
     )
     stream_idle_timeout: float | None = _option(
-        30.0, "seconds", "a streamed body that nobody reads is given up after it", _seconds
+        30.0, "seconds", "a streamed body that nobody reads is given up after it", check.seconds
     )
     idle_timeout: float | None = _option(
-        30.0, "seconds", "a connection without exchanges is closed after it", _seconds
+        30.0, "seconds", "a connection without exchanges is closed after it", check.seconds
     )
     pool_idle_timeout: float | None = _option(
-        300.0, "seconds", "a client ends a pool that nobody used for so long; None never", _seconds
+        300.0,
+        "seconds",
+        "a client ends a pool that nobody used for so long; None never",
+        check.seconds,
     )
     keep_alive: float | None = _option(
-        None, "seconds", "between PINGs on an idle connection; None sends none", _seconds
+        None, "seconds", "between PINGs on an idle connection; None sends none", check.seconds
     )
     max_age: float | None = _option(
-        None, "seconds", "a connection is retired at this age, its successor first", _seconds
+        None, "seconds", "a connection is retired at this age, its successor first", check.seconds
     )
     max_requests_per_connection: int | None = _option(
         9_000,
         "requests",
         "a connection is retired after so many, its successor first",
-        _count(1, or_none=True),
+        check.count(1, or_none=True),
     )
     shutdown_timeout: float | None = _option(
-        5.0, "seconds", "that open exchanges are given when the pool is stopped", _seconds
+        5.0, "seconds", "that open exchanges are given when the pool is stopped", check.seconds
     )
     max_header_size: int = _option(
-        65_536, "bytes", "a response's header section: names, values and 32 each", _count(1)
+        65_536, "bytes", "a response's header section: names, values and 32 each", check.count(1)
     )
     max_body_size: int | None = _option(
-        100 * MIB, "bytes", "a buffered response body", _count(0, or_none=True)
+        100 * MIB, "bytes", "a buffered response body", check.count(0, or_none=True)
     )
     receive_window: int = _option(
-        MIB, "bytes", "of one response that the server may send ahead of its reader", _count(16_384)
+        MIB,
+        "bytes",
+        "of one response that the server may send ahead of its reader",
+        check.count(16_384),
     )
     receive_window_max: int = _option(
         attrs.Factory(_widest, takes_self=True),
         "bytes",
         "up to which it grows where a path is long; where receive_window is set, no further",
-        _count(16_384),
+        check.count(16_384),
     )
     send_buffer: int = _option(
-        MIB, "bytes", "of one request body that may wait to be acknowledged", _count(16_384)
+        MIB, "bytes", "of one request body that may wait to be acknowledged", check.count(16_384)
     )
     verify: bool | ssl.SSLContext = _option(  # noqa: RUF009 - as the others, it makes a field
         True,
         "flag",
         "refuse a server without a valid certificate; or an ssl.SSLContext that judges it",
-        _verification,
+        check.verification,
     )
     cafile: str | None = _option(
-        None, "path", "PEM file of the roots to trust; None takes the system's", _file, _path
+        None,
+        "path",
+        "PEM file of the roots to trust; None takes the system's",
+        check.file,
+        check.path,
     )
     cadata: bytes | None = _option(
-        None, "PEM", "roots to trust, given as they are (bytes or str)", _pem, _encoded
+        None, "PEM", "roots to trust, given as they are (bytes or str)", check.pem, check.encoded
     )
     certfile: str | None = _option(
-        None, "path", "PEM file of our own certificate, for servers that ask for one", _file, _path
+        None,
+        "path",
+        "PEM file of our own certificate, for servers that ask for one",
+        check.file,
+        check.path,
     )
     keyfile: str | None = _option(
-        None, "path", "PEM file of its key; None looks for it in certfile", _file, _path
+        None, "path", "PEM file of its key; None looks for it in certfile", check.file, check.path
     )
     server_name: str | None = _option(
-        None, "host", "name to ask for (SNI) and to verify; None takes the origin's host", _name
+        None,
+        "host",
+        "name to ask for (SNI) and to verify; None takes the origin's host",
+        check.name,
     )
     resolver: Resolver | None = _option(  # noqa: RUF009
         *(None, "function", "asked for a name's addresses, in a thread; None asks the system"),
-        *(None, _made(resolver_of)),
+        *(None, check.made(resolver_of)),
     )
     resolve: HostAddresses | None = _option(  # noqa: RUF009
         *(None, "mapping", "of `host:port` or `*:port` to the addresses that are dialled"),
-        *(None, _made(HostAddresses.of)),
+        *(None, check.made(HostAddresses.of)),
     )
     qlog_dir: str | None = _option(
-        None, "path", "folder for one qlog file per connection", _folder, _path
+        None, "path", "folder for one qlog file per connection", check.folder, check.path
     )
     qlog_credentials: bool = _option(
         False,
         "flag",
         "qlog files also hold cookies, authorization and the like, and queries",
-        _flag,
+        check.flag,
     )
     congestion_control: str = _option(
-        "cubic", "name", "algorithm: cubic or reno", _one_of(*CONGESTION_CONTROLS)
+        "cubic", "name", "algorithm: cubic or reno", check.one_of(*CONGESTION_CONTROLS)
     )
     user_agent: str | None = _option(
-        f"python-quiver/{VERSION}", "field", "of requests that name none; None sends none", _agent
+        f"python-quiver/{VERSION}",
+        "field",
+        "of requests that name none; None sends none",
+        check.agent,
     )
     max_datagrams: int = _option(
-        1_024, "datagrams", "that a channel holds for its reader; the oldest are dropped", _count(1)
+        1_024,
+        "datagrams",
+        "that a channel holds for its reader; the oldest are dropped",
+        check.count(1),
     )
-    datagrams: bool = _option(True, "flag", "offer HTTP datagrams (RFC 9297)", _flag)
+    datagrams: bool = _option(True, "flag", "offer HTTP datagrams (RFC 9297)", check.flag)
 
     def __attrs_post_init__(self) -> None:
         if self.verify is not True and (self.cafile is not None or self.cadata is not None):
@@ -318,10 +220,12 @@ class PoolConfig:
             and self.idle_timeout is not None
             and self.keep_alive >= self.idle_timeout
         ):
-            raise _refuse("keep_alive", self.keep_alive, f"below idle_timeout={self.idle_timeout}")
+            raise check.refused(
+                "keep_alive", self.keep_alive, f"below idle_timeout={self.idle_timeout}"
+            )
         if self.receive_window_max < self.receive_window:
             accepted = f"at least receive_window={self.receive_window}, which never grows if equal"
-            raise _refuse("receive_window_max", self.receive_window_max, accepted)
+            raise check.refused("receive_window_max", self.receive_window_max, accepted)
 
     @classmethod
     def build(cls, origin: Origin | str | None = None, /, **given: object) -> PoolConfig:
@@ -390,7 +294,7 @@ class OriginRules:
         self._wildcards: dict[tuple[str, int], PoolConfig] = {}  # domain and port
         self._default = PoolConfig.build(**self._shared)
         if pools is not None and not isinstance(pools, Mapping):
-            raise _refuse("pools", pools, "a mapping of origins to options")
+            raise check.refused("pools", pools, "a mapping of origins to options")
         for key, given in (pools or {}).items():
             self._add(key, given)
 

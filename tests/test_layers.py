@@ -141,6 +141,7 @@ LEAVES: Final = tuple(
         "request_options",
         "version",
         "models",
+        "option_checks",
         "config",
         "telemetry",
         "required_names",
