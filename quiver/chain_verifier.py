@@ -77,17 +77,21 @@ class ChainVerifier:
 
     Args:
         roots: that it trusts too, and is given when a chain needs them.
+        given: it is the program's own, which may change it at any time.
 
     Raises:
         ValueError: the context cannot be asked, or verifies nothing; saying why.
     """
 
-    def __init__(self, context: ssl.SSLContext, roots: LazyRoots | None = None) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, roots: LazyRoots | None = None, *, given: bool = False
+    ) -> None:
         _check_class(context)
         if context.verify_mode == ssl.CERT_NONE:
             raise ValueError("it verifies nothing (verify_mode is CERT_NONE): say verify=False")
-        self._context = context
+        self.context = context
         self._roots = roots
+        self._given = given
         self._flights: dict[Authentication, _Flight] = {}
         faults: list[ValueError] = []
         for by, flights in _flights(context).items():
@@ -110,6 +114,15 @@ class ChainVerifier:
         except (ssl.SSLError, NoFlight) as error:
             raise ValueError(f"it does not come to verifying: {error}") from error
         raise ValueError("it accepts a certificate that nobody can trust")
+
+    def rules(self) -> tuple[object, ...]:
+        """What can be told of its rules as they are now, if they may change."""
+        if not self._given:
+            return ()
+        context, stores = self.context, self.context.cert_store_stats()
+        flags = (context.verify_mode, context.verify_flags, context.check_hostname)
+        names = (context.hostname_checks_common_name, context.security_level)
+        return (*flags, *names, *sorted(stores.items()))
 
     def verify(self, chain: Sequence[bytes], name: str, by: Authentication) -> None:
         """Accept a chain, or raise.
@@ -139,7 +152,7 @@ class ChainVerifier:
         """Have the context trust these too. One that OpenSSL cannot read is trusted by nobody."""
         for root in roots:
             with contextlib.suppress(ssl.SSLError):
-                self._context.load_verify_locations(cadata=root)
+                self.context.load_verify_locations(cadata=root)
 
     def _judge(self, chain: Sequence[bytes], name: str, flight: _Flight) -> None:
         try:
@@ -154,7 +167,7 @@ class ChainVerifier:
 
     def _show(self, chain: Sequence[bytes], name: str, flight: _Flight) -> None:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = self._context.wrap_bio(incoming, outgoing, server_hostname=name)
+        client = self.context.wrap_bio(incoming, outgoing, server_hostname=name)
         try:
             client.do_handshake()
         except ssl.SSLWantReadError:

@@ -168,6 +168,12 @@ class PoolConfig:
     keyfile: str | None = _option(
         None, "path", "PEM file of its key; None looks for it in certfile", check.file, check.path
     )
+    session_tickets: bool = _option(
+        True,
+        "flag",
+        "resume TLS sessions by tickets, which a server gives",
+        check.flag,
+    )
     server_name: str | None = _option(
         None,
         "host",

@@ -44,10 +44,12 @@ class Handshake:
         version: of QUIC, such as "1" (RFC 9000) or "2" (RFC 9369).
         alpn: the application protocol, "h3".
         cipher: the TLS cipher suite, such as "AES_128_GCM_SHA256".
-        certificate: the server's, in DER; None when a session was resumed.
+        certificate: the server's, in DER; of a session that was resumed, as it was shown when that
+            began.
         idle_timeout: seconds of silence that end the connection.
         max_streams: requests that the server lets be opened at first.
         max_datagram_frame_size: bytes that the server takes (RFC 9221 3), 0 for no datagrams.
+        resumed: a session was resumed by a ticket, without a certificate (RFC 8446 2.2).
     """
 
     version: str
@@ -57,6 +59,7 @@ class Handshake:
     idle_timeout: float
     max_streams: int
     max_datagram_frame_size: int
+    resumed: bool = False
 
 
 @attrs.frozen
@@ -88,13 +91,13 @@ class ResponseConnection:
 
     @property
     def certificate(self) -> bytes | None:
-        """The server's certificate, in DER; None when a session was resumed."""
+        """The server's certificate, in DER; as it was shown when a resumed session began."""
         return self.handshake.certificate
 
     @property
     def resumed(self) -> bool:
-        """Whether a session was resumed, without a certificate."""
-        return self.handshake.certificate is None
+        """Whether a session was resumed by a ticket, without a certificate."""
+        return self.handshake.resumed
 
 
 @attrs.frozen

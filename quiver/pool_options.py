@@ -45,6 +45,7 @@ class SharedOptions(TypedDict, total=False):
     cadata: bytes | str | None
     certfile: str | os.PathLike[str] | None
     keyfile: str | os.PathLike[str] | None
+    session_tickets: bool
     server_name: str | None
     resolver: Resolver | None
     resolve: HostAddresses | HostAddressesGiven | None

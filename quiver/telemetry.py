@@ -9,6 +9,7 @@
 | connection.attempt   |                       | origin, connection, address                   |
 | connection.ready     | duration, max_streams | origin, connection, address, local, handshake |
 | connection.settings  |                       | origin, connection, settings                  |
+| connection.ticket    | lifetime              | origin, connection, early_data                |
 | connection.suspended |                       | origin, connection, reason                    |
 | connection.resumed   |                       | origin, connection                            |
 | connection.migrated  | duration              | origin, connection, former, local, failure    |
@@ -32,9 +33,11 @@ of a connection in its pool, `established` whether it was ever ready; `kind` the
 `error` the exception itself; `direction` is "sent" or "received". There is one `attempt` for each
 of the host's addresses that is tried, several at a time (RFC 8305); `address` and `local` are pairs
 (host, port); `handshake` is a `quiver.models.Handshake`, and `settings` what the server announced,
-by name (RFC 9114 7.2.4). A streamed response counts as answered when its head is there, and a
-channel when it is opened: from then on it is told of by itself, until it is over; its `status` is
-None when no response has come. Datagrams are those of channels, `size` bytes of payload together.
+by name (RFC 9114 7.2.4). A `ticket` is what a later connection may resume the TLS session by for
+`lifetime` seconds, and `early_data` whether it may carry early data. A streamed response counts as
+answered when its head is there, and a channel when it is opened: from then on it is told of by
+itself, until it is over; its `status` is None when no response has come. Datagrams are those of
+channels, `size` bytes of payload together.
 Every `start` is followed by exactly one `stop` or `exception`. `queue.depth` is sent when the
 number of waiting callers has changed.
 
@@ -120,6 +123,7 @@ EVENTS: Final = (
     "connection.attempt",
     "connection.ready",
     "connection.settings",
+    "connection.ticket",
     "connection.suspended",
     "connection.resumed",
     "connection.migrated",

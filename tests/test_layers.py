@@ -155,7 +155,7 @@ PURE_TABLES: Final = (
         f"quiver/pool/{name}.py"
         for name in (
             *("routing", "waiting_queue", "backoff", "dial_progress"),
-            *("address_attempts", "address_memory"),
+            *("address_attempts", "address_memory", "session_tickets"),
             *("exchanges", "actions", "socket_errors", "liveness", "idle_policy"),
             *("look_up_table", "path_changes", "time_limits"),
         )

@@ -57,6 +57,8 @@ def lines_of(event: str, measured: Measurements, about: Metadata) -> Iterator[st
         case "settings":
             shown = ", ".join(f"{name}={value}" for name, value in about["settings"].items())
             yield f"the server's settings: {shown or 'none'}"
+        case "ticket":
+            yield f"a ticket to resume the session by, for {measured['lifetime']:.0f} s"
         case "suspended":
             yield f"the server may be gone, and is asked: {about['reason']}"
         case "resumed":
@@ -81,9 +83,9 @@ def _place(address: tuple[str, int]) -> str:
 
 def _handshake(made: Handshake) -> Iterator[str]:
     yield f"QUIC version {made.version}, ALPN {made.alpn}, {made.cipher}"
-    if made.certificate is None:
-        yield "session resumed: no certificate was shown"
-    else:
+    if made.resumed:
+        yield "session resumed by a ticket; this certificate was shown when it began:"
+    if made.certificate is not None:
         yield from certificate_lines(made.certificate)
     datagrams = made.max_datagram_frame_size
     yield (

@@ -22,6 +22,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+import attrs
+
 from quiver.errors import QuiverError
 from quiver.h3 import events
 from quiver.h3.close_reasons import close_reason
@@ -46,6 +48,7 @@ from quiver.quic.engine import (
     StopSendingReceived,
     StreamDataReceived,
     StreamResetReceived,
+    TicketReceived,
 )
 from quiver.quic.varint import encode_varint, read_varint, varint_size
 
@@ -57,6 +60,9 @@ _REQUEST, _SERVERS_REQUEST, _OURS = 0x00, 0x01, 0x02
 
 _LARGEST_QUARTER: Final = (1 << 60) - 1
 """The last request's id by 4 (RFC 9297 2.1)."""
+
+_MOST_TICKETS: Final = 4
+"""That wait for the server's SETTINGS; the newest stay."""
 
 _FAULTS: Final[dict[type, ErrorCode]] = {
     events.StreamMalformed: ErrorCode.H3_MESSAGE_ERROR,
@@ -100,6 +106,7 @@ class ClientConnection:
         self._sending: set[int] = set()  # requests whose body is not ended
         self._max_streams = 0  # as last reported
         self._events: list[events.Event] = []
+        self._tickets: list[TicketReceived] = []  # that came before the server's SETTINGS
         # QUIC's own, and HTTP/3 has no part in it: see `Engine`.
         self.connect, self.receive_all, self.tick = engine.connect, engine.receive, engine.tick
         self.timer, self.datagrams = engine.timer, engine.datagrams
@@ -351,6 +358,9 @@ class ClientConnection:
                 self._events.append(event)
             case HandshakeCompleted(resumed):
                 self._begin(resumed)
+            case TicketReceived():
+                self._tickets = [*self._tickets[1 - _MOST_TICKETS :], event]
+                self._tell_tickets()
             case ConnectionClosed():
                 self._end(event)
 
@@ -378,6 +388,16 @@ class ClientConnection:
         self._settings = settings
         connect = settings.connect_enabled
         self._events.append(events.Settings(connect, self._datagrams_agreed))
+        self._tell_tickets()
+
+    def _tell_tickets(self) -> None:
+        """Report tickets, with the SETTINGS that are to be kept with them (RFC 9114 7.2.4.2)."""
+        if self._settings is not None:
+            known = self._settings.encoded()
+            for each in self._tickets:
+                ticket = attrs.evolve(each.ticket, application=known)
+                self._events.append(TicketReceived(ticket))
+            self._tickets = []
 
     def _take_reset(self, event: StreamResetReceived) -> None:
         stream_id = event.stream_id

@@ -19,6 +19,7 @@ from quiver.quic.engine import (
     PingAcknowledged,
     StopSendingReceived,
     StreamResetReceived,
+    TicketReceived,
 )
 from quiver.redaction import names_of
 
@@ -40,6 +41,7 @@ __all__ = [
     "StopSendingReceived",
     "StreamMalformed",
     "StreamResetReceived",
+    "TicketReceived",
     "TrailersReceived",
 ]
 
@@ -175,5 +177,6 @@ Event = (
     | PathValidated
     | PathFailed
     | HttpDatagramReceived
+    | TicketReceived
     | ConnectionEnded
 )

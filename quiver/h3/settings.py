@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -73,6 +74,10 @@ class ServerSettings:
         """Requests of ours that may wait for that table."""
         return self.values.get(Setting.QPACK_BLOCKED_STREAMS, 0)
 
+    def encoded(self) -> bytes:
+        """The payload of a frame with them, for `parse_settings`."""
+        return _encoded(self.values)
+
     @property
     def named(self) -> dict[str, int]:
         """All of them by name, without those that are sent to exercise the rule."""
@@ -93,8 +98,12 @@ def encode_settings(max_header_size: int, *, datagrams: bool) -> bytes:
     }
     if datagrams:
         settings[Setting.H3_DATAGRAM] = 1
-    payload = (encode_varint(key) + encode_varint(value) for key, value in settings.items())
-    return encode_frame(FrameType.SETTINGS, b"".join(payload))
+    return encode_frame(FrameType.SETTINGS, _encoded(settings))
+
+
+def _encoded(settings: Mapping[Setting, int] | Mapping[int, int]) -> bytes:
+    pairs = (encode_varint(key) + encode_varint(value) for key, value in settings.items())
+    return b"".join(pairs)
 
 
 def parse_settings(payload: bytes) -> ServerSettings:

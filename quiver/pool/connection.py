@@ -33,6 +33,7 @@ from quiver.errors import QuiverError
 from quiver.h3 import events
 from quiver.pool import messages
 from quiver.pool.address_attempts import Address
+from quiver.pool.connection_state import DIALS, ConnectionState
 from quiver.pool.dial_progress import Progress
 from quiver.pool.dialer import Connected, Dialer, Outcome
 from quiver.pool.exchange_runner import ExchangeRunner
@@ -49,18 +50,6 @@ LINGERS = 2  # one for callers who were answered to ask again, one for the pool 
 SPENT = 1.0  # seconds that a server is given to allow more streams, when all have ended
 LOOK_AGAIN = 0.001  # seconds
 LATE = 0.05  # seconds after its time: something may have come that the timer has not waited for
-
-
-class ConnectionState(enum.Enum):
-    """Where a connection is in its life."""
-
-    RESOLVING = "resolving"
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    DRAINING = "draining"
-
-
-DIALS = (ConnectionState.RESOLVING, ConnectionState.CONNECTING)
 
 
 class Connection(StateMachine):
@@ -309,6 +298,9 @@ class Connection(StateMachine):
             case events.GoAwayReceived(stream_id):
                 self._runner.goaway(stream_id)
                 self._withdraw("its server sent GOAWAY")
+            case events.TicketReceived(ticket):
+                self._target.keep(ticket)
+                self._report.ticket(ticket)
             case events.PathValidated(seconds):
                 self._keeper.validated(seconds)
             case events.PathFailed(seconds):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import ClassVar
 
 from quiver.config import PoolConfig
 from quiver.h3.client_connection import ClientConnection
 from quiver.origin import Origin
+from quiver.pool.session_tickets import SessionTickets
 from quiver.pool.udp_transport import UdpTransport
 from quiver.quic.aioquic.configuration import make_configuration
 from quiver.quic.aioquic.engine import AioquicEngine
@@ -16,12 +18,17 @@ __all__ = ["Http3Stack"]
 
 
 class Http3Stack:
-    """What all connections of one HTTP/3 pool share. Raises InvalidOptions: roots, say."""
+    """What all connections of one HTTP/3 pool share. Raises InvalidOptions: roots, say.
+
+    Args:
+        tickets: by which sessions are resumed.
+    """
 
     name: ClassVar[str] = "http/3"
 
-    def __init__(self, origin: Origin, config: PoolConfig) -> None:
+    def __init__(self, origin: Origin, config: PoolConfig, tickets: SessionTickets) -> None:
         self._origin = origin
+        self._tickets = tickets
         self._config = config
         self._configuration = make_configuration(config, origin)
 
@@ -30,9 +37,12 @@ class Http3Stack:
         return UdpTransport(self, tell)
 
     def client_connection(self) -> ClientConnection:
-        """A connection that has not begun."""
+        """A connection that has not begun, with the newest ticket that there is for it."""
+        made, ticket = self._configuration, None
+        if made.session_tickets:
+            ticket = self._tickets.take(str(self._origin), made.trust(), time.time())
         return ClientConnection(
-            AioquicEngine(self._configuration),
+            AioquicEngine(made, ticket),
             self._origin,
             max_header_size=self._config.max_header_size,
             certfile=self._config.certfile,

@@ -38,6 +38,7 @@ from quiver.h3.headers import Fields
 from quiver.models import Handshake
 from quiver.origin import Origin
 from quiver.pool.address_attempts import Address
+from quiver.pool.session_tickets import SessionTickets
 from quiver.pool.socket_errors import SocketError
 from quiver.quic.engine import Obstacle
 
@@ -241,8 +242,12 @@ class ProtocolStack(Protocol):
 
     name: ClassVar[str]
 
-    def __init__(self, origin: Origin, config: PoolConfig) -> None:
-        """Read what the options name, roots of trust for one. Raises InvalidOptions."""
+    def __init__(self, origin: Origin, config: PoolConfig, tickets: SessionTickets) -> None:
+        """Read what the options name, roots of trust for one. Raises InvalidOptions.
+
+        Args:
+            tickets: of all origins, by which TLS sessions may be resumed.
+        """
 
     def transport(self, tell: Callable[[object], None]) -> Transport:
         """A transport that is not opened yet; `tell` sends its owner a message."""

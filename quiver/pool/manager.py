@@ -35,10 +35,10 @@ from quiver.config import OriginRules, PoolConfig
 from quiver.errors import InternalError, PoolStopped, QuiverError
 from quiver.models import GetStats, Stats
 from quiver.origin import Origin
-from quiver.pool.address_memory import AddressMemory
 from quiver.pool.checkout import PoolTimeout, exhausted
 from quiver.pool.client_pools import ClientPools, Owner
 from quiver.pool.coordinator import HTTP3Pool
+from quiver.pool.origin_memory import OriginMemory
 from quiver.pool.ref import LentRef, PoolRef
 from quiver.pool.target import PoolTarget
 
@@ -78,7 +78,7 @@ class Manager:
         self._stopped = False  # nor is any started, though it was asked for
         self._longest = 0.0  # seconds that a supervisor of its own may take to stop
         self._client_pools = ClientPools()
-        self._addresses = AddressMemory()  # which outlive the pools that found them
+        self._memory = OriginMemory()  # which outlives the pools that found it
         self._owner = Owner(name, self._client_pools)
         self._owner.closed = registry is not None
 
@@ -165,7 +165,7 @@ class Manager:
     def _started(self, origin: Origin) -> GeventActorRef[Any]:
         config = self._rules.config_for(origin)
         supervisor = origin_spec(origin, config)
-        pool = pool_spec(origin, config, self._registry, self._client_pools, self._addresses)
+        pool = pool_spec(origin, config, self._registry, self._client_pools, self._memory)
         self._longest = max(self._longest, supervisor.shutdown)
         for _ in range(ATTEMPTS):
             root = self._root()
@@ -220,13 +220,13 @@ def pool_spec(
     config: PoolConfig,
     registry: Registry,
     client_pools: ClientPools,
-    addresses: AddressMemory,
+    memory: OriginMemory,
 ) -> ChildSpec:
     """What the origin's supervisor starts. A pool that has ended in order stays away.
 
     One that takes the place of another reads no file again: that could fail where it went well.
     """
-    target = cache(partial(PoolTarget, origin, config, addresses))
+    target = cache(partial(PoolTarget, origin, config, memory))
     return ChildSpec(
         id=POOL,
         start=lambda: HTTP3Pool.start_at(target(), registry, client_pools),

@@ -21,6 +21,7 @@ from quiver.errors import QuiverError
 from quiver.models import ResponseConnection, Stats
 from quiver.pool.http_connection import HttpConnection, Transport
 from quiver.pool.messages import PoolReply
+from quiver.quic.engine import SessionTicket
 from quiver.request import OpenChannel, Request
 from quiver.streams.receive_buffer import Reader
 from quiver.telemetry import Measurements, Metadata, Observation, Observer
@@ -83,6 +84,10 @@ class ConnectionReport:
     def settled(self, http: HttpConnection) -> None:
         if telemetry.listening:
             self._emit("connection.settings", {}, settings=http.settings)
+
+    def ticket(self, ticket: SessionTicket) -> None:
+        measurements = {"lifetime": ticket.until - ticket.issued}
+        self._emit("connection.ticket", measurements, early_data=ticket.early)
 
     def draining(self, active: int, reason: str) -> None:
         logger.debug("%s drains: %s", self._name, reason)

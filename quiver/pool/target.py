@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 from greenlet import GreenletExit
 
@@ -17,12 +18,14 @@ from quiver.errors import (
 )
 from quiver.origin import Origin
 from quiver.pool.address_attempts import Address
-from quiver.pool.address_memory import AddressMemory, Worked
+from quiver.pool.address_memory import Worked
 from quiver.pool.dial_progress import Progress
 from quiver.pool.http3_stack import Http3Stack
 from quiver.pool.http_connection import ProtocolStack
 from quiver.pool.local_address import local_host_to
+from quiver.pool.origin_memory import OriginMemory
 from quiver.pool.socket_errors import Meaning, SocketError
+from quiver.quic.engine import SessionTicket
 
 
 class PoolTarget:
@@ -31,7 +34,7 @@ class PoolTarget:
     Made where the pool is started, so that options which the TLS layer refuses are refused there.
 
     Args:
-        memory: where origins were reached; None begins one for this pool alone.
+        memory: of origins, and their tickets; None begins one for this pool alone.
         stack: what its connections speak.
 
     Attributes:
@@ -45,26 +48,30 @@ class PoolTarget:
         self,
         origin: Origin,
         config: PoolConfig,
-        memory: AddressMemory | None = None,
+        memory: OriginMemory | None = None,
         stack: type[ProtocolStack] = Http3Stack,
     ) -> None:
-        self._memory = AddressMemory() if memory is None else memory
+        self._memory = OriginMemory() if memory is None else memory
         self.origin = origin
         self.config = config
         self.name = str(origin)
         self.protocol = stack.name
-        self.transport = stack(origin, config).transport
+        self.transport = stack(origin, config, self._memory.tickets).transport
+
+    def keep(self, ticket: SessionTicket) -> None:
+        """Have a connection to come resume by this ticket."""
+        self._memory.tickets.add(self.name, ticket, time.time())
 
     # Where it was reached.
 
     def worked(self, address: Address, local: str, now: float) -> None:
         """Note that a handshake was completed at this address, from the host `local` of ours."""
-        self._memory.worked(self.name, Worked(address, local), now)
+        self._memory.addresses.worked(self.name, Worked(address, local), now)
 
     def recall(self, now: float) -> Address | None:
         """The address at which it was reached last; None when that is not known, too old, or was
         in another network."""
-        worked = self._memory.recall(self.name, now)
+        worked = self._memory.addresses.recall(self.name, now)
         if worked is None:
             return None
         with contextlib.suppress(OSError):  # there is no way to it now

@@ -29,7 +29,7 @@ An engine is one connection of a client (RFC 9000), sans-IO. Its owner carries d
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import attrs
@@ -47,9 +47,11 @@ __all__ = [
     "PathFailed",
     "PathValidated",
     "PingAcknowledged",
+    "SessionTicket",
     "StopSendingReceived",
     "StreamDataReceived",
     "StreamResetReceived",
+    "TicketReceived",
     "Trace",
 ]
 
@@ -66,6 +68,44 @@ class HandshakeCompleted:
     """
 
     resumed: bool
+
+
+@attrs.frozen(eq=False)
+class SessionTicket:
+    """What the server gave to resume this session by (RFC 8446 4.6.1): a secret, once and alone.
+
+    Times are seconds since the epoch, as certificates have them.
+
+    Attributes:
+        trust: by what the server was judged, and who we said we are. It resumes no connection that
+            would be judged otherwise.
+        issued, until: when it holds.
+        proved_until: until when any ticket of this session may: seven days after the server has
+            shown its certificate, and not past the end of that.
+        chain: what it has shown then, in DER.
+        size: bytes that it takes.
+        early: it may carry early data (RFC 9001 4.6.1).
+        content: as the engine needs it.
+        application: what the application has to know of the server when it sends early data (RFC
+            9001 4.6.3); the application's to put in.
+    """
+
+    trust: Hashable
+    issued: float
+    until: float
+    proved_until: float
+    chain: tuple[bytes, ...] = attrs.field(repr=False)
+    size: int
+    early: bool
+    content: object = attrs.field(repr=False)
+    application: bytes = attrs.field(default=b"", repr=False)
+
+
+@attrs.define
+class TicketReceived:
+    """The server has given a ticket; it may come at any time, and several may."""
+
+    ticket: SessionTicket
 
 
 @attrs.define
@@ -182,6 +222,7 @@ Event = (
     | PingAcknowledged
     | PathValidated
     | PathFailed
+    | TicketReceived
     | ConnectionClosed
 )
 

@@ -45,7 +45,7 @@ def roots_of(path: str | None, pem: bytes | None) -> Roots:
 
 def roots_by(context: ssl.SSLContext) -> Roots:
     """What a context of the program's own trusts, by its own rules."""
-    return FileCache([], partial(ChainVerifier, context))
+    return FileCache([], partial(ChainVerifier, context, given=True))
 
 
 def system_roots() -> Roots:

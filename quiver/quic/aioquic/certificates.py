@@ -24,6 +24,7 @@ from quiver.chain_verifier import ChainRefused, ChainVerifier
 from quiver.quic.aioquic.packet_keys import UPDATE_AFTER
 from quiver.quic.shown_certificate import ShownCertificate
 from quiver.quic.tls_messages import MessageTooLong, TlsMessages
+from quiver.quic.trust import Trust, trust_by
 from quiver.quic.trust_roots import Roots
 
 __all__ = ["Configuration", "about_certificate", "demand_verified", "judge_by"]
@@ -83,9 +84,18 @@ class Configuration(QuicConfiguration):
     roots: Roots | None = None
     receive_window_max: int = 0
     update_keys_after: int = UPDATE_AFTER
+    session_tickets: bool = False
+    own: bytes | None = None
+
+    def trust(self) -> Trust:
+        """The trust of a handshake that begins now."""
+        verifier = None if self.roots is None else self.roots.value
+        return trust_by(verifier, self.server_name, self.own)
 
 
-def judge_by(roots: Roots | None, name: str | None, context: tls.Context) -> None:
+def judge_by(
+    roots: Roots | None, name: str | None, context: tls.Context, own: bytes | None = None
+) -> None:
     """Let a handshake that has not begun verify by `roots`, and for this host or address.
 
     Without roots anybody is trusted who has the key of the certificate that is shown.
@@ -94,16 +104,19 @@ def judge_by(roots: Roots | None, name: str | None, context: tls.Context) -> Non
     context._signature_algorithms = [*_OFFERED]
     context.__class__ = _VerifyingContext
     verifying = cast(_VerifyingContext, context)
-    verifying.roots, verifying.name = roots, name or ""
+    verifying.roots, verifying.name, verifying.own = roots, name or "", own
     verifying.messages = TlsMessages()
 
 
 class _VerifyingContext(tls.Context):
     roots: Roots | None
     name: str
+    own: bytes | None
     messages: TlsMessages
     _peer_certificate: Any  # a ShownCertificate; what aioquic would make of it reads too much
     chain: tuple[bytes, ...] = ()
+    trust: Trust | None = None  # by which the chain was accepted, and
+    shown_at = 0.0  # when, in seconds since the epoch
     is_verified = False
 
     def handle_message(self, input_data: bytes, output_buf: Any) -> None:
@@ -126,9 +139,12 @@ class _VerifyingContext(tls.Context):
     def _client_handle_certificate_verify(self, input_buf: Any) -> None:
         super()._client_handle_certificate_verify(input_buf)  # by itself, the signature only
         assert self._peer_certificate is not None, "else there was no signature to check"
-        if self.roots is not None:
-            self._verify_chain(self._peer_certificate, self.roots.value)
+        verifier = None if self.roots is None else self.roots.value
+        if verifier is not None:
+            self._verify_chain(self._peer_certificate, verifier)
             self.is_verified = True
+        self.trust = trust_by(verifier, self._server_name, self.own)
+        self.shown_at = datetime.datetime.now(datetime.UTC).timestamp()
 
     def _check_certificate_verify_signature(self, verify: Any) -> None:
         """Look whether the signature is one that the certificate's key may make (RFC 8446 4.2.3).
@@ -215,9 +231,12 @@ def _is_for_servers(certificate: x509.Certificate) -> bool:
 
 
 def demand_verified(quic: QuicConnection) -> None:
-    """Raise RuntimeError if a handshake is over that should have verified, and has not."""
-    if getattr(quic.configuration, "roots", None) is None or quic.tls._peer_certificate is None:
-        return  # it need not, or there was none, since the session was resumed
+    """Raise RuntimeError if a handshake is over that should have verified, and has not.
+
+    Where a session was resumed, it was verified when that began: see `session`.
+    """
+    if getattr(quic.configuration, "roots", None) is None or quic.tls.session_resumed:
+        return
     if not (isinstance(quic.tls, _VerifyingContext) and quic.tls.is_verified):
         raise RuntimeError("the server's certificate was not verified")
 

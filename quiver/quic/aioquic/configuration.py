@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO, cast
 
 import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - else the first handshake would
 from aioquic.quic.configuration import QuicConfiguration
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import x25519
 
 from quiver import fields
@@ -63,6 +64,7 @@ def make_configuration(config: PoolConfig, origin: Origin) -> Configuration:
             max_datagram_frame_size=_DATAGRAM_FRAME if config.datagrams else None,
             quic_logger=_qlog(config),
             secrets_log_file=_key_log(),
+            session_tickets=config.session_tickets,
             **_trust(config),
         )
         _present(config, made)
@@ -91,6 +93,8 @@ def _present(config: PoolConfig, made: Configuration) -> None:
     made.certificate, made.certificate_chain, made.private_key = own
     if made.private_key is None:
         raise InvalidOptions(f"certfile={config.certfile!r}: it holds no key, and keyfile=None")
+    assert made.certificate is not None
+    made.own = made.certificate.fingerprint(hashes.SHA256())
 
 
 @lru_cache(CACHE_SIZE)

@@ -7,9 +7,11 @@ names only that `required.NEEDED` lists.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from typing import Any, Final
 
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]
+from aioquic.quic import events as theirs
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection, QuicConnectionError, QuicConnectionState
 from aioquic.quic.packet import QuicFrameType
@@ -17,7 +19,19 @@ from aioquic.tls import Epoch
 
 from quiver.quic.aioquic.certificates import judge_by
 from quiver.quic.aioquic.packet_keys import UPDATE_AFTER, PacketKeys
+from quiver.quic.aioquic.session import Session
 from quiver.quic.codes import TransportCode
+from quiver.quic.engine import (
+    DatagramReceived,
+    Event,
+    HandshakeCompleted,
+    PingAcknowledged,
+    SessionTicket,
+    StopSendingReceived,
+    StreamDataReceived,
+    StreamResetReceived,
+    TicketReceived,
+)
 from quiver.quic.flow_control import FlowControl
 from quiver.quic.path_validation import PathValidation
 from quiver.quic.reassembly import Ranges, Reassembly, TooManyPieces
@@ -55,12 +69,16 @@ class Connection(QuicConnection):
         path_validation: of the path that it has migrated to; is told what the peer answers.
         peer_address: host and port that its datagrams go to.
         reassembly: the pieces of streams that came out of order, and are held.
+        session: of TLS, with the tickets that the server gives.
         packet_keys: of 1-RTT packets; there are none before `connect`.
         peer_parameters: what the server has said of itself; before that, what holds for one that
             says nothing.
     """
 
-    def __init__(self, configuration: QuicConfiguration) -> None:
+    def __init__(
+        self, configuration: QuicConfiguration, ticket: SessionTicket | None = None
+    ) -> None:
+        self.session = Session(configuration, ticket)
         self.flow_control = FlowControl(getattr(configuration, "receive_window_max", 0))
         self.now = 0.0
         self.path_validation = PathValidation()
@@ -73,12 +91,16 @@ class Connection(QuicConnection):
         self._acks = 0  # how many of these were ACK frames
         self._former_until: float | None = None  # when the keys of the last phase are forgotten
         self.peer_parameters = TransportParameters()
-        super().__init__(configuration=configuration)
+        super().__init__(
+            configuration=self.session.configuration, session_ticket_handler=self.session.came
+        )
 
     def _initialize(self, peer_cid: bytes) -> None:
         super()._initialize(peer_cid)  # anew after a Retry
         configuration = self.configuration
-        judge_by(getattr(configuration, "roots", None), configuration.server_name, self.tls)
+        roots, own = getattr(configuration, "roots", None), getattr(configuration, "own", None)
+        judge_by(roots, configuration.server_name, self.tls, own)
+        self.session.begin(self.tls)
         keys: Any = PacketKeys(self._cryptos[Epoch.ONE_RTT])
         self._cryptos[Epoch.ONE_RTT] = self.packet_keys = keys
 
@@ -213,6 +235,43 @@ class Connection(QuicConnection):
             said = f"{said}, above {_MOST_CRYPTO_PIECES} or {most}"
             raise QuicConnectionError(code, frame_type, said)
 
+    # what it reports ---------------------------------------------------------------------------
+
+    def reported(self, accepts_peer: Callable[[], bool]) -> list[Event]:
+        """The events of the seam. What came of a request's stream in a row is joined to one.
+
+        So a batch of packets costs HTTP/3, and the reader, about as much as one packet.
+
+        Args:
+            accepts_peer: asked when a handshake is over; when it says no, nothing follows.
+        """
+        happened: list[Event] = []
+        pieces: dict[int, list[StreamDataReceived]] = {}
+        next_event: Callable[[], Any] = self.next_event
+        while (event := next_event()) is not None:
+            if type(event) is _THEIR_DATA:  # by aioquic's way; ours are made on the short one
+                event = StreamDataReceived(event.stream_id, event.data, event.end_stream)
+            if type(event) is StreamDataReceived and not event.stream_id & 3:
+                if event.stream_id in pieces:
+                    pieces[event.stream_id].append(event)
+                else:
+                    pieces[event.stream_id] = [event]
+                continue
+            happened += map(_joined, pieces.values())
+            pieces.clear()
+            if type(event) is StreamDataReceived:
+                happened.append(event)
+            elif type(event) is theirs.HandshakeCompleted:
+                if not accepts_peer():
+                    return happened
+                happened.append(HandshakeCompleted(event.session_resumed))
+            elif (translate := _TRANSLATED.get(type(event))) is not None:
+                happened.append(translate(event))
+        happened += map(_joined, pieces.values())
+        if self.session.tickets:
+            happened += map(TicketReceived, self.session.new_tickets())
+        return happened
+
     # what it knows --------------------------------------------------------------------------
 
     @property
@@ -336,3 +395,23 @@ def _in_order(receiver: Any) -> Ranges:
 
 
 _NONE: Final = Ranges()
+
+
+def _joined(pieces: list[StreamDataReceived]) -> StreamDataReceived:
+    last = pieces[-1]
+    if len(pieces) == 1:
+        return last
+    whole = b"".join([piece.data for piece in pieces])
+    return StreamDataReceived(last.stream_id, whole, last.ended)
+
+
+_TRANSLATED: Final[dict[type, Callable[[Any], Event]]] = {
+    theirs.StreamReset: lambda event: StreamResetReceived(event.stream_id, event.error_code),
+    theirs.StopSendingReceived: lambda event: StopSendingReceived(
+        event.stream_id, event.error_code
+    ),
+    theirs.DatagramFrameReceived: lambda event: DatagramReceived(event.data),
+    theirs.PingAcknowledged: lambda event: PingAcknowledged(event.uid),
+}
+
+_THEIR_DATA: Final = theirs.StreamDataReceived

@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from aioquic.quic import events as theirs
 from aioquic.quic.packet import QuicFrameType
 
 from quiver.models import Handshake
@@ -39,14 +38,9 @@ from quiver.quic.codes import CRYPTO_ERROR, TransportCode
 from quiver.quic.engine import (
     Cause,
     ConnectionClosed,
-    DatagramReceived,
     Event,
-    HandshakeCompleted,
     Obstacle,
-    PingAcknowledged,
-    StopSendingReceived,
-    StreamDataReceived,
-    StreamResetReceived,
+    SessionTicket,
     Trace,
 )
 
@@ -66,8 +60,6 @@ nothing is due yet, and one who ticks exactly then would do so for ever."""
 _LONGEST_REASON: Final = 200
 """Characters of a CONNECTION_CLOSE's reason: aioquic fails on what does not fit a packet."""
 
-_THEIR_DATA: Final = theirs.StreamDataReceived
-
 _BAD_CERTIFICATE: Final = CRYPTO_ERROR + 42
 
 
@@ -75,10 +67,17 @@ class AioquicEngine:
     """The engine on aioquic, as `quiver.quic.engine.Engine` has it.
 
     Args:
+        ticket: to resume a session by, of the same origin; None for a full handshake.
         fast_paths: whether to take them; None for wherever they are proved.
     """
 
-    def __init__(self, configuration: Configuration, *, fast_paths: bool | None = None) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        ticket: SessionTicket | None = None,
+        *,
+        fast_paths: bool | None = None,
+    ) -> None:
         if fast_paths is None:
             fast_paths = required.fast_paths()
         self.connection: Connection
@@ -88,10 +87,10 @@ class AioquicEngine:
             # Not above: it may be impossible to import it with a release that is not proved.
             from quiver.quic.aioquic.fast_connection import FastConnection
 
-            fast = FastConnection(configuration)
+            fast = FastConnection(configuration, ticket)
             self.connection, self.sender, self.receiver = fast, fast.fast_send, fast.fast_receive
         else:
-            self.connection = Connection(configuration)
+            self.connection = Connection(configuration, ticket)
             self.sender = PlainSend(self.connection)
             self.receiver = PlainReceive(self.connection)
         self.queue = DatagramQueue(self.connection)
@@ -207,7 +206,8 @@ class AioquicEngine:
     def events(self) -> Iterator[Event]:
         if self._reported:
             return
-        for event in () if self._closed_by_owner else self._happened():
+        reported = self.connection.reported
+        for event in () if self._closed_by_owner else reported(self._accepts_peer):
             yield event
             if self._closed_by_owner:  # just now: the rest is for nobody
                 break
@@ -379,38 +379,6 @@ class AioquicEngine:
             if due is not None:
                 self.connection.handle_timer(due)
 
-    # what aioquic reports -------------------------------------------------------------------
-
-    def _happened(self) -> list[Event]:
-        """Our events for aioquic's. What came of a request's stream in a row is joined to one.
-
-        So a batch of packets costs HTTP/3, and the reader, about as much as one packet.
-        """
-        happened: list[Event] = []
-        pieces: dict[int, list[StreamDataReceived]] = {}
-        next_event: Callable[[], Any] = self.connection.next_event
-        while (event := next_event()) is not None:
-            if type(event) is _THEIR_DATA:  # by aioquic's way; ours are made on the short one
-                event = StreamDataReceived(event.stream_id, event.data, event.end_stream)
-            if type(event) is StreamDataReceived and not event.stream_id & 3:
-                if event.stream_id in pieces:
-                    pieces[event.stream_id].append(event)
-                else:
-                    pieces[event.stream_id] = [event]
-                continue
-            happened += map(_joined, pieces.values())
-            pieces.clear()
-            if type(event) is StreamDataReceived:
-                happened.append(event)
-            elif type(event) is theirs.HandshakeCompleted:
-                if not self._accepts_peer():
-                    return happened
-                happened.append(HandshakeCompleted(event.session_resumed))
-            elif (translate := _TRANSLATED.get(type(event))) is not None:
-                happened.append(translate(event))
-        happened += map(_joined, pieces.values())
-        return happened
-
     def _accepts_peer(self) -> bool:
         """Whether its certificate was verified, as it has to be by now. If not, it ends."""
         try:
@@ -429,21 +397,3 @@ def _migration_of(connection: Connection, sender: PlainSend) -> Migration | None
     from quiver.quic.aioquic.migration import Migration  # as above: it may be impossible
 
     return Migration(connection, sender)
-
-
-def _joined(pieces: list[StreamDataReceived]) -> StreamDataReceived:
-    last = pieces[-1]
-    if len(pieces) == 1:
-        return last
-    whole = b"".join([piece.data for piece in pieces])
-    return StreamDataReceived(last.stream_id, whole, last.ended)
-
-
-_TRANSLATED: Final[dict[type, Callable[[Any], Event]]] = {
-    theirs.StreamReset: lambda event: StreamResetReceived(event.stream_id, event.error_code),
-    theirs.StopSendingReceived: lambda event: StopSendingReceived(
-        event.stream_id, event.error_code
-    ),
-    theirs.DatagramFrameReceived: lambda event: DatagramReceived(event.data),
-    theirs.PingAcknowledged: lambda event: PingAcknowledged(event.uid),
-}

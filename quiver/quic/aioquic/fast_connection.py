@@ -12,6 +12,7 @@ from quiver.quic.aioquic.congestion import CONTROLS
 from quiver.quic.aioquic.connection import Connection, stream_of
 from quiver.quic.aioquic.fast_receive import FastReceive
 from quiver.quic.aioquic.fast_send import FastSend, Pacer
+from quiver.quic.engine import SessionTicket
 
 __all__ = ["FastConnection"]
 
@@ -19,13 +20,15 @@ __all__ = ["FastConnection"]
 class FastConnection(Connection):
     """Holds `fast_send` and `fast_receive`; on a release of aioquic that they are proved with."""
 
-    def __init__(self, configuration: QuicConfiguration) -> None:
+    def __init__(
+        self, configuration: QuicConfiguration, ticket: SessionTicket | None = None
+    ) -> None:
         self.fast_send = FastSend(self, configuration.max_datagram_size)
         self.fast_receive = FastReceive(self, self.fast_send)
         # In place of a method: aioquic looks its handlers up once, when it is made, and calls this
         # one for most frames.
         self._handle_stream_frame = self.fast_receive.stream_frame  # type: ignore[method-assign]
-        super().__init__(configuration)
+        super().__init__(configuration, ticket)
         loss: Any = self._loss
         made = CONTROLS[configuration.congestion_control_algorithm]
         loss._cc = made(max_datagram_size=self._max_datagram_size)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from quiver.models import Handshake
 from quiver.quic.aioquic.connection import Connection
 
@@ -17,13 +15,14 @@ _VERSIONS: Final = {0x00000001: "1", 0x6B3343CF: "2"}
 def handshake_of(connection: Connection) -> Handshake:
     """To be asked when the handshake is over."""
     tls, version = connection.tls, connection._version or 0
-    suite, certificate = tls.key_schedule, tls._peer_certificate
+    suite, chain = tls.key_schedule, connection.session.chain
     return Handshake(
         version=_VERSIONS.get(version, f"{version:#010x}"),
         alpn=tls.alpn_negotiated or "",
         cipher=suite.cipher_suite.name if suite is not None else "",
-        certificate=None if certificate is None else certificate.public_bytes(Encoding.DER),
+        certificate=chain[0] if chain else None,
         idle_timeout=connection.idle_timeout,
         max_streams=connection.peer_parameters.initial_max_streams_bidi,
         max_datagram_frame_size=connection.peer_parameters.max_datagram_frame_size,
+        resumed=tls.session_resumed,
     )

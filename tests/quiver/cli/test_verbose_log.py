@@ -34,12 +34,17 @@ def test_a_handshake_without_certificate_and_datagrams() -> None:
         "connected from [::1]:5000 to [::1]:443",
         "handshake took 12.3 ms, with name resolution",
         "QUIC version 1, ALPN h3, AES_128_GCM_SHA256",
-        "session resumed: no certificate was shown",
         "100 streams to begin with, datagrams off, idle timeout 30 s",
     ]
-    offered = attrs.evolve(HANDSHAKE, max_datagram_frame_size=1200)
+    offered = attrs.evolve(HANDSHAKE, max_datagram_frame_size=1200, resumed=True)
     told = lines("ready", {"duration": 1.0, "max_streams": 1}, handshake=offered, **READY)
     assert "datagrams of up to 1200 bytes" in told[-1]
+    assert told[3].startswith("session resumed by a ticket")
+
+
+def test_a_ticket() -> None:
+    told = lines("ticket", {"lifetime": 86_400.0}, early_data=True)
+    assert told == ["a ticket to resume the session by, for 86400 s"]
 
 
 @pytest.mark.parametrize("settings", [{}, {"H3_DATAGRAM": 1, "0x4242": 7}])

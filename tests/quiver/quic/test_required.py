@@ -70,7 +70,7 @@ COMPOSED = {"_remote_max_data", "_remote_max_stream_data_bidi_remote"}
 """aioquic sets these by names that it puts together. If one is missing, it may read the peer's
 limits into nowhere, and would never send."""
 
-CORRECTED = {"_remote_ack_delay_exponent", "_remote_max_idle_timeout"}
+CORRECTED = {"_peer_certificate", "_remote_ack_delay_exponent", "_remote_max_idle_timeout"}
 """What is set, and never read: aioquic reads it."""
 
 

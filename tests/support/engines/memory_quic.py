@@ -795,5 +795,5 @@ def _as_aioquic(event: engine.Event) -> aioquic_events.QuicEvent:
         case engine.ConnectionClosed():
             kind = 0 if event.transport else None
             return aioquic_events.ConnectionTerminated(event.code, kind, event.reason)
-        case engine.PathValidated() | engine.PathFailed():
-            raise AssertionError("only a client migrates")
+        case engine.PathValidated() | engine.PathFailed() | engine.TicketReceived():
+            raise AssertionError("only a client migrates, or gets tickets")

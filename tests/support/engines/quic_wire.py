@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from aioquic import tls
 from aioquic._buffer import Buffer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
@@ -20,6 +21,7 @@ from quiver.quic.engine import (
     Event,
     HandshakeCompleted,
     Obstacle,
+    SessionTicket,
     StreamDataReceived,
 )
 
@@ -40,10 +42,14 @@ class EngineWire:
         fast_paths: bool = True,
         max_streams: int = 128,
         host: str = "localhost",
+        ticket: SessionTicket | None = None,
+        given: dict[bytes, tls.SessionTicket] | None = None,
         **options: Any,
     ) -> None:
+        """The engine resumes by `ticket`; the server gives tickets if it knows those `given`."""
         configuration = make_configuration(config, Origin("https", host, 4433))
-        self.engine = AioquicEngine(configuration, fast_paths=fast_paths)
+        self.engine = AioquicEngine(configuration, ticket, fast_paths=fast_paths)
+        self._given = given
         self.now = 0.0
         self.events: list[Event] = []
         self.seen: list[Any] = []  # the server's
@@ -122,10 +128,16 @@ class EngineWire:
             self.server = QuicConnection(
                 configuration=self._configuration,
                 original_destination_connection_id=header.destination_cid,
+                session_ticket_fetcher=None if self._given is None else self._given.get,
+                session_ticket_handler=None if self._given is None else self._give,
             )
             limit = self.server._local_max_streams_bidi
             limit.value = limit.sent = self._max_streams
         self.server.receive_datagram(datagram, self.client, self.now)
+
+    def _give(self, ticket: tls.SessionTicket) -> None:
+        assert self._given is not None
+        self._given[ticket.ticket] = ticket
 
     def _serve(self) -> None:
         server = self.server
