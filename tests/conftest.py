@@ -13,6 +13,7 @@ from hypothesis import settings
 from quiver.actors import log
 from quiver.testing import Authority, Origin
 from tests.support.servers.forked_origins import fork_origins
+from tests.support.short_form import thin_out
 from tests.support.untraced_greenlets import forget_greenlets_untraced
 
 # One example's time is no property: a loaded machine would fail it. A test has a limit.
@@ -44,8 +45,10 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(2 * (os.cpu_count() or 1), 6)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is marked
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with files that take long, or one of them would be the last to end."""
+    thin_out(items)
     items.sort(key=lambda item: not item.nodeid.startswith(TAKE_LONG))
 
 

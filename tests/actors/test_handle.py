@@ -128,6 +128,7 @@ DROPPING: list[Callable[[Keeper], None]] = [
 ]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("drop", DROPPING, ids=lambda drop: drop.__name__)
 def test_an_ask_whose_handle_is_dropped_is_cancelled(
     keeper: Keeper, drop: Callable[[Keeper], None]

@@ -45,6 +45,7 @@ def app(environ, start_response):
 """
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("worker", ["sync", "gevent"])
 def test_each_adapter_in_a_forked_worker(worker: str, origin: Origin, tmp_path: Path) -> None:
     app = APP.format(url=origin.url, cafile=origin.cafile)

@@ -239,6 +239,7 @@ def test_connect_timeout_holds_for_all_of_them(server: Origin, names: Names) -> 
     )
 
 
+@pytest.mark.long
 def test_six_hundred_that_refuse(server: Origin, names: Names, attempts: list[str]) -> None:
     hosts = [f"127.0.{1 + n // 200}.{1 + n % 200}" for n in range(600)]
     names[HOST] = " ".join(hosts)

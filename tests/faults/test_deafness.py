@@ -150,6 +150,7 @@ LATER = (
 )
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "name", cases(*((name,) for name in ROWS if name not in LATER), long=((n,) for n in LATER))
 )
@@ -202,6 +203,7 @@ BLOCKED = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("kind", "block"), BLOCKED.values(), ids=BLOCKED)
 def test_blocked(origin: Origin, kind: str, block: str) -> None:
     script = (

@@ -69,6 +69,7 @@ for left in range(most + 3):
 """
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("before", "kind", "host"),
     cases(

@@ -50,6 +50,7 @@ def account(load: Load, origin: Origin, *errors: type[Exception]) -> None:
     assert set(origin.seen_ids().values()) <= {1}
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("transport", "name", "code"), CLOSES)
 def test_connection_close(origin: Origin, transport: bool, name: str, code: int) -> None:
     """Whatever the code: those who were out are told it, and the next are answered."""

@@ -66,6 +66,7 @@ PROGRAMS = {"threads": "", "patched": PATCHED}
 each_program = pytest.mark.parametrize("program", PROGRAMS)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("program", "last"),
     cases(
@@ -87,6 +88,7 @@ def look():  # after the hub's own, which was registered later
     until(lambda: origin.connections_open() == 0, within=5.0)
 
 
+@pytest.mark.one_in(2)
 @each_program
 def test_the_hub_is_stopped(program: str, origin: Origin) -> None:
     run_script(
@@ -128,6 +130,7 @@ assert Hub.current() is not hub
     )
 
 
+@pytest.mark.one_in(2)
 @each_program
 def test_fork_in_the_middle(program: str, origin: Origin) -> None:
     """The child's copies are answered, and it can ask anew; the parent's go on."""

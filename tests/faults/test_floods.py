@@ -83,6 +83,7 @@ def assert_refused(
     return str(raised.value)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
 def test_a_large_header_section_is_refused(
     client: quiver.Client, hostile: HostileOrigin, bomb: bytes
@@ -121,6 +122,7 @@ def test_a_body_is_refused_by_its_announced_length(
     assert_refused(client, hostile, quiver.ResponseTooLarge, ErrorCode.H3_REQUEST_CANCELLED)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("attack", SILENT_FLOODS.values(), ids=SILENT_FLOODS)
 def test_what_means_nothing_is_silence(
     client: quiver.Client, hostile: HostileOrigin, attack: Attack
@@ -130,6 +132,7 @@ def test_what_means_nothing_is_silence(
     assert_refused(client, hostile, quiver.ReceiveTimeout, code, receive_timeout=0.5)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("attack", PASSING_FLOODS.values(), ids=PASSING_FLOODS)
 def test_a_flood_beside_the_requests_passes(
     client: quiver.Client, hostile: HostileOrigin, attack: Attack

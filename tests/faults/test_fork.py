@@ -114,6 +114,7 @@ def app(environ, start_response):
 """
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("worker", ["sync", "gevent"])
 def test_gunicorn(worker: str, origin: Origin, tmp_path: Path) -> None:
     app = APP.format(cafile=origin.cafile, url=origin.url)

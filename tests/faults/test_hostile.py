@@ -94,6 +94,7 @@ def name(case: Case) -> str:
     return case.name
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("case", STREAM_FAULTS, ids=name)
 def test_a_malformed_response_costs_its_stream(
     case: Case, client: quiver.Client, hostile: HostileOrigin, neighbour: HostileOrigin
@@ -113,6 +114,7 @@ def test_a_malformed_response_costs_its_stream(
     assert hostile.clients[0].closed is None
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("case", CONNECTION_FAULTS, ids=name)
 def test_a_breach_of_the_connection_costs_it(
     case: Case, client: quiver.Client, hostile: HostileOrigin, neighbour: HostileOrigin
@@ -132,6 +134,7 @@ def test_a_breach_of_the_connection_costs_it(
     assert len(hostile.clients) == 2
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("case", GREETING_FAULTS, ids=name)
 def test_a_breach_at_once_is_told_to_who_asked(
     case: Case, client: quiver.Client, hostile: HostileOrigin, neighbour: HostileOrigin

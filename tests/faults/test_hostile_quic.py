@@ -42,6 +42,7 @@ def good(authority: Authority) -> Iterator[Origin]:
         yield started
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "attack",
     cases(*((each,) for each in SHORT), long=((each,) for each in ATTACKS if each not in SHORT)),

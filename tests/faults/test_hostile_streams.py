@@ -78,6 +78,7 @@ def test_a_stream_that_breaks_tells_its_reader(
     assert_well(client, hostile)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("method", "head"),
     [("HEAD", RESPONSE), ("GET", headers([(b":status", b"204")]))],
@@ -117,6 +118,7 @@ def test_interim_responses_without_end_are_refused(
     assert_well(client, hostile)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("attack", [ENDLESS_CONTENT, ENDLESS_FRAME], ids=["frames", "one frame"])
 def test_a_body_without_end_waits_for_its_reader(
     client: quiver.Client, hostile: HostileOrigin, attack: Attack

@@ -16,6 +16,7 @@ log_shipping.main()
 """
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("program", "kind"),
     cases(
@@ -44,6 +45,7 @@ assert client.get(url + "/ok").status == 200
 """
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("patched", [False, True], ids=["threads", "patched"])
 def test_what_is_logged_at_the_very_end_is_told(patched: bool, origin: Origin) -> None:
     patch = "from gevent import monkey; monkey.patch_all()\n" if patched else ""
@@ -82,6 +84,7 @@ print("went on")
 """
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("patched", [False, True], ids=["threads", "patched"])
 def test_a_fork_beside_a_handler_that_sends_its_records(patched: bool, origin: Origin) -> None:
     """In the child, it asks none of the parent's actors while these are let go of."""

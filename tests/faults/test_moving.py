@@ -110,6 +110,7 @@ def test_a_download_survives_two_changes(roaming: Roaming, family: Family) -> No
         assert len(set(hosts)) >= 2
 
 
+@pytest.mark.long
 @six_first
 def test_an_upload_survives_two_changes(roaming: Roaming, family: Family) -> None:
     with roaming.path.origin() as origin, roaming.path.caller(max_connections=1) as caller:
@@ -137,6 +138,7 @@ def test_the_network_is_away_for_a_while(roaming: Roaming, family: Family) -> No
         on_the_same_connections(caller, 1)
 
 
+@pytest.mark.long
 def test_a_link_local_address_is_no_way_to_a_server_beyond(roaming: Roaming) -> None:
     """An interface has no other for a second or two, until IPv6 has found the next one unused."""
     path = roaming.path
@@ -223,6 +225,7 @@ def wait_for_silence(seconds: float = SILENCE) -> None:
     threading.Event().wait(seconds)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("change", "family", "silence"),
     cases(
@@ -261,6 +264,7 @@ def test_idle_and_it_changes_again_and_again(roaming: Roaming) -> None:
             assert outcome.whole and outcome.seconds < 1.0, (number, outcome)
 
 
+@pytest.mark.long
 def test_idle_where_there_is_no_way_any_more(roaming: Roaming) -> None:
     """A new dial may go another way; here there is none, and it says so."""
     with roaming.path.origin() as origin, roaming.path.caller(max_connections=1) as caller:
@@ -284,6 +288,7 @@ OBSTACLES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("options", "why"), OBSTACLES, ids=["forbidden", "no id"])
 def test_who_cannot_move_is_dialled_anew(
     roaming: Roaming, options: dict[str, Any], why: str
@@ -308,6 +313,7 @@ def test_who_cannot_move_is_dialled_anew(
         assert caller.reasons().count(why) == 3
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("options", "why"), OBSTACLES, ids=["forbidden", "no id"])
 def test_who_cannot_move_stays_where_the_old_address_still_does(
     roaming: Roaming, options: dict[str, Any], why: str
@@ -325,6 +331,7 @@ def test_who_cannot_move_stays_where_the_old_address_still_does(
         assert caller.reasons().count(why) == 1
 
 
+@pytest.mark.long
 def test_a_path_that_leads_nowhere_ends_it_by_name(roaming: Roaming) -> None:
     path = roaming.path
     with path.origin() as origin, path.caller(max_connections=1, connect_timeout=30.0) as caller:

@@ -107,6 +107,7 @@ class Decisions:
         self.forwarded.append(pool._asks[ticket].request.target)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", CROWDS)
 def test_a_crowd_is_served_in_its_order(
     kind: CallerKind, client: quiver.Client, origin: Origin, monkeypatch: pytest.MonkeyPatch
@@ -167,6 +168,7 @@ def fresh() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize("kind", CROWDS)
 def test_a_crowd_that_waits_in_vain_is_told_in_time(

@@ -65,6 +65,7 @@ def client_of(origin: Origin, **options: object) -> quiver.Client:
     return quiver.Client(pools={"default": given})
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", ROTATED)
 def test_nobody_notices(origin: Origin, lives: Lives, name: str) -> None:
     with client_of(origin, **ROTATED[name]) as client:

@@ -98,6 +98,7 @@ def test_a_path_that_takes_less(authority: Authority, mtu: int, family: Family, 
         assert network.router.counted(said) > 0, "no probe was too long for the path"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("link", "family", "crowd"),
     cases(
@@ -120,6 +121,7 @@ def test_a_link_that_takes_less_from_some_moment_on(
         assert "exception" not in caller.events()
 
 
+@pytest.mark.long
 def test_a_link_that_takes_less_than_quic_needs(network: RoutedPath) -> None:
     """1,200 bytes (RFC 9000 14). Of its own link the kernel says so; of another one nobody does."""
     for link, said in ((network.far, "answered nothing"), (network.near, "(EMSGSIZE)")):
@@ -144,6 +146,7 @@ def test_a_router_prohibits_it_for_a_moment(network: RoutedPath, family: Family)
         assert PROHIBITED[family] in caller.reasons()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("family", "crowd"), cases(("IPv4", 3), long=(("IPv4", 10), ("IPv6", 10))))
 def test_a_router_prohibits_uploads_for_a_moment(
     network: RoutedPath, family: Family, crowd: int
@@ -159,6 +162,7 @@ def test_a_router_prohibits_uploads_for_a_moment(
         assert "exception" not in caller.events() and caller.events().count("start") <= 2
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("kind", "family"),
     cases(
@@ -182,6 +186,7 @@ def test_a_path_is_gone_for_a_moment_and_nobody_says_so(
         assert "exception" not in caller.events()
 
 
+@pytest.mark.long
 @six_first
 def test_a_router_prohibits_it_for_good(network: RoutedPath, family: Family) -> None:
     """Whoever is out is told ConnectionLost, in time. The router says so once a second only: some
@@ -225,6 +230,7 @@ def test_nobody_listens_on_the_port_from_some_moment_on(
 # while it is dialled --------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @four_first
 @pytest.mark.parametrize(
     ("kind", "at"),
@@ -255,6 +261,7 @@ def test_there_is_no_way_while_it_is_dialled(
         assert all(PROHIBITED[family] in each.said for each in outcomes)
 
 
+@pytest.mark.long
 @six_first
 def test_nobody_listens_on_the_port_while_it_is_dialled(
     network: RoutedPath, family: Family
@@ -270,6 +277,7 @@ def test_nobody_listens_on_the_port_while_it_is_dialled(
 # our own machine ------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("kind", "family"),
     cases(
@@ -298,6 +306,7 @@ def test_our_own_link_is_down_for_a_moment(network: RoutedPath, family: Family) 
 # strangers ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @four_first
 def test_forged_messages_without_end_harm_nobody(network: RoutedPath, family: Family) -> None:
     """Each code that there is, a thousand a second: all are answered, on the same connections."""

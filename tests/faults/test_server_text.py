@@ -73,6 +73,7 @@ def test_an_endless_reason_is_cut(authority: Authority) -> None:
     assert len(str(error)) <= 2_000 and len(error.reason) <= 2_000
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("option", ["-i", "-v"])
 def test_fields_on_the_command_line(authority: Authority, option: str) -> None:
     with HostileOrigin(authority, answers) as origin:

@@ -63,6 +63,7 @@ def test_first_requests_in_a_storm_of_signals(loop: str, rounds: str, origin: Or
     assert seen["interrupted SoftTimeLimitExceeded"] > 0
 
 
+@pytest.mark.long
 @ROUNDS
 @pytest.mark.parametrize(
     ("loop", "kind"),

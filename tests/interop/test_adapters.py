@@ -49,6 +49,7 @@ def session_of(place: Place, adapter: HTTP3Adapter | None = None) -> requests.Se
     return session
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", requests_calls.CASES)
 def test_requests(name: str, place: Place, adapter: HTTP3Adapter) -> None:
     case = requests_calls.CASES[name]
@@ -117,6 +118,7 @@ def ours(transport: HTTP3Transport) -> Iterator[httpx.Client]:
 OF_H2 = {"a body that is short", "short", "a bad header", "a bad method", "a write timeout"}
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", httpx_calls.CALLS)
 def test_httpx(
     name: str, place: Place, stock: httpx.Client, stock_2: httpx.Client, ours: httpx.Client
@@ -154,6 +156,7 @@ def both(place: Place, call: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> l
     return [outcome(partial(asyncio.run, run(each))) for each in transports(place)]
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", httpx_calls.CALLS)
 def test_httpx_in_asyncio(name: str, place: Place) -> None:
     expected, got = both(place, lambda client: httpx_calls.CALLS[name].in_asyncio(client, place))

@@ -133,6 +133,7 @@ def test_no_time_left_for_tcp(over_tcp: int, authority: Authority) -> None:
         client.get(url)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("silent", [False, True], ids=["nobody listens", "nobody answers"])
 def test_udp_is_blocked(silent: bool, opened: Open, over_tcp: int) -> None:
     hole = mute(over_tcp) if silent else contextlib.nullcontext()

@@ -170,18 +170,21 @@ def test_whole_or_an_error(
     check(ways, *case, told=told, refusals=refusals)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("kind", "way"), CASES)
 def test_refused_once(ways: Ways, kind: str, way: str) -> None:
     for proof, when in some(REFUSED_ONCE, CASES.index((kind, way))):
         check(ways, kind, way, told=False, refusals=[(proof, when)])
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_refused_once_with_trailers_that_tell_of_it(ways: Ways, kind: str) -> None:
     for proof, when in some(REFUSED_ONCE, [*KINDS].index(kind)):
         check(ways, kind, "post", told=True, refusals=[(proof, when)])
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("body", [b"", CONTENT, PIECES], ids=["none", "bytes", "list"])
 @pytest.mark.parametrize("proof", PROOFS)
 def test_trailers_are_computed_once(ways: Ways, proof: str, body: Any) -> None:

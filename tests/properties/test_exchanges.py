@@ -325,6 +325,7 @@ class RetriesWhatHasBegun(Table):
         return super()._hand_back(exchange, error)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "faulty", [ReleasesTwice, NeverWakesEarlier, DeliversWhatIsOver, RetriesWhatHasBegun]
 )

@@ -112,6 +112,7 @@ BROKEN: dict[type[RoutingTable], type[Routing]] = {
 LATE: Final = (MostLoaded, Hammering, Leaking)  # after many examples
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "broken",
     [

@@ -58,6 +58,7 @@ def pools_of(origin: Origin) -> int:
     return sum(getattr(ref, "origin", None) == origin.url for ref in every)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "get",
     [by_requests, by_httpx, by_async_httpx, unread_by_requests],

@@ -57,6 +57,7 @@ def answers(url: str) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_a_run_started_on_the_page(
     origin: Origin, tmp_path: Path, browser: webdriver.Chrome
 ) -> None:

@@ -97,6 +97,7 @@ ALL = [(engine, flood) for engine in ENGINES for flood in (*FLOODS, *PACKETS)]
 SHORT = [("aioquic", flood) for flood in ("PING", "connection ids that are known")]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("engine", "flood"), cases(*SHORT, long=[each for each in ALL if each not in SHORT])
 )
@@ -114,6 +115,7 @@ def test_a_byte_costs_the_same_from_the_first_to_the_last(
     assert len(quic_of(wire)._events) == 0
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("fast_paths", [True, False])
 @pytest.mark.parametrize(
     "flood", cases(("PING",), long=[(each,) for each in HANDSHAKES if each != "PING"])
