@@ -25,6 +25,8 @@ COVERAGE := --cov --cov-report=term
 .DEFAULT_GOAL := check
 .PHONY: demo test lint types check bench clean
 .NOTPARALLEL: # all install into one environment
+# Some machines set it; the tests start hundreds of programs, and each would compile the library anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 demo: $(call filled,demo)
 	$(BIN)/quiver demo
