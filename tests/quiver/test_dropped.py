@@ -176,6 +176,7 @@ KEPT: dict[str, tuple[Callable[..., Any], Callable[[Any], Any], Any]] = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", KEPT)
 def test_what_is_open_keeps_the_pool_until_it_is_done(origin: Origin, name: str) -> None:
     take, use, outcome = KEPT[name]
@@ -279,6 +280,7 @@ assert client.get("{url}/ok").status == 200
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", AT_THE_END)
 def test_the_end_of_a_program_is_silent(origin: Origin, name: str) -> None:
     more = AT_THE_END[name].format(url=origin.url)

@@ -77,6 +77,7 @@ def test_a_module_that_cannot_be_imported_is_told_as_that() -> None:
     assert run_script(script) == "attrs\nattrs\nGET\n"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("module", ["aioquic.quic.connection", "ssl"])
 @pytest.mark.parametrize(
     ("raised", "told"),
@@ -198,6 +199,7 @@ def test_the_hints_of_the_functions_can_be_had_before_any_use() -> None:
     assert run_script(script) == "11\n"
 
 
+@pytest.mark.long
 def test_a_type_checker_knows_the_names(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="it comes with the extra `dev`")
     program = tmp_path / "program.py"
@@ -335,6 +337,7 @@ assert ended == 0, ended
 """
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.1, 0.2, 0.3])
 def test_a_fork_amid_it(delay: float, origin: Origin) -> None:
     run_script(FORK, origin.url + "/ok", origin.cafile, str(delay))

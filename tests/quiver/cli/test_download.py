@@ -170,6 +170,7 @@ def test_nor_is_one_that_comes_meanwhile(local: LocalOrigin, folder: Path) -> No
     assert not outside.exists()
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("path", ["/file", "/whole", "/weak", "/changed"])
 @pytest.mark.parametrize("options", [("-O",), ("-o", "other")])
 @pytest.mark.parametrize("have", [None, 0, 1, 20_000, 49_999, 50_000])

@@ -38,6 +38,7 @@ def shell(
     )
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("redirected", [">&-", *NO_ROOM])
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_a_stdout_that_takes_nothing_is_told_in_a_line(
@@ -49,6 +50,7 @@ def test_a_stdout_that_takes_nothing_is_told_in_a_line(
     assert done.returncode == 23
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full"])
 @pytest.mark.parametrize(
     ("command", "status", "said"),
@@ -69,6 +71,7 @@ def test_a_stderr_that_takes_nothing_is_done_without(
     assert (done.returncode, done.stdout, done.stderr) == (status, said, b"")
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full"])
 @pytest.mark.parametrize("command", [BENCH, BENCH + " --json", COMMANDS["demo"]])
 def test_so_it_is_by_what_shows_its_progress(command: str, redirected: str, origin: Origin) -> None:
@@ -91,6 +94,7 @@ def test_a_closed_stdin_is_no_empty_body(origin: Origin) -> None:
     assert line.startswith("quiver: ")
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("size", [10, 300_000])
 def test_a_full_disk_ends_a_file_with_a_line(origin: Origin, size: int) -> None:
@@ -99,6 +103,7 @@ def test_a_full_disk_ends_a_file_with_a_line(origin: Origin, size: int) -> None:
     assert done.returncode == 23
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("command", [COMMANDS["get"], BENCH, BENCH + " --json", COMMANDS["demo"]])
 def test_a_reader_that_has_gone_ends_it_without_a_word(command: str, origin: Origin) -> None:
     theirs, ours = os.pipe()

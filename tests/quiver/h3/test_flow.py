@@ -97,6 +97,7 @@ def test_it_goes_on_as_it_is_consumed_and_no_further(connect: Connect) -> None:
     assert came(wire, stream_id) == MUCH
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("stalled", [1, 20])
 def test_the_others_go_on_meanwhile(connect: Connect, stalled: int) -> None:
     wire = connect(much)
@@ -109,6 +110,7 @@ def test_the_others_go_on_meanwhile(connect: Connect, stalled: int) -> None:
     assert not any(ended(wire, stream_id) for stream_id in stuck)
 
 
+@pytest.mark.one_in(3)
 def test_more_than_the_connections_window_comes_on_one_stream(connect: Connect) -> None:
     size = AT_ONCE + AT_ONCE // 16
 

@@ -292,6 +292,7 @@ HOSTS: Final = (
 )
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name(name: str) -> None:
     """Alone, and beside the one that is asked for: an odd one must not spoil it."""

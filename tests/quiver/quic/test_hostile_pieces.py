@@ -120,6 +120,7 @@ def shuffled(count: int) -> Iterator[int]:
     return iter(offsets)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("order", [falling, rising, shuffled])
 def test_a_piece_costs_the_same_beside_many(
     wire: Wire, order: Callable[[int], Iterator[int]]

@@ -46,6 +46,7 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
     )
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "name",
     [
@@ -66,6 +67,7 @@ def test_what_cannot_be_done_without_is_named_at_import(tmp_path: Path, name: st
     assert "pip install" in said
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", ["_streams_queue", "_confirm_handshake", "packet_time"])
 def test_the_fast_paths_are_left_where_something_has_moved(tmp_path: Path, name: str) -> None:
     done = run(copied(tmp_path, rf"\b{name}\b", f"{name}_moved"), "-W", "error", "-c", JUDGE)
@@ -87,6 +89,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_fast_paths_are_left_where_names_stayed_and_code_did_not(
     tmp_path: Path, change: str

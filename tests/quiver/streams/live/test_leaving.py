@@ -116,6 +116,7 @@ LEAVING: list[Callable[[quiver.Client, str], None]] = [
 ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("leave", LEAVING, ids=lambda leave: leave.__name__[6:])
 def test_left_in_the_middle(
     client: quiver.Client,

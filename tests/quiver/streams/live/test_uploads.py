@@ -104,6 +104,7 @@ def test_content_length_when_given(client: quiver.Client, origin: Origin) -> Non
     assert sent["content-length"] == "6"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("declared", "said"), [("5", "6 bytes or more"), ("7", "6 bytes")])
 @pytest.mark.parametrize("ask", ["post", "stream"])
 def test_content_length_that_is_wrong(
@@ -354,6 +355,7 @@ def settled_count(body: Counted) -> int:
 # ended early ------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("after", [1, 2_000_000])
 @pytest.mark.parametrize("ask", ["request", "stream"])
 def test_early_response(
@@ -391,6 +393,7 @@ def test_an_early_response_counts_whatever_the_body_raises_at_its_end(
     assert closed.wait(10)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("ask", ["request", "stream"])
 @pytest.mark.parametrize("pieces", [0, 1, 100])
 def test_iterator_that_raises(
