@@ -11,7 +11,7 @@ import os
 
 from locust import between, task
 
-from quiver.adapters.locust import HTTP3User
+from quiver.adapters.locust import HTTP3FastUser, HTTP3User
 from quiver.adapters.requests import HTTP3Adapter
 
 CAFILE = os.environ.get("CAFILE")
@@ -21,6 +21,7 @@ class Shopper(HTTP3User):
     """One connection for each user, as a browser has it."""
 
     wait_time = between(0.01, 0.05)
+    users_per_connection = 1
     pool_options = {"cafile": CAFILE}  # noqa: RUF012 - as Locust's own class attributes
 
     @task(3)
@@ -45,3 +46,15 @@ class Service(HTTP3User):
     @task
     def ask(self) -> None:
         self.client.get("/ok", name="/ok (shared)")
+
+
+class Crowd(HTTP3FastUser):
+    """As many users as one core can play: fifty share a connection, and requests is left out."""
+
+    wait_time = between(0.01, 0.05)
+    pool_options = {"cafile": CAFILE}  # noqa: RUF012
+
+    @task
+    def look(self) -> None:
+        with self.rest("GET", "/items/42", name="/items/[id] (fast)") as response:
+            assert response.js["id"] == 42, "this is another item"

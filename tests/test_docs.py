@@ -37,7 +37,7 @@ SHOWN: Final = {
         1,
         "tests/quiver/adapters/requests/test_adapter.py makes such a class",
     ),
-    "docs/guides/locust.md": (2, "Locust runs them; tests/quiver/adapters/test_locust.py does so"),
+    "docs/guides/locust.md": (4, "Locust runs them; tests/quiver/adapters/test_locust.py does so"),
 }
 OTHER_LANGUAGES: Final = {"", "text", "sh", "console", "toml", "ini"}
 BLOCK: Final = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)

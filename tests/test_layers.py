@@ -162,7 +162,7 @@ PURE_TABLES: Final = (
     ),
     *(
         f"quiver/adapters/shared/{name}.py"
-        for name in ("alt_svc", "alternatives", "fallback_table")
+        for name in ("alt_svc", "alternatives", "fallback_table", "groups")
     ),
 )
 CLIENT: Final = ("quiver.client", "quiver.functions", "quiver.shared_clients")

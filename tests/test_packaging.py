@@ -31,7 +31,7 @@ EXTRAS = {
     "requests": {"requests", "urllib3"},
     "httpx": {"httpx"},
     "httpx2": {"httpx2"},
-    "locust": {"locust"},
+    "locust": {"locust", "geventhttpclient"},
     "cli": {"click", "rich"},
     "plot": {"matplotlib"},
     "otel": {"opentelemetry-api"},
@@ -44,7 +44,7 @@ EXTRAS = {
 USED_IN = {
     "quiver/adapters/requests/*": "requests",
     "quiver/adapters/httpx/*": "httpx",
-    "quiver/adapters/locust.py": "locust",
+    "quiver/adapters/locust/*": "locust",
     "quiver/adapters/opentelemetry/*": "otel",
     "quiver/adapters/prometheus.py": "prometheus",
     "quiver/cli/*": "cli",

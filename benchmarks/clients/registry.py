@@ -22,7 +22,7 @@ class Client:
     Attributes:
         name: on the command line and in tables.
         place: module and class of its adapter.
-        kind: what its callers are: threads, greenlets, actors, tasks, a batch or a loop.
+        kind: what its callers are: threads, greenlets, actors, tasks, a batch, a loop or users.
         needs: the packages that must be installed.
         patched: runs in a monkey-patched program.
         over_tcp: speaks HTTP/1.1 or HTTP/2.
@@ -40,7 +40,7 @@ class Client:
     @property
     def ours(self) -> bool:
         """Whether it is Quiver."""
-        return self.name.startswith("quiver-")
+        return self.name.startswith(("quiver-", "HTTP3"))
 
     @property
     def peer(self) -> bool:
@@ -64,6 +64,7 @@ class Client:
 
 
 _AIOQUIC = "benchmarks.clients.aioquic_asyncio"
+_LOCUST = "benchmarks.clients.locust_users"
 _OWN, _PEERS = "benchmarks.clients.quiver_pool", "benchmarks.clients.other_libraries"
 
 CLIENTS = (
@@ -88,6 +89,17 @@ CLIENTS = (
     Client("httpx-async", f"{_PEERS}:Httpx2Tasks", "tasks", "httpx h2", over_tcp=True),
     Client("httpx-http1", f"{_PEERS}:Httpx1Threads", "threads", "httpx", over_tcp=True),
     Client(FLOOR, "benchmarks.clients.bare:Bare", "loop", multiplexed=True),
+    *(
+        Client(name, f"{_LOCUST}:{cls}", "users", "locust", patched=True, over_tcp=over_tcp)
+        for name, cls, over_tcp in (
+            ("HttpUser", "LocustUsers", True),
+            ("HTTP3User", "LocustHTTP3Users", False),
+            ("HTTP3User-own", "LocustHTTP3OwnUsers", False),
+            ("FastHttpUser", "LocustFastUsers", True),
+            ("HTTP3FastUser", "LocustHTTP3FastUsers", False),
+            ("HTTP3FastUser-own", "LocustHTTP3OwnFastUsers", False),
+        )
+    ),
 )
 
 

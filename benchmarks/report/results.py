@@ -15,7 +15,10 @@ import attrs
 
 __all__ = ["Results", "Spread", "about"]
 
-_PACKAGES = ("aioquic", "pykka", "gevent", "niquests", "urllib3-future", "curl_cffi", "httpx", "h2")
+_PACKAGES = (
+    *("aioquic", "pykka", "gevent", "niquests", "urllib3-future", "curl_cffi", "httpx", "h2"),
+    *("locust", "requests", "geventhttpclient"),
+)
 
 
 @attrs.frozen

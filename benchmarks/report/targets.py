@@ -124,8 +124,13 @@ STREAMED = Target(
     f"down, streamed to buffered: {FAST}",
     "paths", "stream", FAST.number, "quiver-client", ("quiver-client",), 0.9, to="down",
 )  # fmt: skip
+LOCUST_TARGETS = tuple(
+    Target(f"{ours} to {theirs}, 50 users", "locust", "rate", 50, ours, (theirs,), 1.0)
+    for ours, theirs in (("HTTP3User", "HttpUser"), ("HTTP3FastUser", "FastHttpUser"))
+)
 PLACES: dict[str, Sequence[Target | PathTarget]] = {
     "targets": TARGETS,
+    "locust-targets": LOCUST_TARGETS,
     "path-targets": (*PATH_TARGETS, STREAMED),
 }
 

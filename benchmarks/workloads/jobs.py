@@ -204,6 +204,7 @@ _DONE_BY: dict[str, Callable[[Job], Figures]] = {
     "memory": _memory,
     "streams": _streams,
     "connections": _rate,
+    "locust": _rate,
     "origins": _rate,
     "idle": _idle,
     "hop": _hop,

@@ -107,7 +107,11 @@ _NAMES = tuple(client.name for client in CLIENTS)
 
 
 def _names(wanted: Callable[[Client], bool] = lambda _: True) -> tuple[str, ...]:
-    return tuple(client.name for client in CLIENTS if wanted(client))
+    """List clients, but Locust's users: these are measured beside one another alone."""
+    return tuple(each.name for each in CLIENTS if each.kind != "users" and wanted(each))
+
+
+_USERS = tuple(each.name for each in CLIENTS if each.kind == "users")
 
 
 def _rate(measure: Measure, servers: Servers, scale: Scale, client: str, at: int) -> Job:
@@ -238,6 +242,10 @@ MEASURES = (
     Measure(
         "origins", "growth with origins, 64 callers", "origins", (1, 4, 16, 32), (1, 4),
         RATES, _SPREAD, _origins,
+    ),
+    Measure(
+        "locust", "GET of 2 bytes by Locust", "users", (1, 10, 50, 200), (1, 20), RATES, _USERS,
+        _rate, base="FastHttpUser",
     ),
     Measure(
         "hop", "one hop", "actors", (2,), (2,), _HOP, tuple(HOPS), _alone, base="GeventActor",

@@ -11,7 +11,7 @@ from quiver.origin import Origin, split_url
 from quiver.request import StreamRequest
 from quiver.request_options import BodyLike, HeaderPairs, TrailersLike
 
-__all__ = ["pairs_of", "split", "translated"]
+__all__ = ["pairs_of", "sendable", "split", "translated"]
 
 
 def split(url: str) -> tuple[Origin, str]:
@@ -53,7 +53,7 @@ def translated(
     Raises:
         InvalidRequest, and whatever else `quiver.StreamRequest` finds.
     """
-    pairs = _sendable(headers)
+    pairs = sendable(headers)
     if route.elsewhere:
         if not any(name == "host" for name, _ in pairs):
             pairs.append(("host", route.origin.authority))
@@ -61,7 +61,7 @@ def translated(
     return StreamRequest(method, target, pairs, **options)
 
 
-def _sendable(headers: Iterable[tuple[str | bytes, str | bytes]]) -> list[tuple[str, str]]:
+def sendable(headers: Iterable[tuple[str | bytes, str | bytes]]) -> list[tuple[str, str]]:
     """Drop the fields of an HTTP/1.1 connection (RFC 9110 7.6.1, RFC 9114 4.2)."""
     pairs = [(_text(name).lower(), _text(value).strip(" \t")) for name, value in headers]
     named = {

@@ -17,7 +17,12 @@ from tests.support.programs.runner import ROOT, run_script
 from tests.support.waiting import until
 
 # Of examples/locustfile.py: what Locust calls a request, and where it goes.
-PATHS = {"/items/[id]": "/items/42", "/order": "/echo", "/ok (shared)": "/ok"}
+PATHS = {
+    "/items/[id]": "/items/42",
+    "/order": "/echo",
+    "/ok (shared)": "/ok",
+    "/items/[id] (fast)": "/items/42",
+}
 
 SINGLE = """
 import os
@@ -67,11 +72,12 @@ STOPPED = """
     from locust import constant, task
     from locust.env import Environment
     from quiver.adapters.shared.pool_counts import pool_counts
-    from quiver.adapters.locust import HTTP3User
+    from quiver.adapters import locust as ours
 
-    class Visitor(HTTP3User):
+    class Visitor(getattr(ours, sys.argv[3])):
         host = sys.argv[1]
         pool_options = {"cafile": sys.argv[2]}
+        users_per_connection = int(sys.argv[4])
         wait_time = constant(0.01)
 
         @task
@@ -81,14 +87,30 @@ STOPPED = """
     environment = Environment(user_classes=[Visitor])
     runner = environment.create_local_runner()
     runner.start(3, spawn_rate=3)
+
+    def opened():
+        return sum(each.opened for pool in pool_counts() for each in pool.connections)
+
     with gevent.Timeout(20):
-        while sum(pool.connections[0].opened > 1 for pool in pool_counts() if pool.connections) < 3:
+        while opened() < 20:
             gevent.sleep(0.01)
         print(len(list(pool_counts())))
         runner.stop()
         while list(pool_counts()):
             gevent.sleep(0.01)
     print(len(list(pool_counts())), environment.stats.total.num_failures == 0)
+"""
+
+REFUSED = """
+from locust import task
+from quiver.adapters.locust import {kind}
+
+class Visitor({kind}):
+    {body}
+    @task
+    def visit(self):
+        print("asked", flush=True)
+        self.client.get("/ok")
 """
 
 # The guide shows the shared adapter in a class without a task.
@@ -134,21 +156,22 @@ def test_a_master_with_two_workers(locusts: Locusts, origin: Origin) -> None:
     there = ["--worker", "--master-host", "127.0.0.1", "--master-port", port]
     workers = [locusts.start(*there) for _ in range(2)]
     here = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port]
-    load = ["--expect-workers", "2", "-u", "8", "-r", "8"]
+    load = ["--expect-workers", "2", "-u", "9", "-r", "9"]
     said = locusts.run(*here, *load, names=PATHS)
     assert said.count("reported as ready") == 2, said
     for worker in workers:
         ended(worker)
     check_rows(locusts, origin)
-    # 4 Shoppers with one connection each; 4 Services share two, or two on each of the workers.
-    assert origin.connections_accepted() in (4 + 2, 4 + 2 + 2)
+    # 3 Shoppers with one connection each; 3 Services share two, or two on each of the workers; and
+    # the Crowd shares one, or one on each.
+    assert 3 + 2 + 1 <= origin.connections_accepted() <= 3 + 2 * 2 + 2
 
 
 @pytest.mark.long
 def test_forked_workers(locusts: Locusts, origin: Origin) -> None:
     port = str(free_port())
     bind = ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
-    locusts.run(*bind, "--processes", "2", "-u", "4", "-r", "4", names=PATHS)
+    locusts.run(*bind, "--processes", "2", "-u", "6", "-r", "6", names=PATHS)
     check_rows(locusts, origin)
 
 
@@ -185,13 +208,52 @@ def test_what_a_user_may_do(
     assert origin.connections_accepted() == 1 + 1  # and one that the stranger's roots refused
 
 
-def test_users_that_stop_close_their_connections(origin: Origin) -> None:
-    said = run_script(STOPPED, origin.url, origin.cafile)
-    assert said.split() == ["3", "0", "True"]
+@pytest.mark.parametrize("kind", ["HTTP3User", "HTTP3FastUser"])
+@pytest.mark.parametrize(("to_each", "pools"), [(1, 3), (2, 2), (50, 1)])
+def test_users_that_stop_close_their_connections(
+    origin: Origin, kind: str, to_each: int, pools: int
+) -> None:
+    said = run_script(STOPPED, origin.url, origin.cafile, kind, str(to_each), timeout=60.0)
+    assert said.split() == [str(pools), "0", "True"]
+    assert origin.connections_accepted() == pools
     until(lambda: origin.connections_open() == 0)
     # The origin's QUIC tells the end of a connection when it has drained, a little later.
     until(lambda: sum(origin.closes().values()) == origin.connections_accepted())
     assert set(origin.closes()) == {0x100}  # H3_NO_ERROR: in order, not by silence
+
+
+@pytest.mark.parametrize(
+    ("kind", "class_body", "host", "says"),
+    [
+        (
+            "HTTP3User",
+            "",
+            "http://127.0.0.1:1",
+            "give an https:// host, or derive from locust.HttpUser",
+        ),
+        ("HTTP3FastUser", "", "http://me:secret@h:1", "or derive from locust.FastHttpUser"),
+        ("HTTP3User", "", "localhost", "'localhost': url='localhost' is not absolute"),
+        ("HTTP3User", "pool_options = {'cafil': 'x'}", None, "did you mean cafile?"),
+        ("HTTP3FastUser", "network_timeout = -1", None, "receive_timeout=-1"),
+        ("HTTP3FastUser", "users_per_connection = 0", None, "users_per_connection=0: must be"),
+        ("HTTP3FastUser", "proxy_host = 'p'", None, "proxy_host is for TCP, leave it out"),
+        ("HTTP3FastUser", "client_pool = object()", None, "client_pool is for TCP"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_the_start(
+    origin: Origin, tmp_path: Path, kind: str, class_body: str, host: str | None, says: str
+) -> None:
+    file = tmp_path / "refused.py"
+    file.write_text(REFUSED.format(kind=kind, body=class_body), encoding="utf-8")
+    with Locusts(origin, tmp_path, file) as locusts:
+        run = locusts.start("--headless", "-u", "3", "-r", "3", "--only-summary", host=host)
+        said = ended(run, within=40.0, status=1)
+    lines = [line for line in said.splitlines() if "ERROR/locust.runners" in line]
+    assert len(lines) == 1, said
+    assert says in lines[0]
+    assert "secret" not in said
+    assert "asked" not in said
+    assert origin.requests_served() == 0
 
 
 def test_imported_before_locust_is() -> None:
@@ -206,9 +268,9 @@ def test_the_guides_locustfile(origin: Origin, tmp_path: Path) -> None:
     trust = '"max_connections": 2, "cafile": os.environ["CAFILE"]'
     file = tmp_path / "guide.py"
     file.write_text(text.replace('"max_connections": 2', trust), encoding="utf-8")
-    names = ["/items/[id]", "/order", "/ok"]
+    names = ["/items/[id]", "/order", "/items/[id] (fast)", "/lines", "/items/[id] (own)", "/ok"]
     with Locusts(origin, tmp_path, file) as locusts:
-        locusts.run("-u", "4", "-r", "4", names=names)
+        locusts.run("-u", "8", "-r", "8", names=names)
         rows = locusts.rows()
     assert set(rows) == {*names, "Aggregated"}
     assert rows["Aggregated"]["Failure Count"] == "0"

@@ -63,14 +63,15 @@ def test_a_run_started_on_the_page(
 ) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}/"
     with Locusts(origin, tmp_path) as locusts:
-        locusts.start("--web-host", "127.0.0.1", "--web-port", str(port), "-u", "2", "-r", "2")
+        locusts.start("--web-host", "127.0.0.1", "--web-port", str(port), "-u", "3", "-r", "3")
         until(lambda: answers(url), within=20.0)
         browser.get(url)
         submit = "button[type=submit]"
         until(lambda: browser.find_elements(By.CSS_SELECTOR, submit), within=10.0)
         assert origin.requests_served() == 0
         browser.find_element(By.CSS_SELECTOR, submit).click()
-        names = ["GET /items/[id]", "POST /order", "GET /ok (shared)"]
+        names = [f"GET /items/[id]{fast}" for fast in ("", " (fast)")]
+        names += ["POST /order", "GET /ok (shared)"]
         until(lambda: all(rows(browser).get(name) for name in names), within=20.0)
         shown = rows(browser)
         assert shown["Aggregated"] <= origin.requests_served()

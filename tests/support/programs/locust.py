@@ -37,9 +37,10 @@ class Locusts:
             one.kill()
             one.communicate()
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, host: str | None = None) -> subprocess.Popen[str]:
         """`locust -f LOCUSTFILE --host ORIGIN` with further arguments."""
-        command = ["-m", "locust", "-f", str(self._locustfile), "--host", self._origin.url]
+        host = host or self._origin.url
+        command = ["-m", "locust", "-f", str(self._locustfile), "--host", host]
         started = subprocess.Popen(
             [sys.executable, *command, *arguments],
             env={**os.environ, "PYTHONPATH": str(ROOT), "CAFILE": self._origin.cafile},
@@ -71,10 +72,10 @@ class Locusts:
             return {row["Name"]: row for row in csv.DictReader(file)}
 
 
-def ended(process: subprocess.Popen[str], within: float = 20.0) -> str:
-    """What it printed, when it has ended; fails on another status than 0."""
+def ended(process: subprocess.Popen[str], within: float = 20.0, status: int = 0) -> str:
+    """What it printed, when it has ended; fails on another status."""
     printed, _ = process.communicate(timeout=within)
-    assert process.returncode == 0, f"status {process.returncode}\n{printed}"
+    assert process.returncode == status, f"status {process.returncode}\n{printed}"
     return printed
 
 

@@ -16,7 +16,7 @@ ADAPTERS = ROOT / "quiver" / "adapters"
 NEEDED = {
     "requests/adapter.py": ("requests", "requests"),
     "httpx/library.py": ("httpx", "httpx"),
-    "locust.py": ("locust", "locust"),
+    "locust/__init__.py": ("locust", "locust"),
     "opentelemetry/instrumentation.py": ("otel", "opentelemetry"),
     "opentelemetry/suppression.py": ("otel", "opentelemetry"),
     "prometheus.py": ("prometheus", "prometheus_client"),

@@ -1,0 +1,285 @@
+"""What sends FastHttpUser's requests: geventhttpclient's user agent, with Quiver below it.
+
+Redirects, retries, cookies and the check of the status are that agent's.
+"""
+
+from __future__ import annotations
+
+import io
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from http.client import HTTPResponse
+from http.cookiejar import Cookie, CookieJar
+from typing import Any, Final, NoReturn, cast
+
+from gevent.lock import Semaphore
+from geventhttpclient.header import Headers
+from geventhttpclient.useragent import CompatRequest, CompatResponse
+from locust.contrib.fasthttp import FastRequest, FastResponse, LocustUserAgent
+
+from quiver.adapters.requests.bodies import body_source
+from quiver.adapters.shared.request_translation import sendable
+from quiver.client import Client
+from quiver.errors import InvalidError, PoolStopped, QuiverError
+from quiver.models import Response
+from quiver.pool.ref import PoolRef
+from quiver.request import Request, StreamRequest
+from quiver.streams.response import StreamedResponse
+
+__all__ = ["Connections", "Cookies", "HTTP3UserAgent", "RequestFailed"]
+
+_MOST: Final = 1_024  # URLs, and requests without a body, that are kept
+
+
+class RequestFailed(OSError):
+    """An error of Quiver that is no OSError itself: Locust counts these as failures."""
+
+
+class Connections:
+    """A client of Quiver, for those who share it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._pools: dict[str, PoolRef] = {}
+
+    def ask(self, origin: str, asked: Request) -> Response | StreamedResponse:
+        """Send a request. Raises what `Client.request` does."""
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools[origin] = self._client.pool(origin)
+        try:
+            return pool.ask(asked)
+        except PoolStopped:
+            self._pools.pop(origin, None)  # for the next one it is started again
+            raise
+
+    def close(self) -> None:
+        """Close the client."""
+        self._pools.clear()
+        self._client.close()
+
+
+class Cookies(CookieJar):
+    """A jar that is not asked while nothing was put into it."""
+
+    _filled = False
+
+    def set_cookie(self, cookie: Cookie) -> None:
+        self._filled = True
+        super().set_cookie(cookie)
+
+    def add_cookie_header(self, request: urllib.request.Request) -> None:
+        if self._filled:
+            super().add_cookie_header(request)
+
+    def extract_cookies(self, response: HTTPResponse, request: urllib.request.Request) -> None:
+        if "set-cookie" in response.headers:
+            super().extract_cookies(response, request)
+
+
+class SentRequest(FastRequest):
+    """A request whose URL is taken apart once for all of them: a load test asks few."""
+
+    kind: Callable[..., Request] = Request
+    origin: str
+    target: str
+
+    def __init__(
+        self,
+        url: str,
+        method: str = "GET",
+        headers: Headers | None = None,
+        payload: object = None,
+        params: object = None,
+    ) -> None:
+        self.__dict__.update(_parts(url) if params is None else _parts_of(url, params))
+        self.method, self.payload = method.upper(), cast(Any, payload)
+        self.headers = Headers() if headers is None else headers
+        self.unredirected_hdrs = {}
+
+    def set_url(self, url: object, params: object = None) -> None:
+        super().set_url(cast(Any, url), params=cast(Any, params))
+        place = self.url_split
+        host = f"[{place.host}]" if ":" in place.host else place.host
+        self.origin = f"{place.scheme}://{host}:{place.port}"
+        self.target = place.quoted_uri
+
+
+class SentStreamRequest(SentRequest):
+    """One whose response is read as it comes."""
+
+    kind = StreamRequest
+
+
+def _parts_of(url: str, params: object = None) -> dict[str, Any]:
+    made = SentRequest.__new__(SentRequest)
+    FastRequest.__init__(made, url, params=cast(Any, params))
+    return vars(made)
+
+
+_parts = lru_cache(_MOST)(_parts_of)
+
+
+@lru_cache(_MOST)
+def _bodiless(
+    kind: Callable[..., Request], method: str, target: str, fields: tuple[tuple[str, str], ...]
+) -> Request:
+    return kind(method, target, sendable(fields))
+
+
+def _request_of(sent: SentRequest) -> Request:
+    """Return it as Quiver's; the same one for the same values, without a body."""
+    fields, payload = tuple(sent.headers.items()), sent.payload
+    if payload is None:
+        return _bodiless(sent.kind, sent.method, sent.target, fields)
+    return sent.kind(sent.method, sent.target, sendable(fields), body_source(payload))
+
+
+class Answer(io.BytesIO):
+    """A response as geventhttpclient has it, with all of its body."""
+
+    version = "HTTP/3"
+    message_complete = True
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.body)
+        self._headers_index = Headers(response.headers)
+        self._status = response.status
+
+    def get_code(self) -> int:
+        return self._status
+
+    @property
+    def length(self) -> int:
+        return len(self.getbuffer())
+
+    def release(self) -> None:
+        """Do nothing: it holds no stream."""
+
+
+class StreamedAnswer:
+    """A response as geventhttpclient has it, whose body comes as it is read."""
+
+    version = "HTTP/3"
+
+    def __init__(self, response: StreamedResponse, room: Semaphore) -> None:
+        self._response = response
+        self._headers_index = Headers(response.headers)
+        self._room: Semaphore | None = room
+
+    def __del__(self) -> None:
+        self.release()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self.read1():
+            yield piece
+
+    def get_code(self) -> int:
+        return self._response.status
+
+    @property
+    def message_complete(self) -> bool:
+        """Whether all of it was read."""
+        return self._response.ended
+
+    @property
+    def length(self) -> int | None:
+        """The bytes that the server has announced."""
+        given = self._response.header("content-length")
+        return None if given is None else int(given)
+
+    def read(self, size: int | None = None) -> bytes:
+        """Return `size` bytes, less only at the end; None: all that is left."""
+        return self._read(self._response.read, size)
+
+    def read1(self, size: int | None = None) -> bytes:
+        """Return what is there, at most `size` bytes; wait if there is nothing."""
+        return self._read(self._response.read1, size)
+
+    def release(self) -> None:
+        """Give up what was not read, and the room for another request."""
+        room, self._room = self._room, None
+        if room is not None:
+            self._response.close()
+            room.release()
+
+    def _read(self, read: Callable[[int | None], bytes], size: int | None) -> bytes:
+        if self._room is None:
+            return b""
+        try:
+            piece = read(size)
+        except QuiverError as error:
+            self.release()
+            raise _failure(error) from error
+        if self._response.ended:
+            self.release()
+        return piece
+
+
+class HTTP3UserAgent(LocustUserAgent):
+    """Sends requests by Quiver, at most `concurrency` at once."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        cookies: CookieJar,
+        headers: Mapping[str, str] | None,
+        max_redirects: int,
+        max_retries: int,
+        concurrency: int,
+    ) -> None:
+        super().__init__(cookiejar=cookies, max_redirects=max_redirects, max_retries=max_retries)
+        self.default_headers = Headers(headers or {})  # without geventhttpclient's user agent
+        self._connections = connections
+        self._room = Semaphore(concurrency)
+
+    def urlopen(self, url: str, *, streamed: bool = False, **options: Any) -> FastResponse:  # type: ignore[override]
+        """Send a request, and follow where it leads."""
+        # The class is read before anything waits: others of the same user come later.
+        self.request_type = SentStreamRequest if streamed else SentRequest  # type: ignore[misc, assignment]
+        response: FastResponse = super().urlopen(url, **options)
+        return response
+
+    def _urlopen(self, request: CompatRequest) -> FastResponse:
+        room, held, sent = self._room, False, cast(SentRequest, request)
+        room.acquire()
+        try:
+            response = self._connections.ask(sent.origin, _request_of(sent))
+            answer: Any  # geventhttpclient's own class, to Locust's types
+            if isinstance(response, StreamedResponse):
+                answer, held = StreamedAnswer(response, room), True
+            else:
+                answer = Answer(response)
+            return FastResponse(answer, sent, "")
+        except InvalidError as error:
+            if sent.unverifiable:  # where a redirect leads, no fault of the task
+                raise _failure(error) from error
+            raise
+        except QuiverError as error:
+            raise _failure(error) from error
+        finally:
+            if not held:
+                room.release()
+
+    def _handle_retries_exceeded(
+        self, url: object, last_error: BaseException | None = None
+    ) -> NoReturn:
+        """Raise the error itself: what Locust groups by has no URL in it then."""
+        if isinstance(last_error, OSError):
+            raise last_error
+        super()._handle_retries_exceeded(cast(Any, url), last_error)
+        raise AssertionError
+
+    @classmethod
+    def _conversation_str(cls, url: str, resp: CompatResponse, *_: object, **__: object) -> str:
+        """Tell a response by its error; geventhttpclient's own fails for a body that is no text."""
+        text = resp.content.decode("utf-8", "replace")
+        return f"REQUEST: {url}\nRESPONSE: HTTP/3 {resp.status_code}\n{resp.headers}\n\n{text}"
+
+
+def _failure(error: QuiverError) -> OSError:
+    """Return what Locust counts as a failure."""
+    if isinstance(error, OSError):
+        return error
+    return RequestFailed(f"{type(error).__name__}: {error}")
