@@ -1,0 +1,293 @@
+"""What a fast user may do, in a program of its own: Locust patches whatever imports it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from quiver.testing import Answer, LocalOrigin
+from tests.support.programs.runner import run_script
+
+# The end of it is one line of JSON: what was found, and what Locust was told of each request.
+USER = """
+import sys, json, ssl
+from locust.env import Environment
+from quiver.adapters.locust import HTTP3FastUser
+import gevent
+from gevent.pool import Pool
+
+class Visitor(HTTP3FastUser):
+    host = sys.argv[1] + sys.argv[3]
+    pool_options = {"cafile": sys.argv[2]}
+    network_timeout = 2.0
+    %s
+
+    def context(self):
+        return {"who": "visitor"}
+
+environment = Environment(user_classes=[Visitor])
+told = []
+
+@environment.events.request.add_listener
+def tell(**about):
+    del about["response"], about["start_time"]
+    told.append({**about, "exception": about["exception"] and repr(about["exception"])})
+
+user, found = Visitor(environment), {}
+client = user.client
+
+def visit():
+%s
+
+visit()
+print(json.dumps([found, told]))
+"""
+
+
+def visited(
+    origin: LocalOrigin, *lines: str, attributes: str = "", path: str = "", host: str = ""
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    text = USER % (attributes, "\n".join(f"    {line}" for line in lines))
+    said = run_script(text, host or origin.url, origin.cafile, path, timeout=90.0)
+    found, told = json.loads(said.splitlines()[-1])
+    return found, told
+
+
+@pytest.fixture
+def origin() -> Any:
+    with LocalOrigin() as started:
+        started.route("/from")(lambda _: (302, {"location": "/items/7"}, b""))
+        started.route("/again")(lambda _: (302, {"location": "/again"}, b""))
+        started.route("/plain")(lambda _: (302, {"location": "http://127.0.0.1:1/"}, b""))
+        started.route("/removed", method="DELETE")(lambda _: b"ok")
+        started.route("/binary")(lambda _: (500, {}, b"\xff\xfe"))
+        started.route("/cookie")(lambda _: (200, {"set-cookie": "a=b"}, b"ok"))
+        started.route("/lines")(
+            lambda _: Answer(200, (), [b"one\ntw", "ö".encode()[:1], "ö\nend".encode()[1:]])
+        )
+        yield started
+
+
+def test_responses_are_as_of_the_fast_session(origin: LocalOrigin) -> None:
+    found, told = visited(
+        origin,
+        "r = client.get('/items/7?page=1', context={'more': 1})",
+        "found['get'] = [r.status_code, r.ok, r.json(), r.text, r.content.decode(), r.url]",
+        "found['type'] = r.headers['Content-Type']",
+        "r = client.get('/items/8', params={'q': 'a b'}, name='params')",
+        "found['params'] = r.json()",
+        "r = client.head('/ok')",
+        "found['head'] = [r.status_code, r.content.decode()]",
+        "found['form'] = client.post('/echo', data={'a': 'b c'}).text",
+        "found['json'] = client.put('/echo', json={'a': 1}).json()",
+        "found['text'] = client.patch('/echo', data='ü').content.decode()",
+        "found['file'] = client.post('/echo', files={'f': ('n', b'data')}).text.count('data')",
+        "found['deleted'] = client.delete('/removed').status_code",
+        "found['streamed'] = client.get('/bytes/70000', stream=True).stream.read(60_001).hex()[:4]",
+        "with client.rename_request('renamed'): client.get('/ok')",
+    )
+    url = f"{origin.url}/items/7?page=1"
+    body = '{"id": 7}'
+    assert found["get"] == [200, True, {"id": 7}, body, body, url]
+    assert found["type"] == "application/json"
+    assert found["params"] == {"id": 8}
+    assert found["head"] == [200, ""]
+    assert (found["form"], found["json"], found["text"]) == ("a=b+c", {"a": 1}, "ü")
+    assert (found["file"], found["deleted"], found["streamed"]) == (2, 200, "0001")
+    first = told[0]
+    assert first.pop("response_time") > 0
+    assert first == {
+        "request_type": "GET",
+        "name": "/items/7?page=1",
+        "url": url,
+        "exception": None,
+        "response_length": len(body),
+        "context": {"who": "visitor", "more": 1},
+    }
+    assert [each["name"] for each in told[1:3]] == ["params", "/ok"]
+    assert told[-1]["name"] == "renamed"
+    assert told[-2]["response_length"] == 70_000
+    assert [each["exception"] for each in told] == [None] * len(told)
+
+
+def test_what_is_sent_is_as_of_the_fast_session(origin: LocalOrigin) -> None:
+    found, _ = visited(
+        origin,
+        "found['first'] = dict(client.get('/headers', headers={'X-Mine': '1'}).json())",
+        "client.get('/cookie')",
+        "h = {'Connection': 'keep-alive', 'Keep-Alive': '5'}",  # as of a recorded script
+        "found['second'] = dict(client.get('/headers', auth=('me', 'pw'), headers=h).json())",
+        "other = Visitor(environment).client",
+        "found['other'] = dict(other.get('/headers').json())",
+        attributes="default_headers = {'x-all': 'yes'}",
+    )
+    first, second, other = found["first"], found["second"], found["other"]
+    assert (first["x-mine"], first["x-all"], second["x-all"]) == ("1", "yes", "yes")
+    assert first["user-agent"].startswith("python-quiver/")
+    assert second["authorization"] == "Basic bWU6cHc="
+    assert (second["cookie"], first.get("cookie"), other.get("cookie")) == ("a=b", None, None)
+    assert not {"connection", "keep-alive"} & set(second)
+    assert origin.connections_accepted() == 1  # of both users
+
+
+def test_redirects_are_followed_as_far_as_they_may(origin: LocalOrigin) -> None:
+    found, told = visited(
+        origin,
+        "r = client.get('/from', name='to')",
+        "found['to'] = [r.status_code, r.json(), len(r.history)]",
+        "r = client.get('/from', allow_redirects=False, name='not')",
+        "found['not'] = [r.status_code, r.headers['location']]",
+        "client.get('/again', name='round')",
+        "client.get('/plain', name='plain')",
+        attributes="max_redirects = 3",
+    )
+    assert found == {"to": [200, {"id": 7}, 1], "not": [302, "/items/7"]}
+    faults = {each["name"]: each["exception"] for each in told}
+    assert (faults["to"], faults["not"]) == (None, None)
+    assert "Redirection limit reached (3)" in faults["round"]
+    assert "RequestFailed" in faults["plain"]
+    assert "the scheme must be https" in faults["plain"]
+    assert origin.requests_served("/again") == 4
+
+
+def test_failures_are_told_and_grouped_by_their_cause(origin: LocalOrigin) -> None:
+    found, told = visited(
+        origin,
+        "r = client.get('/reset/0x102', name='reset')",
+        "found['reset'] = [r.status_code, r.content, type(r.error).__name__]",
+        "client.get('/hang?1', name='late')",
+        "client.get('/hang?2', name='late')",
+        "client.get('https://127.0.0.1:1/', name='closed')",
+        "client.get('/status/503', name='status')",
+        "r = client.get('/binary', name='binary')",
+        "found['binary'] = [r.status_code, list(r.content)]",
+        "client.get('/bytes/70000', name='large')",
+        "with client.get('/ok', name='wrong', catch_response=True) as r: r.failure('no good')",
+        "with client.get('/status/404', name='right', catch_response=True) as r: r.success()",
+        "with user.rest('GET', '/ok', name='no JSON') as r: found['js'] = r.js",
+        "with user.rest('GET', '/items/9', name='JSON') as r: assert r.js['id'] == 8, 'another'",
+        "with user.rest('GET', '/hang', name='nothing') as r: found['none'] = r.content",
+        attributes="pool_options = {'cafile': sys.argv[2], 'max_body_size': 60_000}",
+    )
+    assert found == {
+        "reset": [0, None, "StreamReset"],
+        "binary": [500, [255, 254]],
+        "js": None,
+        "none": None,
+    }
+    faults = [(each["name"], each["exception"]) for each in told]
+    says = {
+        "reset": "StreamReset('https://",
+        "late": "ReceiveTimeout('https://",
+        "closed": "ConnectionRefused('https://127.0.0.1:1: ",
+        "status": "LocustBadStatusCode(code=503)",
+        "binary": "LocustBadStatusCode(code=500)",
+        "large": "RequestFailed('ResponseTooLarge: ",
+        "wrong": "CatchResponseError('no good')",
+        "no JSON": "CatchResponseError('Could not parse response as JSON. ok, ",
+        "JSON": "CatchResponseError('another')",
+        "nothing": "CatchResponseError('https://",
+    }
+    for name, fault in faults:
+        if name == "right":
+            assert fault is None
+        else:
+            assert fault.startswith(says[name]), (name, fault)
+    assert [name for name, _ in faults] == [
+        "reset",
+        "late",
+        *list(says)[1:7],
+        "right",
+        *list(says)[7:],
+    ]
+    assert len({fault for name, fault in faults if name == "late"}) == 1  # whatever the URL
+    assert all(each["response_time"] >= 1_900 for each in told if each["name"] == "late")
+
+
+def test_lines_come_whole(origin: LocalOrigin) -> None:
+    found, told = visited(
+        origin,
+        "found['lines'] = list(client.iter_lines('/lines', name='lines'))",
+        "lines = client.iter_lines('/hang', name='late')",
+        "try: next(lines)",
+        "except OSError as error: found['late'] = type(error).__name__",
+    )
+    assert found == {"lines": ["one", "twö", "end"], "late": "ReceiveTimeout"}
+    assert [each["name"] for each in told] == ["lines", "late"]
+
+
+def test_a_user_has_no_more_requests_open_than_it_may(origin: LocalOrigin) -> None:
+    begun: list[int] = []
+
+    def slow(_: object) -> Answer:
+        begun.append(origin.streams_open())
+        return Answer(body=b"ok", delay=0.3)
+
+    origin.route("/slow")(slow)
+    _, told = visited(
+        origin,
+        "pool = Pool(6)",
+        "for n in range(6): pool.spawn(client.get, '/slow', stream=n % 2 == 1)",
+        "pool.join()",
+        attributes="concurrency = 2",
+    )
+    assert len(told) == 6
+    assert max(begun) <= 2
+
+
+def test_what_no_request_has_is_refused_with_advice(origin: LocalOrigin) -> None:
+    found, told = visited(
+        origin,
+        "for wrong in ({'timeout': 3}, {'verify': 0}, {'nam': 1}, {'headers': {'a b': '1'}}):",
+        "    try: client.get('/ok', **wrong)",
+        "    except (TypeError, ValueError) as error: found[next(iter(wrong))] = str(error)",
+        "try: client.get('http://127.0.0.1:1/')",
+        "except ValueError as error: found['http'] = str(error)",
+    )
+    assert found["timeout"].endswith("network_timeout and connection_timeout of the class are")
+    assert "insecure of the class is" in found["verify"]
+    assert found["nam"].endswith("did you mean name?")
+    assert "header name 'a'" in found["headers"]
+    assert "the scheme must be https" in found["http"]
+    assert told == []
+    assert origin.requests_served() == 0
+
+
+@pytest.mark.parametrize(
+    ("attributes", "error"),
+    [
+        ("pool_options = {}", None),  # insecure, as Locust has it
+        ("pool_options = {}; insecure = False", "CertificateInvalid"),
+        ("pool_options = {}; ssl_context_factory = staticmethod(trusting)", None),
+        ("pool_options = {'verify': True}", "CertificateInvalid"),
+    ],
+)
+def test_whom_to_trust_is_said_as_in_the_fast_user(
+    origin: LocalOrigin, attributes: str, error: str | None
+) -> None:
+    trusting = "trusting = lambda: ssl.create_default_context(cafile=sys.argv[2])"
+    _, told = visited(origin, "client.get('/ok')", attributes=f"{trusting}\n    {attributes}")
+    assert (told[0]["exception"] or "None").startswith(str(error))
+
+
+def test_a_host_may_have_a_path_and_a_password(origin: LocalOrigin) -> None:
+    host = origin.url.replace("https://", "https://me:p%20w@")
+    found, _ = visited(
+        origin, "found['sent'] = dict(client.get('/headers').json())", host=host, path=""
+    )
+    assert found["sent"]["authorization"] == "Basic bWU6cCB3"
+    found, _ = visited(origin, "found['id'] = client.get('/7').json()", path="/items")
+    assert found["id"] == {"id": 7}
+
+
+def test_all_users_of_a_class_may_share_a_client(origin: LocalOrigin) -> None:
+    _, told = visited(
+        origin,
+        "for _ in range(2): Visitor(environment).client.get('/ok')",
+        attributes="import quiver; http3_client = quiver.Client(cafile=sys.argv[2])\n"
+        "    users_per_connection = 1",
+    )
+    assert [each["exception"] for each in told] == [None, None]
+    assert origin.connections_accepted() <= 4  # of the client's one pool
