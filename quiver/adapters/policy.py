@@ -92,6 +92,8 @@ class Policy:
 
     def succeeded(self, origin: Origin) -> None:
         """Note that HTTP/3 has answered."""
+        if not self._table.paused:  # nothing is to be forgotten; a lock is dear to each request
+            return
         with self._lock:
             self._table.succeeded(origin)
 

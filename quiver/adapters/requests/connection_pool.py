@@ -105,11 +105,12 @@ class HTTP3First:
             raise FellBack
         asked = self._asked(route, method, url, headers, source, timeout)
         try:
-            with self._dispatch.falling_back(route, asked):
-                streamed = self._dispatch.pool(self._trust, route).ask(asked)
-        except InvalidError:
-            raise
+            streamed = self._dispatch.pool(self._trust, route).ask(asked)
         except QuiverError as error:
+            if self._dispatch.gives_way(route, asked, error):
+                raise FellBack from None
+            if isinstance(error, InvalidError):
+                raise
             raise as_urllib3_error(error, self, url) from error
         self._dispatch.answered(route, streamed)
         return StreamedHTTPResponse(streamed, method, url)
@@ -126,8 +127,10 @@ class HTTP3First:
         fields: Iterable[tuple[str, str | bytes]] = headers.items()
         if isinstance(source, TextFile):  # requests has counted characters, or bytes on the disk
             fields = [pair for pair in fields if pair[0].lower() != "content-length"]
-        limits = timeout.clone()
-        limits.start_connect()
+        limits = timeout
+        if timeout.total is not None:  # which begins to run now
+            limits = timeout.clone()
+            limits.start_connect()
         connect, read = _seconds(limits.connect_timeout), _seconds(limits.read_timeout)
         return self._dispatch.asked(
             route,

@@ -14,6 +14,7 @@ from quiver.streams.response import StreamedResponse
 __all__ = ["StreamedHTTPResponse"]
 
 PIECE: Final = 65_536  # bytes
+_OF_COOKIES: Final = ("set-cookie", "set-cookie2")
 
 
 class Content:
@@ -51,12 +52,16 @@ class Content:
 
 
 class Original:
-    """What requests' cookie jar and urllib3 want of http.client's response."""
+    """What requests' cookie jar and urllib3 want of http.client's response: cookies and its end.
+
+    The other fields are urllib3's response's.
+    """
 
     def __init__(self, content: Content, headers: list[tuple[str, str]]) -> None:
         self.msg = http.client.HTTPMessage()
         for name, value in headers:
-            self.msg.add_header(name, value)
+            if name in _OF_COOKIES:
+                self.msg.add_header(name, value)
         self._content = content
 
     def isclosed(self) -> bool:

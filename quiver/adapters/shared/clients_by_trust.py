@@ -36,7 +36,7 @@ _FOLDERS: Final = 32  # of roots, that are kept at most
 Certificate = str | tuple[str, str] | None
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Trust:
     """Whom to believe, and what to show of oneself. Hashable: it names a client.
 
@@ -66,6 +66,8 @@ class Trust:
         Raises:
             OSError: there is no such file or folder.
         """
+        if verify is True and cert is None:
+            return _USUAL
         certfile, keyfile = (cert, None) if cert is None or isinstance(cert, str) else cert
         own: dict[str, Any] = {
             "certfile": _existing(certfile, "the TLS certificate file"),
@@ -88,6 +90,9 @@ class Trust:
             for option in ("verify", "cafile", "cadata"):
                 kept.pop(option, None)
         return kept | said
+
+
+_USUAL: Final = Trust()
 
 
 def _existing(path: str | None, what: str) -> str | None:

@@ -113,9 +113,13 @@ class Dispatch:
         try:
             yield
         except QuiverError as error:
-            if self.falls_back and self.policy.gives_way(route.origin, asked, error):
+            if self.gives_way(route, asked, error):
                 raise FellBack from None
             raise
+
+    def gives_way(self, route: Route, asked: StreamRequest, error: QuiverError) -> bool:
+        """Tell whether the request, which has failed over HTTP/3, may go out over TCP."""
+        return self.falls_back and self.policy.gives_way(route.origin, asked, error)
 
     def close(self) -> None:
         """Stop the pools, and write what the policy has to keep."""

@@ -80,6 +80,11 @@ class FallbackTable:
         self._hints = frozenset(hints)
         self._pauses: OrderedDict[Origin, Pause] = OrderedDict()
 
+    @property
+    def paused(self) -> bool:
+        """Whether any origin has failed and not succeeded since."""
+        return bool(self._pauses)
+
     def route(self, origin: Origin, now: float) -> Route | None:
         """Return where to try HTTP/3, or None for TCP."""
         pause = self._pauses.get(origin)
