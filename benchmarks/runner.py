@@ -73,7 +73,10 @@ class Runner:
             self.say(f"  failed: {why}")
 
     def _absences(self) -> dict[str, str]:
-        wanted = [each for each in CLIENTS if self.clients is None or each.name in self.clients]
+        named = {name for measure in self.measures for name in measure.clients}
+        if self.clients is not None:
+            named &= set(self.clients)
+        wanted = [each for each in CLIENTS if each.name in named]
         return {each.name: why for each in wanted if (why := self._absence(each))}
 
     def _absence(self, client: Client) -> str | None:

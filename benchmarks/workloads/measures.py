@@ -244,7 +244,7 @@ MEASURES = (
         RATES, _SPREAD, _origins,
     ),
     Measure(
-        "locust", "GET of 2 bytes by Locust", "users", (1, 10, 50, 200), (1, 20), RATES, _USERS,
+        "locust", "GET of 2 bytes by Locust", "users", (1, 10, 50), (1, 20), RATES, _USERS,
         _rate, base="FastHttpUser",
     ),
     Measure(
