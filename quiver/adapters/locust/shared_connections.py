@@ -81,4 +81,4 @@ def refuse(user: User, why: str) -> NoReturn:
     options = environment.parsed_options
     if options is not None and getattr(options, "headless", False):
         environment.process_exit_code = 1
-    raise StopTest(why)
+    raise StopTest(why) from None
