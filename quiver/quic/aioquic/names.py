@@ -51,6 +51,7 @@ NEEDED: Final[Mapping[str, Names]] = {
     },
     "aioquic.quic.crypto": {
         "CryptoError": type,
+        "CryptoPair.setup_initial": ("self", "cid", "is_client", "version"),
         "apply_key_phase": ("self", "crypto", "trigger"),
         "next_key_phase": ("self",),
     },

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from aioquic.quic.crypto import (  # type: ignore[attr-defined]
     CryptoError,
+    CryptoPair,
     apply_key_phase,
     next_key_phase,
 )
@@ -22,6 +23,9 @@ from aioquic.tls import CipherSuite
 from quiver.quic.codes import TransportCode
 
 __all__ = ["UPDATE_AFTER", "PacketKeys"]
+
+# The tables that OpenSSL makes for these keys are made with the import, as in `configuration`.
+CryptoPair().setup_initial(b"anybody", is_client=True, version=1)
 
 UPDATE_AFTER: Final = 1 << 22
 """Packets that are sent with one key, before the next one is asked for."""
