@@ -174,6 +174,12 @@ class PoolConfig:
         "resume TLS sessions by tickets, which a server gives",
         check.flag,
     )
+    early_data: bool = _option(
+        False,
+        "flag",
+        "send safe requests in the first flight of a resumed session; they may be repeated",
+        check.flag,
+    )
     server_name: str | None = _option(
         None,
         "host",

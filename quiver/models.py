@@ -50,6 +50,8 @@ class Handshake:
         max_streams: requests that the server lets be opened at first.
         max_datagram_frame_size: bytes that the server takes (RFC 9221 3), 0 for no datagrams.
         resumed: a session was resumed by a ticket, without a certificate (RFC 8446 2.2).
+        early: requests went out before it was over, and the server has accepted them (RFC 9001
+            4.6).
     """
 
     version: str
@@ -60,6 +62,7 @@ class Handshake:
     max_streams: int
     max_datagram_frame_size: int
     resumed: bool = False
+    early: bool = False
 
 
 @attrs.frozen
@@ -98,6 +101,11 @@ class ResponseConnection:
     def resumed(self) -> bool:
         """Whether a session was resumed by a ticket, without a certificate."""
         return self.handshake.resumed
+
+    @property
+    def early(self) -> bool:
+        """Whether requests went out in the first flight, and the server has accepted them."""
+        return self.handshake.early
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ from typing import Final, TypedDict
 
 from quiver.name_options import HostAddresses, HostAddressesGiven, Resolver
 
-__all__ = ["PoolOptions", "SharedOptions", "TimeLimits", "unknown"]
+__all__ = ["EarlyData", "PoolOptions", "SharedOptions", "TimeLimits", "unknown"]
 
 
 class TimeLimits(TypedDict, total=False):
@@ -20,6 +20,12 @@ class TimeLimits(TypedDict, total=False):
     checkout_timeout: float | None
     receive_timeout: float | None
     timeout: float | None
+
+
+class EarlyData(TypedDict, total=False):
+    """An option of a pool that a request, but no channel, may bring along too."""
+
+    early_data: bool | None
 
 
 class SharedOptions(TypedDict, total=False):
@@ -57,7 +63,7 @@ class SharedOptions(TypedDict, total=False):
     datagrams: bool
 
 
-class PoolOptions(TimeLimits, SharedOptions, total=False):
+class PoolOptions(TimeLimits, EarlyData, SharedOptions, total=False):
     """The options of PoolConfig, as `HTTP3Pool.start` and `Client` take them."""
 
 

@@ -32,6 +32,8 @@ _USUAL_METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT"}
 )
 
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 9.2.1
+
 _NOT_IN_TRAILERS: Final = frozenset({"content-length", "host", "te"})  # RFC 9110 6.5.1
 
 
@@ -157,6 +159,11 @@ def _limit(_: object, attribute: attrs.Attribute[float | None], value: object) -
         raise InvalidRequest(f"{attribute.name}={value!r} is not a number of seconds above 0")
 
 
+def _flag_or_none(_: object, attribute: attrs.Attribute[bool | None], value: object) -> None:
+    if value is not None and not isinstance(value, bool):
+        raise InvalidRequest(f"{attribute.name}={value!r} is not True, False or None")
+
+
 @attrs.frozen
 class Request:
     """A request, checked as a whole when it is made: nothing invalid reaches the wire.
@@ -186,6 +193,8 @@ class Request:
         checkout_timeout: seconds to wait for a stream slot; None takes the pool's.
         connect_timeout: seconds to wait while the pool has no connection that takes requests;
             None waits as long as the pool dials. The dial itself goes on for the others.
+        early_data: whether it may go before a handshake is over, and so be carried out more than
+            once; None takes the pool's. Only GET, HEAD, OPTIONS and TRACE without a body ever do.
         origin: where it must go, when the target said so.
 
     Its repr shows no values of fields and no query: they may be secrets.
@@ -212,6 +221,7 @@ class Request:
     send_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
     checkout_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
     connect_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
+    early_data: bool | None = attrs.field(default=None, kw_only=True, validator=_flag_or_none)
     origin: Origin | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -251,6 +261,15 @@ class Request:
             pools: the `timeout` of its pool.
         """
         return "timeout", self.timeout or pools
+
+    def goes_early(self, pools: bool) -> bool:
+        """Return whether it may be sent as early data (RFC 8470 4).
+
+        Args:
+            pools: the `early_data` of its pool.
+        """
+        wanted = pools if self.early_data is None else self.early_data
+        return wanted and self.method in _SAFE and self.body is None and not self.trailers
 
     def _check_method(self) -> None:
         if self.method == "CONNECT":
@@ -372,6 +391,9 @@ class OpenChannel(Request):
         if self.open_timeout is not None and (self.timeout or math.inf) > self.open_timeout:
             return "open_timeout", self.open_timeout
         return "timeout", self.timeout  # a channel may outlast what the pool allows a request
+
+    def goes_early(self, pools: bool) -> bool:  # noqa: ARG002
+        return False
 
     def _check_method(self) -> None:
         connects = self.method == "CONNECT"

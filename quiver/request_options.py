@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import IO
 
 from quiver.fields import Pairs
-from quiver.pool_options import PoolOptions, SharedOptions, TimeLimits, unknown
+from quiver.pool_options import EarlyData, PoolOptions, SharedOptions, TimeLimits, unknown
 from quiver.request_forms import ParamsLike
 from quiver.streams.body_source import BodySource
 
@@ -58,7 +58,7 @@ class CommonOptions(TimeLimits, total=False):
     on_informational: OnInformational | None
 
 
-class RequestOptions(CommonOptions, total=False):
+class RequestOptions(CommonOptions, EarlyData, total=False):
     """Options of one request, as `Request` has them."""
 
     body: BodyLike

@@ -10,6 +10,9 @@
 | connection.ready     | duration, max_streams | origin, connection, address, local, handshake |
 | connection.settings  |                       | origin, connection, settings                  |
 | connection.ticket    | lifetime              | origin, connection, early_data                |
+| early_data.sent      | count                 | origin, connection                            |
+| early_data.accepted  | count                 | origin, connection                            |
+| early_data.rejected  | count                 | origin, connection                            |
 | connection.suspended |                       | origin, connection, reason                    |
 | connection.resumed   |                       | origin, connection                            |
 | connection.migrated  | duration              | origin, connection, former, local, failure    |
@@ -124,6 +127,9 @@ EVENTS: Final = (
     "connection.ready",
     "connection.settings",
     "connection.ticket",
+    "early_data.sent",
+    "early_data.accepted",
+    "early_data.rejected",
     "connection.suspended",
     "connection.resumed",
     "connection.migrated",

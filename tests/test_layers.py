@@ -156,6 +156,7 @@ PURE_TABLES: Final = (
         for name in (
             *("routing", "waiting_queue", "backoff", "dial_progress"),
             *("address_attempts", "address_memory", "session_tickets"),
+            *("connection_slots", "early_requests"),
             *("exchanges", "actions", "socket_errors", "liveness", "idle_policy"),
             *("look_up_table", "path_changes", "time_limits"),
         )

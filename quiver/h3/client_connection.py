@@ -22,17 +22,17 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-import attrs
-
 from quiver.errors import QuiverError
 from quiver.h3 import events
 from quiver.h3.close_reasons import close_reason
 from quiver.h3.codes import ErrorCode
+from quiver.h3.critical_streams import open_critical
 from quiver.h3.headers import Fields, Qpack
-from quiver.h3.peer_streams import PeerStreams, StreamType
+from quiver.h3.peer_streams import PeerStreams
 from quiver.h3.protocol_error import ProtocolError
 from quiver.h3.request_stream import FrameWriter, ResponseReader
-from quiver.h3.settings import ServerSettings, encode_settings
+from quiver.h3.session_settings import SessionSettings
+from quiver.h3.settings import ServerSettings
 from quiver.models import Handshake
 from quiver.origin import Origin
 from quiver.quic.engine import (
@@ -61,9 +61,6 @@ _REQUEST, _SERVERS_REQUEST, _OURS = 0x00, 0x01, 0x02
 _LARGEST_QUARTER: Final = (1 << 60) - 1
 """The last request's id by 4 (RFC 9297 2.1)."""
 
-_MOST_TICKETS: Final = 4
-"""That wait for the server's SETTINGS; the newest stay."""
-
 _FAULTS: Final[dict[type, ErrorCode]] = {
     events.StreamMalformed: ErrorCode.H3_MESSAGE_ERROR,
     events.HeadersTooLarge: ErrorCode.H3_EXCESSIVE_LOAD,
@@ -78,6 +75,7 @@ class ClientConnection:
         max_header_size: bytes of a header or trailer section that are taken, as RFC 9114 4.2.2
             counts.
         certfile: where the engine has our certificate from, for errors.
+        remembered: the server's settings that went along with the engine's ticket.
 
     Attributes:
         is_full: never: MAX_STREAMS does not shrink (RFC 9000 4.6).
@@ -88,7 +86,13 @@ class ClientConnection:
     pings_in_silence: Final = True
 
     def __init__(
-        self, engine: Engine, origin: Origin, *, max_header_size: int, certfile: str | None = None
+        self,
+        engine: Engine,
+        origin: Origin,
+        *,
+        max_header_size: int,
+        certfile: str | None = None,
+        remembered: bytes = b"",
     ) -> None:
         self._engine = engine
         self._origin = str(origin)
@@ -99,16 +103,16 @@ class ClientConnection:
         self.check_section = self._frames.check_section
         self._trace = engine.trace
         self._peer_streams = PeerStreams(self._qpack, self._trace)
-        self._ready = False
-        self._closed = False
+        self._ready = self._closed = self._early = False  # early: see `early_streams`
         self._settings: ServerSettings | None = None  # the server's, as soon as they have come
         self._responses: dict[int, ResponseReader] = {}  # those that have not ended
         self._sending: set[int] = set()  # requests whose body is not ended
         self._max_streams = 0  # as last reported
         self._events: list[events.Event] = []
-        self._tickets: list[TicketReceived] = []  # that came before the server's SETTINGS
+        self._session = SessionSettings(remembered)
+        self._accepted: bool | None = None  # what went early, by the server
         # QUIC's own, and HTTP/3 has no part in it: see `Engine`.
-        self.connect, self.receive_all, self.tick = engine.connect, engine.receive, engine.tick
+        self.receive_all, self.tick = engine.receive, engine.tick
         self.timer, self.datagrams = engine.timer, engine.datagrams
         self.ping, self.probe, self.shorten = engine.ping, engine.probe, engine.shorten
         self.migrate = engine.migrate
@@ -172,6 +176,19 @@ class ClientConnection:
 
     # what passes through --------------------------------------------------------------------
 
+    def connect(self, now: float, *address: tuple[str, int]) -> None:
+        """Begin the handshake, see `Engine.connect`. Requests may follow: see `early_streams`."""
+        self._engine.connect(now, *address)
+        if self._engine.early:
+            encoder = open_critical(self._engine, self._max_header_size)
+            self._frames.begin(encoder, self._session.former.max_field_section_size)
+            self._early = True
+
+    @property
+    def early_streams(self) -> int:
+        """Requests that may be opened before Ready, as early data (RFC 9001 4.6)."""
+        return max(0, self._engine.max_streams - self.streams_opened) if self._early else 0
+
     def receive(self, datagram: bytes, now: float) -> None:
         """Take a datagram from the server. When it is all over, it is ignored."""
         self.receive_all((datagram,), now)
@@ -210,7 +227,7 @@ class ClientConnection:
         """
         engine = self._engine
         stream_id = engine.next_stream_id
-        if not self._ready or self._closed or stream_id >= 4 * engine.max_streams:
+        if not (self._ready or self._early) or self._closed or stream_id >= 4 * engine.max_streams:
             raise ValueError(f"{self!r} has no room: {self.streams_opened} of {self.max_streams}")
         content = self._frames.section(stream_id, fields)
         if body:
@@ -356,48 +373,31 @@ class ClientConnection:
                 self._take_datagram(payload)
             case PingAcknowledged() | PathValidated() | PathFailed():
                 self._events.append(event)
-            case HandshakeCompleted(resumed):
-                self._begin(resumed)
+            case HandshakeCompleted(resumed, early):
+                self._begin(resumed, early)
             case TicketReceived():
-                self._tickets = [*self._tickets[1 - _MOST_TICKETS :], event]
-                self._tell_tickets()
+                self._events += self._session.ticket(event)
             case ConnectionClosed():
                 self._end(event)
 
-    def _begin(self, resumed: bool) -> None:
-        """Open our control stream and both of QPACK, which all stay open (RFC 9114 6.2.1)."""
-        self._ready = True
-        settings = encode_settings(self._max_header_size, datagrams=self._engine.sends_datagrams)
-        self._open_unidirectional(StreamType.CONTROL, settings)
-        self._frames.begin(self._open_unidirectional(StreamType.QPACK_ENCODER))
-        self._open_unidirectional(StreamType.QPACK_DECODER)
+    def _begin(self, resumed: bool, early: bool | None) -> None:
+        """The handshake is over: what was opened before stands, or was never opened."""
+        self._ready, self._early, self._accepted = True, False, early
+        if not early:
+            self._responses.clear()
+            self._frames.begin(open_critical(self._engine, self._max_header_size))
         self._max_streams = self._engine.max_streams
-        self._events.append(events.Ready(self._max_streams, resumed))
-
-    def _open_unidirectional(self, stream_type: StreamType, content: bytes = b"") -> int:
-        stream_id = self._engine.open_unidirectional(encode_varint(stream_type) + content)
-        if self._trace is not None:
-            self._trace.stream_type(stream_id, stream_type.name.lower())
-        return stream_id
+        self._events.append(events.Ready(self._max_streams, resumed, early=early))
 
     def _take_settings(self, settings: ServerSettings) -> None:
         if settings.takes_datagrams and not self._engine.handshake.max_datagram_frame_size:
             reason = "H3_DATAGRAM without the transport parameter max_datagram_frame_size"
             raise ProtocolError(ErrorCode.H3_SETTINGS_ERROR, reason)  # RFC 9297 2.1.1
+        tickets = self._session.settled(settings, early=self._accepted)
         self._frames.heed(settings)
         self._settings = settings
         connect = settings.connect_enabled
-        self._events.append(events.Settings(connect, self._datagrams_agreed))
-        self._tell_tickets()
-
-    def _tell_tickets(self) -> None:
-        """Report tickets, with the SETTINGS that are to be kept with them (RFC 9114 7.2.4.2)."""
-        if self._settings is not None:
-            known = self._settings.encoded()
-            for each in self._tickets:
-                ticket = attrs.evolve(each.ticket, application=known)
-                self._events.append(TicketReceived(ticket))
-            self._tickets = []
+        self._events += [events.Settings(connect, self._datagrams_agreed), *tickets]
 
     def _take_reset(self, event: StreamResetReceived) -> None:
         stream_id = event.stream_id

@@ -53,10 +53,13 @@ class Ready:
     Attributes:
         max_streams: how many requests may be opened in the connection's whole life, as of now.
         resumed: a TLS session was resumed.
+        early: whether the server has accepted what was opened before; None when nothing was. If
+            not, nothing of that was opened, and the streams' ids begin anew.
     """
 
     max_streams: int
     resumed: bool
+    early: bool | None = None
 
 
 @attrs.define

@@ -66,9 +66,9 @@ class FrameWriter:
         self._capacity = 0  # bytes of QPACK's table
         self._credit = 0  # bytes that the encoder stream may carry at once, as last asked
 
-    def begin(self, encoder_stream: int) -> None:
-        """Our QPACK encoder stream is open."""
-        self._encoder_stream = encoder_stream
+    def begin(self, encoder_stream: int, limit: int | None = None) -> None:
+        """Our QPACK encoder stream is open, and the server takes sections of `limit` bytes."""
+        self._encoder_stream, self._limit = encoder_stream, limit
 
     def heed(self, settings: ServerSettings) -> None:
         """From now on use the table that the server offers, and keep to its limit.
@@ -114,6 +114,8 @@ class FrameWriter:
             self._credit = 0  # to be asked anew
         if self._trace is not None:
             self._trace.headers("frame_created", stream_id, len(block), fields)
+        if len(block) < 0x40:  # as mostly
+            return b"\x01%c%b" % (len(block), block)
         return b"\x01" + encode_varint(len(block)) + block
 
     def _may_refer_to_table(self, fields: Fields) -> bool:
@@ -227,7 +229,10 @@ class ResponseReader:
             at += 1
         else:
             kind, at = read_varint(chunk, at)
-        size, at = read_varint(chunk, at)
+        if at < end and chunk[at] < 0x40:
+            size, at = chunk[at], at + 1
+        else:
+            size, at = read_varint(chunk, at)
         if at > end:
             return 0
         if kind > _HEADERS:

@@ -38,8 +38,23 @@ class Forward:
 
 @attrs.frozen
 class OpenConnection:
-    """Start a connection under this number, which the table has just given out."""
+    """Start a connection under this number, which the table has just given out.
 
+    `early`: somebody waits who may go before its handshake is over.
+    """
+
+    connection: int
+    early: bool = False
+
+
+@attrs.frozen
+class SendEarly:
+    """Have this connection, which is connecting, send a copy of the ticket's request.
+
+    The ticket waits on.
+    """
+
+    ticket: int
     connection: int
 
 
@@ -57,9 +72,9 @@ class Reject:
 
 @attrs.frozen
 class CancelExchange:
-    """Tell this connection to give the ticket up.
+    """Tell this connection to give the ticket up, or the copy of it that was sent early.
 
-    The lease stays until the connection releases it.
+    A lease stays until the connection releases it.
     """
 
     ticket: int
@@ -159,5 +174,5 @@ class Retry:
     error: QuiverError
 
 
-RoutingAction = Forward | OpenConnection | Reject | CancelExchange | Retire | Redial
+RoutingAction = Forward | OpenConnection | SendEarly | Reject | CancelExchange | Retire | Redial
 ExchangeAction = Answer | Inform | Begin | Deliver | End | Release | ResetStream | Retry

@@ -97,7 +97,7 @@ class PendingRequest(NamedTuple):
     """A request with the reply that its caller waits on. Times are on the monotonic clock.
 
     `since` is when it began to wait, `waited` how many seconds it had waited before, on its way to
-    connections that gave it back.
+    connections that gave it back. `early`: it may go before a handshake is over, the first time.
     """
 
     request: Request
@@ -107,6 +107,7 @@ class PendingRequest(NamedTuple):
     since: float
     attempts: int = 0
     waited: float = 0.0
+    early: bool = False
 
     @classmethod
     def new(
@@ -119,7 +120,8 @@ class PendingRequest(NamedTuple):
     ) -> Self:
         """A request that waits for the first time."""
         checkout = CheckoutDeadline.of(request, config, deadline, since)
-        return cls(request, reply, deadline, checkout, since)
+        early = request.goes_early(config.early_data)
+        return cls(request, reply, deadline, checkout, since, early=early)
 
     @classmethod
     def again(

@@ -37,6 +37,7 @@ from quiver.pool.connection_state import DIALS, ConnectionState
 from quiver.pool.dial_progress import Progress
 from quiver.pool.dialer import Connected, Dialer, Outcome
 from quiver.pool.exchange_runner import ExchangeRunner
+from quiver.pool.http_connection import HttpConnection
 from quiver.pool.liveness import Liveness, idle_limit
 from quiver.pool.messages import PoolReply, SocketEvent, StartExchange
 from quiver.pool.path_keeper import PathKeeper
@@ -59,19 +60,20 @@ class Connection(StateMachine):
     answers_with = ()  # the replies that reach it are the pool's callers': no error is theirs
     never_waits = True  # whoever listens to telemetry is called in it
 
-    def __init__(self, number: int, target: PoolTarget, coordinator: AnyActorRef) -> None:
+    def __init__(
+        self, number: int, target: PoolTarget, coordinator: AnyActorRef, early: bool = False
+    ) -> None:
         super().__init__()
         self._number = number
-        self._target = target
-        self._config = target.config
+        self._target, self._config = target, target.config
         self._coordinator = coordinator
         self._error: QuiverError | None = None  # what the network ended it with
-        self._overdue = Overdue()
-        self._stalls = StallWatch()
+        self._overdue, self._stalls = Overdue(), StallWatch()
         self._report = ConnectionReport(target.name, number)
         tell_me = partial(tell, self.actor_ref)
         self._transport = target.transport(tell_me)
-        self._dialer = Dialer(target, tell_me, self._report.attempt, self._tell_progress)
+        attempt, offer = self._report.attempt, self._offer_early if early else None
+        self._dialer = Dialer(target, tell_me, attempt, self._tell_progress, offer)
         self._liveness = Liveness()
         self._runner = ExchangeRunner(
             self, target, self._transport, self._liveness, self.timers, self._report, tell_me
@@ -105,10 +107,11 @@ class Connection(StateMachine):
     def on_enter(self, state: enum.Enum) -> None:
         self._report.entered(state)
 
-    def _ready(self, max_streams: int) -> None:
+    def _ready(self, event: events.Ready) -> None:
         self.become(ConnectionState.CONNECTED)
-        self._runner.exchanges.connection = self._report.ready(max_streams, self._transport)
-        self._tell_pool(messages.ConnectionReady(self._number, max_streams))
+        self._runner.exchanges.connection = self._report.ready(event.max_streams, self._transport)
+        room = event.max_streams, self._runner.flight.settle(event.early)
+        self._tell_pool(messages.ConnectionReady(self._number, *room))
         self.check_idle()
         self._keeper.arrange_ping()
         if self._config.max_age is not None:
@@ -125,6 +128,8 @@ class Connection(StateMachine):
                 self._receive()
             case StartExchange():
                 self._open(message, self.defer())
+            case messages.StartEarly():
+                self._runner.flight.start(message)
             case TimerFired(key, _):
                 self._timer_fired(key)
             case messages.ReadOn(ticket):
@@ -169,7 +174,7 @@ class Connection(StateMachine):
             case "age":
                 self._tell_pool(messages.Aged(self._number))
             case ("callback", int(ticket)):
-                self._runner.callback_overdue(ticket)
+                self._runner.callbacks.overdue(ticket)
 
     def _judge_later(self, key: Hashable) -> None:
         """Take all that has come, in as many turns as it takes, before something is called late."""
@@ -198,7 +203,7 @@ class Connection(StateMachine):
         if lent and self._liveness.wants_look(time.monotonic()):
             lent = self._transport.may_be_lent() and self._keeper.look_before_lending()
         if not lent or reply.done or self._transport.http.is_full:  # given up on its way here
-            self.returned(exchange, reply, unused=True)
+            self.returned(exchange, reply, unused=not self._runner.flight.give_up(exchange.ticket))
         else:
             self._runner.start(exchange, reply)
 
@@ -210,6 +215,9 @@ class Connection(StateMachine):
         elif self.state is ConnectionState.RESOLVING:
             self.become(ConnectionState.CONNECTING)
             self._dialed(partial(self._dialer.resolved, outcome))
+
+    def _offer_early(self, http: HttpConnection) -> None:
+        self._tell_pool(messages.EarlyRoom(self._number, self._runner.flight.begin(http)))
 
     def _tell_progress(self, progress: Progress) -> None:
         self._tell_pool(messages.DialProgress(self._number, progress))
@@ -288,8 +296,8 @@ class Connection(StateMachine):
     def _occurred(self, event: events.Event) -> None:
         """Do what an event of the connection as a whole asks for."""
         match event:
-            case events.Ready(max_streams):
-                self._ready(max_streams)
+            case events.Ready():
+                self._ready(event)
             case events.CapacityChanged(max_streams):
                 self._tell_pool(messages.StreamLimitRaised(self._number, max_streams))
             case events.Settings():

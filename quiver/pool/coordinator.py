@@ -22,12 +22,7 @@ from quiver.actors.reply import Reply
 from quiver.actors.restarts import RestartIntensity
 from quiver.actors.system_messages import AnyActorRef, ForkedAway, Terminated, TimerFired
 from quiver.config import PoolConfig, PoolOptions
-from quiver.errors import (
-    DatagramsDisabled,
-    InvalidRequest,
-    PoolStopped,
-    QuiverError,
-)
+from quiver.errors import DatagramsDisabled, InvalidRequest, PoolStopped, QuiverError
 from quiver.models import GetConnections, GetStats
 from quiver.origin import Origin
 from quiver.pool import messages
@@ -40,6 +35,7 @@ from quiver.pool.actions import (
     Rejection,
     Retire,
     RoutingAction,
+    SendEarly,
 )
 from quiver.pool.checkout import PendingRequest, PoolTimeout, Refusals, exhausted, is_failure
 from quiver.pool.client_pools import ClientPools
@@ -194,9 +190,11 @@ class HTTP3Pool(ReplyPolicy):
                 return self._table.connections()
             case messages.DialProgress(connection, progress):
                 self.dials.came(connection, progress)
-            case messages.ConnectionReady(connection, max_streams):
+            case messages.EarlyRoom(connection, streams):
+                self._do(self._table.early_room(connection, streams, now))
+            case messages.ConnectionReady(connection, max_streams, early):
                 self.dials.arrived(connection)
-                self._do(self._table.ready(connection, max_streams, now))
+                self._do(self._table.ready(connection, max_streams, now, early=early))
             case messages.StreamLimitRaised(connection, max_streams):
                 self._do(self._table.capacity_changed(connection, max_streams, now))
             case messages.Suspended(connection):
@@ -224,9 +222,7 @@ class HTTP3Pool(ReplyPolicy):
 
     def _accept(self, request: Request, now: float) -> None:
         reply = self.defer() if self.asked else Reply()  # one that is told wants no answer
-        since = (
-            reply.since if isinstance(reply, RequestReply) else now
-        )  # what is forwarded has none
+        since = reply.since if isinstance(reply, RequestReply) else now  # forwarded, it has none
         try:
             ours, theirs = self.target.origin, request.origin
             if theirs is not ours and theirs is not None and theirs != ours:
@@ -260,7 +256,8 @@ class HTTP3Pool(ReplyPolicy):
         self._stalls.listen(True)
         ask.reply.on_cancel(partial(self._cancelled, ticket))
         until = ask.checkout.until(connected=self._table.lends)
-        self._do(self._table.submit(ticket, until, now, front=front))
+        early = ask.early and not front
+        self._do(self._table.submit(ticket, until, now, front=front, early=early))
 
     def _cancelled(self, ticket: int) -> None:
         """Pass on that the Reply was cancelled. Called in its caller's thread."""
@@ -309,8 +306,11 @@ class HTTP3Pool(ReplyPolicy):
             match action:
                 case Forward(ticket, connection):
                     self._forward(ticket, connection)
-                case OpenConnection(connection):
-                    self._open(connection)
+                case SendEarly(ticket, connection):
+                    early = messages.StartEarly(ticket, self._asks[ticket].request)
+                    self._tell(connection, early)
+                case OpenConnection(connection, early):
+                    self._open(connection, early)
                 case Reject():
                     self._reject(action)
                 case CancelExchange(ticket, connection):
@@ -340,8 +340,8 @@ class HTTP3Pool(ReplyPolicy):
             ask.reply.fail(self._refusals.of(rejected, ask.request, ask.checkout, now, dials))
         del self._asks[rejected.ticket]
 
-    def _open(self, number: int) -> None:
-        ref = Connection.start(number, self.target, self.actor_ref)
+    def _open(self, number: int, early: bool) -> None:
+        ref = Connection.start(number, self.target, self.actor_ref, early)
         self._connections[number] = ref
         self._numbers[ref.actor_urn] = number
         self.dials.came(number, Progress())

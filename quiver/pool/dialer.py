@@ -35,7 +35,7 @@ from quiver.pool.address_attempts import (
 )
 from quiver.pool.checkout import exhausted
 from quiver.pool.dial_progress import Progress
-from quiver.pool.http_connection import Transport
+from quiver.pool.http_connection import HttpConnection, Transport
 from quiver.pool.local_address import host_of
 from quiver.pool.messages import Resolved
 from quiver.pool.name_resolution import resolve
@@ -73,6 +73,8 @@ class Dialer:
         tell: sends its owner a message.
         on_attempt: called with each address before it is tried.
         on_progress: called when it has come further.
+        on_early: called with the connection of the first attempt, when its handshake has begun and
+            requests may go along; None: none shall.
 
     Attributes:
         progress: how far it has come.
@@ -84,12 +86,14 @@ class Dialer:
         tell: Callable[[object], None],
         on_attempt: Callable[[tuple[str, int]], None],
         on_progress: Callable[[Progress], None],
+        on_early: Callable[[HttpConnection], None] | None = None,
     ) -> None:
         self._target = target
         self._tell = tell
         self._on_attempt = on_attempt
         self._asks: gevent.Greenlet[[], None] | None = None  # for the name
         self._on_progress = on_progress
+        self._on_early = on_early
         self._until = math.inf
         self._table: AddressAttempts | None = None  # when the name is resolved
         self._attempts: dict[int, Transport] = {}  # those that are alive
@@ -273,7 +277,8 @@ class Dialer:
         self, table: AddressAttempts, attempt: int, address: Address, now: float
     ) -> tuple[AttemptAction, ...]:
         self._on_attempt(address[1][:2])
-        transport = self._target.transport(self._tell)
+        on_early, self._on_early = self._on_early, None
+        transport = self._target.transport(self._tell, early=on_early is not None)
         self._attempts[attempt], self._addresses[attempt] = transport, address
         try:
             transport.open(address, now)
@@ -285,6 +290,8 @@ class Dialer:
             else:
                 error = self._target.unreached(SocketError(refusal.errno or 0, local=True))
             return table.failed(attempt, error, now)
+        if on_early is not None and transport.http.early_streams:
+            on_early(transport.http)
         return ()
 
     def _goes_on(self, attempt: int, transport: Transport, now: float) -> bool:

@@ -12,8 +12,8 @@ taken within `_contained`, `_do` or `_not_begun`.
 
 from __future__ import annotations
 
+import collections
 import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
@@ -43,6 +43,7 @@ from quiver.pool.actions import (
     ResetStream,
     Retry,
 )
+from quiver.pool.callback_deadlines import CallbackDeadlines
 from quiver.pool.callers import (
     Caller,
     Callers,
@@ -53,6 +54,7 @@ from quiver.pool.callers import (
     send_stream,
 )
 from quiver.pool.exchanges import OF_STREAMS, Exchanges, Mode
+from quiver.pool.first_flight import FirstFlight
 from quiver.pool.http_connection import Transport
 from quiver.pool.liveness import Liveness
 from quiver.pool.messages import PoolReply, StartExchange
@@ -88,11 +90,12 @@ class ExchangeRunner:
     Args:
         liveness: is told when a request goes out, and when a stream says something.
         timers: of the owner, who hands the firings of ("settings", ticket) to `waiting`, and
-            those of ("callback", ticket) to `callback_overdue`.
+            those of ("callback", ticket) to `callbacks`.
         tell: sends the owner a message, from any thread.
 
     Attributes:
         exchanges: the table of what is open.
+        flight, callbacks: what was sent early; answers that wait for their `on_informational`.
         waiting: channels that are to be opened when the server's SETTINGS have come.
         sending: by ticket, those whose request is not sent to its end.
         wake_readers: wakes the readers that got something, once a batch.
@@ -117,7 +120,7 @@ class ExchangeRunner:
         self._report = report
         self._callers = Callers(target, tell)
         self._failures = 0  # of ours, since the last answer
-        self._awaiting_callbacks: dict[int, weakref.ref[PoolReply]] = {}
+        self.flight, self.callbacks = FirstFlight(target, report), CallbackDeadlines(target, timers)
         self.waiting = WaitingChannels(target, timers, owner.returned)
         self.exchanges = Exchanges(max_body_size=target.config.max_body_size, origin=target.name)
         self.sending = self._callers.sending
@@ -126,7 +129,7 @@ class ExchangeRunner:
     @property
     def busy(self) -> bool:
         """Whether anything is open, or waits to be opened."""
-        return bool(self.waiting.channels or self.exchanges)
+        return bool(self.waiting.channels or self.exchanges or self.flight.streams)
 
     # how they begin -------------------------------------------------------------------------
 
@@ -148,7 +151,8 @@ class ExchangeRunner:
         if request.trailers and not callable(request.trailers):
             http.check_section(trailer_fields(request.trailers))
         window = None if mode is Mode.BUFFERED else self._config.receive_window
-        stream_id = http.next_stream_id
+        early = self.flight.claim(exchange.ticket) if self.flight.streams else None
+        stream_id = http.next_stream_id if early is None else early.stream_id
         caller = self._callers.add(exchange, reply, stream_id, mode, sent=ended)
         self.exchanges.open(
             stream_id,
@@ -157,10 +161,14 @@ class ExchangeRunner:
             now=now,
             limits=limits_of(request, self._config, exchange.deadline),
             mode=mode,
+            early=early is not None,
         )
-        http.open_request(fields, body, ended, window)
+        if early is None:
+            http.open_request(fields, body, ended, window)
         self._liveness.began_at = now
         self._report.requests += 1
+        if early is not None:
+            collections.deque(self.feed(early.happened, now), 0)
         return caller
 
     # channels: it needs to be known what the server can do
@@ -250,6 +258,8 @@ class ExchangeRunner:
         for event in happened:
             if type(event) in OF_STREAMS:
                 self._liveness.pings = 0
+                if self.flight.streams and self.flight.takes(event):
+                    continue
                 try:
                     actions += self.exchanges.take(event, now)
                 except BaseException as error:
@@ -295,6 +305,7 @@ class ExchangeRunner:
     def goaway(self, stream_id: int, cause: QuiverError | None = None) -> None:
         """Give back the streams from this one on, which were not acted on (RFC 9114 5.2), or, for
         that `cause`, have never left."""
+        self.flight.refuse(stream_id)
         self._do(self.exchanges.goaway(stream_id, cause))
 
     def lost(self, error: QuiverError) -> None:
@@ -334,6 +345,8 @@ class ExchangeRunner:
 
     def _give_up(self, ticket: int) -> None:
         self.waiting.turn_away(ticket, None)
+        if self.flight.give_up(ticket):
+            self._owner.check_idle()
         self._callers.give_up(ticket)
         self._do(self.exchanges.cancel(ticket))
 
@@ -365,13 +378,6 @@ class ExchangeRunner:
             for action in late
         )
 
-    def callback_overdue(self, ticket: int) -> None:
-        """End one whose deadline has come while its answer waits for its `on_informational`."""
-        reply = self._awaiting_callbacks.pop(ticket)()
-        if reply is not None:
-            said = "its on_informational has not returned within the request's timeout"
-            reply.fail(RequestTimeout(said, origin=self._target.name))
-
     # what the table asks for ----------------------------------------------------------------
 
     def _do(self, actions: Sequence[ExchangeAction]) -> None:
@@ -398,12 +404,13 @@ class ExchangeRunner:
                 caller = self._callers.answer(ticket, outcome)
                 if type(outcome) is Response:
                     self._failures = 0
-                    self._limit_callbacks(caller)
+                    if caller.informational is not None:
+                        self.callbacks.limit(caller)
             case Deliver(ticket, content):
                 self._callers.deliver(ticket, content)
             case Begin(ticket, status, headers):
                 by = self.exchanges.connection
-                self._limit_callbacks(self._callers.begin(ticket, status, headers, by))
+                self.callbacks.limit(self._callers.begin(ticket, status, headers, by))
             case End(ticket, trailers):
                 self._end_sending(ticket)
                 self._callers.end(ticket, trailers)
@@ -414,13 +421,6 @@ class ExchangeRunner:
                 self._transport.http.cancel(stream_id, code)
             case Retry(ticket, error):
                 self._retry(ticket, error)
-
-    def _limit_callbacks(self, caller: Caller) -> None:
-        """Bound an answer that waits for its `on_informational` by the request's deadline."""
-        unanswered = None if caller.informational is None else caller.informational.unanswered
-        if unanswered is not None and caller.exchange.deadline is not None:
-            self._awaiting_callbacks[caller.exchange.ticket] = weakref.ref(unanswered)
-            self._timers.at(("callback", caller.exchange.ticket), caller.exchange.deadline)
 
     def _end_sending(self, ticket: int) -> None:
         caller = self._callers.get(ticket)

@@ -49,6 +49,7 @@ from quiver.pool.time_limits import Limits
 
 Actions = tuple[ExchangeAction, ...]
 
+_TOO_EARLY: Final = 425
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -71,6 +72,7 @@ class Exchange:
     limits: Limits
     heard: float  # when the server last gave, or our side last took, a sign of life
     begun: bool = False
+    early: bool = False  # it was sent before the handshake was over
     status: int = 0  # until the final response's header section has come
     headers: Pairs = attrs.field(factory=list)
     expected: int | None = None  # content-length
@@ -179,6 +181,7 @@ class Exchanges:
         now: float,
         limits: Limits,
         mode: Mode = Mode.BUFFERED,
+        early: bool = False,
     ) -> None:
         """Add a request that goes out.
 
@@ -188,7 +191,7 @@ class Exchanges:
         if stream_id in self._open or ticket in self._streams:
             raise ValueError(f"stream {stream_id} or ticket {ticket} is open already")
         exchange = Exchange(stream_id, ticket, mode, method == "HEAD", limits, now)
-        exchange.begun = mode is Mode.CHANNEL
+        exchange.begun, exchange.early = mode is Mode.CHANNEL, early
         self._open[stream_id] = exchange
         self._streams[ticket] = stream_id
         self._arm(exchange)
@@ -255,7 +258,8 @@ class Exchanges:
             if exchange.due() > now:
                 self._arm(exchange)
             else:
-                error = self._too_late(exchange, now)
+                unread, untaken = bool(exchange.unread), exchange.untaken
+                error = exchange.limits.exceeded(self._origin, now, unread, untaken)
                 actions += self._abort(exchange, error, ErrorCode.H3_REQUEST_CANCELLED)
         return tuple(actions)
 
@@ -273,6 +277,10 @@ class Exchanges:
 
     def _headers(self, exchange: Exchange, event: events.Headers, now: float) -> Actions:
         """The final response's header section."""
+        if event.status == _TOO_EARLY and exchange.early:  # RFC 8470 5.2: to be sent again, later
+            said = "the server takes no early data for this request (425 Too Early)"
+            reset = ResetStream(exchange.stream_id, ErrorCode.H3_REQUEST_CANCELLED)
+            return reset, *self._hand_back(exchange, QuiverError(said, origin=self._origin))
         try:
             exchange.respond(event.status, event.headers, now)
         except ValueError as fault:
@@ -411,23 +419,6 @@ class Exchanges:
         said = f"the body exceeds max_body_size={self._max_body_size} bytes"
         error = errors.ResponseTooLarge(said, origin=self._origin)
         return self._abort(exchange, error, ErrorCode.H3_REQUEST_CANCELLED)
-
-    def _too_late(self, exchange: Exchange, now: float) -> QuiverError:
-        limits = exchange.limits
-        if limits.deadline is not None and limits.deadline <= now:
-            if limits.open_timeout is not None:
-                said = f"no response within open_timeout={limits.open_timeout} seconds"
-                return errors.ReceiveTimeout(said, origin=self._origin)
-            said = f"no whole response within timeout={limits.timeout} seconds"
-            return errors.RequestTimeout(said, origin=self._origin)
-        if exchange.unread:
-            said = f"nobody read it for stream_idle_timeout={limits.idle_timeout} seconds"
-            return errors.StreamIdleTimeout(said, origin=self._origin)
-        if exchange.untaken:
-            said = f"the server took nothing of the body for send_timeout={limits.send_timeout}"
-            return errors.SendTimeout(f"{said} seconds", origin=self._origin)
-        said = f"the server was silent for receive_timeout={limits.receive_timeout} seconds"
-        return errors.ReceiveTimeout(said, origin=self._origin)
 
 
 # Looked up by class: this is done for every event, and a chain of tests would show.

@@ -32,18 +32,19 @@ class Http3Stack:
         self._config = config
         self._configuration = make_configuration(config, origin)
 
-    def transport(self, tell: Callable[[object], None]) -> UdpTransport:
+    def transport(self, tell: Callable[[object], None], *, early: bool = False) -> UdpTransport:
         """A transport that is not opened yet; `tell` sends its owner a message."""
-        return UdpTransport(self, tell)
+        return UdpTransport(self, tell, early=early)
 
-    def client_connection(self) -> ClientConnection:
+    def client_connection(self, *, early: bool) -> ClientConnection:
         """A connection that has not begun, with the newest ticket that there is for it."""
         made, ticket = self._configuration, None
         if made.session_tickets:
             ticket = self._tickets.take(str(self._origin), made.trust(), time.time())
         return ClientConnection(
-            AioquicEngine(made, ticket),
+            AioquicEngine(made, ticket, early),
             self._origin,
             max_header_size=self._config.max_header_size,
             certfile=self._config.certfile,
+            remembered=b"" if ticket is None else ticket.application,
         )

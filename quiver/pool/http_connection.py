@@ -71,6 +71,10 @@ class HttpConnection(Protocol):
         """How many requests may be opened in the connection's whole life, as of now."""
 
     @property
+    def early_streams(self) -> int:
+        """How many requests may be opened now, before Ready, in the first flight."""
+
+    @property
     def streams_opened(self) -> int:
         """How many requests have been opened."""
 
@@ -249,5 +253,8 @@ class ProtocolStack(Protocol):
             tickets: of all origins, by which TLS sessions may be resumed.
         """
 
-    def transport(self, tell: Callable[[object], None]) -> Transport:
-        """A transport that is not opened yet; `tell` sends its owner a message."""
+    def transport(self, tell: Callable[[object], None], *, early: bool = False) -> Transport:
+        """A transport that is not opened yet; `tell` sends its owner a message.
+
+        With `early` its first handshake may take requests along, see `early_streams`.
+        """

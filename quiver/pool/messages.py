@@ -55,6 +55,13 @@ class Filled(NamedTuple):
     ticket: int
 
 
+class StartEarly(NamedTuple):
+    """Send a copy of this request at once, before the handshake is over."""
+
+    ticket: int
+    request: Request
+
+
 class GiveUp(NamedTuple):
     """The caller of this ticket has lost interest."""
 
@@ -77,11 +84,20 @@ class DialProgress(NamedTuple):
     progress: Progress
 
 
+class EarlyRoom(NamedTuple):
+    """The handshake has begun, and so many requests may go along, as early data."""
+
+    connection: int
+    streams: int
+
+
 class ConnectionReady(NamedTuple):
-    """The handshake is over; the server allows this many streams in the connection's life."""
+    """The handshake is over; the server allows this many streams in the connection's life. `early`:
+    it has accepted what went along."""
 
     connection: int
     max_streams: int
+    early: bool = False
 
 
 class StreamLimitRaised(NamedTuple):

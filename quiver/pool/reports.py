@@ -89,6 +89,10 @@ class ConnectionReport:
         measurements = {"lifetime": ticket.until - ticket.issued}
         self._emit("connection.ticket", measurements, early_data=ticket.early)
 
+    def early_data(self, outcome: str, count: int) -> None:
+        if telemetry.listening:
+            telemetry.emit(f"early_data.{outcome}", {"count": count}, self._metadata)
+
     def draining(self, active: int, reason: str) -> None:
         logger.debug("%s drains: %s", self._name, reason)
         self._emit("connection.draining", {"active": active}, reason=reason)

@@ -27,6 +27,8 @@ gets nothing new; its leases go on until they are released.
 **Suspended** is a lending connection whose peer may be gone: it is live and keeps its leases, but
 has no room, until it is `resumed` or down.
 
+**Early** a copy of a request may go on a connecting one; see `early_requests`.
+
 **Room** is what QUIC's credit, the cap and the requests per connection leave: `ConnectionSlots`.
 
 **Dials.** Each request that arrives opens one more connection, room or not (eager); beyond that
@@ -47,11 +49,10 @@ ValueError.
 
 from __future__ import annotations
 
-import enum
 import itertools
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from quiver.errors import QuiverError
 from quiver.models import ConnectionStats, Stats
@@ -63,58 +64,14 @@ from quiver.pool.actions import (
     Rejection,
     Retire,
     RoutingAction,
+    SendEarly,
 )
 from quiver.pool.backoff import Backoff, refuses
+from quiver.pool.connection_slots import ConnectionSlots
+from quiver.pool.early_requests import EarlyRequests
 from quiver.pool.waiting_queue import WaitingQueue
 
 Actions = tuple[RoutingAction, ...]
-
-
-class PoolState(enum.Enum):
-    """The state of a pool: IDLE unless it has a connection that has been ready."""
-
-    IDLE = "idle"
-    CONNECTED = "connected"
-
-
-class ConnectionSlots:
-    """The stream slots of connection `id`: `room = min(limit - opened, cap - len(leases))`.
-
-    QUIC's MAX_STREAMS is cumulative (RFC 9000 4.6): it limits how many streams are ever opened, not
-    how many are open. So `opened` counts every lease in a connection's life; giving one back leaves
-    it alone unless the stream was never used. `cap` limits what is open at one time.
-    """
-
-    __slots__ = ("cap", "id", "leases", "limit", "opened", "suspended")
-
-    def __init__(self, connection: int, cap: int) -> None:
-        self.id = connection
-        self.cap = cap
-        self.limit = 0
-        self.opened = 0
-        self.leases: set[int] = set()
-        self.suspended = False
-
-    @property
-    def room(self) -> int:
-        """How many more streams it may be lent now."""
-        if self.suspended:
-            return 0
-        return min(self.limit - self.opened, self.cap - len(self.leases))
-
-    def allow(self, limit: int) -> None:
-        """Raise the cumulative limit; a smaller one than before is void (RFC 9000 19.11)."""
-        self.limit = max(self.limit, limit)
-
-    def lend(self, ticket: int) -> None:
-        """Count one stream more, for `ticket`."""
-        self.leases.add(ticket)
-        self.opened += 1
-
-    def give_back(self, ticket: int, *, unused: bool) -> None:
-        """Free the ticket's slot; with `unused` its credit comes back too."""
-        self.leases.remove(ticket)
-        self.opened -= unused
 
 
 class RoutingTable:
@@ -142,6 +99,7 @@ class RoutingTable:
         self._backoff = Backoff(jitter)
         self._ids = itertools.count(1)
         self._waiting = WaitingQueue()
+        self._early = EarlyRequests()
         self._leased: dict[int, ConnectionSlots] = {}
         self._connections: dict[int, ConnectionSlots] = {}
         self._connecting: dict[int, ConnectionSlots] = {}
@@ -152,12 +110,6 @@ class RoutingTable:
         self.used = -math.inf  # when a request came or left
 
     # What the table tells.
-
-    @property
-    def state(self) -> PoolState:
-        """Whether any connection is past its handshake."""
-        connected = len(self._connections) > len(self._connecting)
-        return PoolState.CONNECTED if connected else PoolState.IDLE
 
     @property
     def idle(self) -> bool:
@@ -200,13 +152,19 @@ class RoutingTable:
     # What callers ask for.
 
     def submit(
-        self, ticket: int, deadline: float | None, now: float, *, front: bool = False
+        self,
+        ticket: int,
+        deadline: float | None,
+        now: float,
+        *,
+        front: bool = False,
+        early: bool = False,
     ) -> Actions:
         """A request arrived; it waits for a slot until `deadline`.
 
         `front` is for one that a connection gave back: it goes before those that never left the
-        queue, and the queue's limit does not apply. Raises ValueError when the ticket waits or is
-        out already.
+        queue, and the queue's limit does not apply. One that may go `early` may be sent before a
+        handshake is over. Raises ValueError when the ticket waits or is out already.
         """
         self.used = now
         if self._stopped:
@@ -225,21 +183,22 @@ class RoutingTable:
             self._backoff.waive()
         push = self._waiting.push_front if front else self._waiting.push
         push(ticket, deadline)
+        if early:
+            self._early.wants(ticket)
         assigned = self._assign(now, eager=True)
         return assigned if front else assigned + self._turn_away(ticket)
 
     def cancel(self, ticket: int, now: float) -> Actions:
         """The caller lost interest: its reply has an answer already, so there is no Reject."""
         if self._waiting.discard(ticket):
-            return self._assign(now)
+            return self._take_back(ticket) + self._assign(now)
         connection = self._leased.get(ticket)
         return () if connection is None else (CancelExchange(ticket, connection.id),)
 
     def sweep(self, now: float) -> Actions:
         """Turn away the callers whose deadline has come."""
         late = self._waiting.expired(now)
-        rejected = tuple(Reject(ticket, Rejection.CHECKOUT_TIMEOUT) for ticket in late)
-        return rejected + self._assign(now)
+        return self._rejected(late, Rejection.CHECKOUT_TIMEOUT) + self._assign(now)
 
     def redial(self, now: float) -> Actions:
         """The time of the last `Redial` has come."""
@@ -256,10 +215,19 @@ class RoutingTable:
 
     # What connections report.
 
-    def ready(self, connection: int, max_streams: int, now: float) -> Actions:
+    def early_room(self, connection: int, streams: int, now: float) -> Actions:
+        """The connection, which is connecting, takes so many requests before its handshake is over:
+        it sends them, and if that comes to something, they are lent to it then."""
+        if connection in self._connecting:
+            self._early.offer(connection, min(streams, self._max_streams, self._max_requests))
+        return self._assign(now)
+
+    def ready(
+        self, connection: int, max_streams: int, now: float, *, early: bool = False
+    ) -> Actions:
         """The handshake is over, and the peer allows `max_streams` streams in all.
 
-        ValueError when said twice.
+        With `early` it has accepted what was sent before. ValueError when said twice.
         """
         known = self._connections.get(connection)
         if connection in self._lending:
@@ -270,7 +238,14 @@ class RoutingTable:
         self._lending[connection] = known
         self.proven = True
         self._backoff.succeeded(now)
-        return self._relieve() + self._assign(now)
+        lent: list[RoutingAction] = []
+        out, sent = self._early.settle(connection)
+        if early:
+            known.opened = sent - len(out)  # those that were given up have had streams as well
+            for ticket in out:
+                self._waiting.discard(ticket)
+                self._lend(ticket, known, lent)
+        return self._relieve() + tuple(lent) + self._assign(now)
 
     def capacity_changed(self, connection: int, max_streams: int, now: float) -> Actions:
         """The peer's cumulative limit is `max_streams`; a smaller one is void (RFC 9000 19.11)."""
@@ -327,6 +302,7 @@ class RoutingTable:
         known = self._connections.pop(connection, None)
         if known is None:
             return ()
+        self._early.settle(connection)
         attempt, refusal = connection in self._connecting, error if refuses(error) else None
         lost = self._lose(known, now, refusal)
         for ticket in known.leases:
@@ -350,10 +326,13 @@ class RoutingTable:
             return ()
         actions: list[RoutingAction] = []
         while self._waiting and (connection := self._pick()) is not None:
-            ticket = self._waiting.pop()
-            assert ticket is not None
+            ticket = self._waiting.pop(self._early.out)
+            if ticket is None:
+                break
             self._lend(ticket, connection, actions)
         self._dial(now, eager, actions)
+        if self._early.willing:
+            actions += (SendEarly(*each) for each in self._early.send())
         return tuple(actions)
 
     def _pick(self) -> ConnectionSlots | None:
@@ -361,7 +340,14 @@ class RoutingTable:
         with_room = [connection for connection in self._lending.values() if connection.room > 0]
         return min(with_room, key=lambda each: (len(each.leases), each.id), default=None)
 
+    def _take_back(self, ticket: int) -> Actions:
+        """Forget of one that waits no more whether it wants to go early, or is out."""
+        connection = self._early.drop(ticket)
+        return () if connection is None else (CancelExchange(ticket, connection),)
+
     def _lend(self, ticket: int, connection: ConnectionSlots, actions: list[RoutingAction]) -> None:
+        if self._early.willing:
+            self._early.drop(ticket)
         self._leased[ticket] = connection
         connection.lend(ticket)
         actions.append(Forward(ticket, connection.id))
@@ -384,7 +370,7 @@ class RoutingTable:
             connection = next(self._ids)
             opened = ConnectionSlots(connection, self._max_streams)
             self._connections[connection] = self._connecting[connection] = opened
-            actions.append(OpenConnection(connection))
+            actions.append(OpenConnection(connection, bool(self._early.willing)))
 
     def _state_of(self, connection: ConnectionSlots) -> str:
         if connection.id in self._connecting:
@@ -410,11 +396,18 @@ class RoutingTable:
         unserved = len(self._waiting) - len(self._connecting)
         if unserved <= self._max_waiting or not self._waiting.discard(ticket):
             return ()
-        return (Reject(ticket, Rejection.QUEUE_FULL),)
+        return self._rejected([ticket], Rejection.QUEUE_FULL)
 
     def _reject_all(self, reason: Rejection, error: QuiverError | None) -> Actions:
-        waiting = iter(self._waiting.pop, None)
-        return tuple(Reject(ticket, reason, error) for ticket in waiting)
+        return self._rejected(iter(self._waiting.pop, None), reason, error)
+
+    def _rejected(
+        self, tickets: Iterable[int], reason: Rejection, error: QuiverError | None = None
+    ) -> Actions:
+        actions: list[RoutingAction] = []
+        for ticket in tickets:
+            actions += (Reject(ticket, reason, error), *self._take_back(ticket))
+        return tuple(actions)
 
     def _relieve(self) -> Actions:
         """Retire the connection that has waited longest for a successor."""

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import attrs
 
+from quiver.errors import (
+    QuiverError,
+    ReceiveTimeout,
+    RequestTimeout,
+    SendTimeout,
+    StreamIdleTimeout,
+)
+
 __all__ = ["Limits"]
 
 
@@ -33,3 +41,21 @@ class Limits:
             whole = self.timeout
             self.deadline = None if whole is None else self.deadline - self.open_timeout + whole
             self.open_timeout = None
+
+    def exceeded(self, origin: str, now: float, unread: bool, untaken: bool) -> QuiverError:
+        """The error of an exchange that has met one, by what it waits for: its reader who has it
+        `unread`, the server that has its body `untaken`, or any word of that."""
+        if self.deadline is not None and self.deadline <= now:
+            if self.open_timeout is not None:
+                said = f"no response within open_timeout={self.open_timeout} seconds"
+                return ReceiveTimeout(said, origin=origin)
+            said = f"no whole response within timeout={self.timeout} seconds"
+            return RequestTimeout(said, origin=origin)
+        if unread:
+            said = f"nobody read it for stream_idle_timeout={self.idle_timeout} seconds"
+            return StreamIdleTimeout(said, origin=origin)
+        if untaken:
+            said = f"the server took nothing of the body for send_timeout={self.send_timeout}"
+            return SendTimeout(f"{said} seconds", origin=origin)
+        said = f"the server was silent for receive_timeout={self.receive_timeout} seconds"
+        return ReceiveTimeout(said, origin=origin)

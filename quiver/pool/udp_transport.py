@@ -34,8 +34,8 @@ _LANE: Final = Lane()
 class ConnectionMaker(Protocol):
     """Who has options and trust for them."""
 
-    def client_connection(self) -> ClientConnection:
-        """A connection that has not begun."""
+    def client_connection(self, *, early: bool) -> ClientConnection:
+        """A connection that has not begun; `early`: it may send early data."""
 
 
 class UdpTransport:
@@ -43,6 +43,7 @@ class UdpTransport:
 
     Args:
         tell: sends its owner a message.
+        early: whether the connection may send early data; one that begins anew does not.
 
     Attributes:
         http: the connection; there is none before it is opened or adopted.
@@ -52,9 +53,12 @@ class UdpTransport:
 
     http: ClientConnection
 
-    def __init__(self, maker: ConnectionMaker, tell: Callable[[object], None]) -> None:
+    def __init__(
+        self, maker: ConnectionMaker, tell: Callable[[object], None], *, early: bool = False
+    ) -> None:
         self._maker = maker
         self._tell = tell
+        self._early = early
         self._told_readable = False  # a READABLE is in the inbox
         self._share: ReceiveShare | None = None  # until it is more than the first chunk
         self.left = 0
@@ -67,7 +71,7 @@ class UdpTransport:
         Raises OSError: it cannot be reached from here.
         """
         self.socket = UdpSocket(address, self._on_readable)
-        self.http = self._maker.client_connection()
+        self.http = self._maker.client_connection(early=self._early)
         self.http.connect(now, self.socket.address)
 
     def has_moved(self) -> bool:
@@ -89,7 +93,7 @@ class UdpTransport:
         assert self.socket is not None
         fresh = UdpSocket(self.socket.to, self._on_readable)
         self.socket.close()
-        self.socket, self.http = fresh, self._maker.client_connection()
+        self.socket, self.http = fresh, self._maker.client_connection(early=False)
         self.http.connect(now, fresh.address)
 
     def adopt(self, other: UdpTransport) -> None:

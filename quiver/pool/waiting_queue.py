@@ -12,7 +12,9 @@ tickets that wait.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import OrderedDict
+from collections.abc import Container
 
 # How many left-over heap entries are not worth a clean-up.
 SLACK = 64
@@ -51,9 +53,13 @@ class WaitingQueue:
         """Add a ticket that came back: before all that never left, behind earlier returns."""
         self._push(self._returned, ticket, deadline)
 
-    def pop(self) -> int | None:
-        """Take the ticket whose turn it is, or None when nobody waits."""
-        ticket = next(iter(self._returned or self._fresh), None)
+    def pop(self, but: Container[int] = ()) -> int | None:
+        """Take the ticket whose turn it is, or None when nobody waits `but` these."""
+        if not but:
+            ticket = next(iter(self._returned or self._fresh), None)
+        else:
+            line = itertools.chain(self._returned, self._fresh)
+            ticket = next((each for each in line if each not in but), None)
         if ticket is not None:
             self.discard(ticket)
         return ticket

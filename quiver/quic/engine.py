@@ -15,6 +15,8 @@ An engine is one connection of a client (RFC 9000), sans-IO. Its owner carries d
 * ConnectionClosed is the last event, and comes exactly once, as soon as the engine knows: it waits
   for no closing period. One more call of `datagrams` yields what the peer is to be told.
 * Before HandshakeCompleted the peer is nobody: its certificate has been verified by then, in full.
+  Early data goes out before, for whoever has the keys of the session that the ticket is of; anybody
+  on the path may send it to the peer again (RFC 9001 9.2).
 * Streams are named by their ids (RFC 9000 2.1). An event of a stream that the owner has given up is
   legitimate, and is dropped by the owner.
 * Credit follows consumption (RFC 9000 4): what a stream's reader has not taken stays counted, so
@@ -65,9 +67,12 @@ class HandshakeCompleted:
 
     Attributes:
         resumed: a TLS session was resumed (RFC 8446 2.2).
+        early: whether the peer has accepted early data; None when there was none. If not, all
+            streams are gone, as if there had never been any, and their ids begin anew.
     """
 
     resumed: bool
+    early: bool | None = None
 
 
 @attrs.frozen(eq=False)
@@ -253,6 +258,11 @@ class Engine(Protocol):
     @property
     def answered(self) -> bool:
         """Whether any packet has come that only the server can have sent."""
+
+    @property
+    def early(self) -> bool:
+        """Whether what is sent now is early data (RFC 9001 4.6): streams may be opened before
+        HandshakeCompleted, within the limits that the peer had when it gave the ticket."""
 
     @property
     def handshake(self) -> Handshake:

@@ -21,7 +21,9 @@ class OriginOptions:
     each way. After `requests_per_connection` requests a connection takes no more: with `at_limit`
     "goaway" it says so first, with "close" it closes without a word once the earlier ones are
     answered.
-    `retry` has addresses validated (RFC 9000 8.1.2). `session_tickets` offers TLS resumption.
+    `retry` has addresses validated (RFC 9000 8.1.2). `session_tickets` offers TLS resumption,
+    and early data; with `early_data` "reject" it is left aside, with "too_early" answered by 425
+    (RFC 8470 5.2).
     `stateless_reset` tells clients of connections that are forgotten so (RFC 9000 10.3).
     `datagrams` announces them, in the transport parameter and in SETTINGS (RFC 9297 2.1.1), the
     latter only with `datagram_setting`. `connect_protocol` is SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC
@@ -53,6 +55,7 @@ class OriginOptions:
     max_field_section_size: int | None = None
     settings_delay: float = 0.0
     session_tickets: bool = False
+    early_data: Literal["accept", "reject", "too_early"] = "accept"
     stateless_reset: bool = False
     active_migration: bool = True
     spare_connection_ids: bool = True
@@ -65,6 +68,9 @@ class OriginOptions:
             raise ValueError(f"max_streams must not be negative, not {self.max_streams!r}")
         if self.at_limit not in ("goaway", "close"):
             raise ValueError(f"at_limit must be 'goaway' or 'close', not {self.at_limit!r}")
+        if self.early_data not in ("accept", "reject", "too_early"):
+            accepted = "'accept', 'reject' or 'too_early'"
+            raise ValueError(f"early_data must be {accepted}, not {self.early_data!r}")
 
 
 class OriginKeywords(TypedDict, total=False):
@@ -92,6 +98,7 @@ class OriginKeywords(TypedDict, total=False):
     max_field_section_size: int | None
     settings_delay: float
     session_tickets: bool
+    early_data: Literal["accept", "reject", "too_early"]
     stateless_reset: bool
     active_migration: bool
     spare_connection_ids: bool

@@ -10,7 +10,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from quiver.errors import QuiverError
 from quiver.pool.actions import Redial, RoutingAction
-from quiver.pool.routing import Actions, ConnectionSlots, RoutingTable
+from quiver.pool.connection_slots import ConnectionSlots
+from quiver.pool.routing import Actions, RoutingTable
 from tests.support.fuzz.routing_model import Roomy, Routing, Suspected
 from tests.support.short_form import examples
 
@@ -80,11 +81,17 @@ class Hammering(RoutingTable):
     """Dials for everybody who comes, also just after a refusal."""
 
     def submit(
-        self, ticket: int, deadline: float | None, now: float, *, front: bool = False
+        self,
+        ticket: int,
+        deadline: float | None,
+        now: float,
+        *,
+        front: bool = False,
+        early: bool = False,
     ) -> Actions:
         if not self._useful:
             self._backoff.waive()
-        return super().submit(ticket, deadline, now, front=front)
+        return super().submit(ticket, deadline, now, front=front, early=early)
 
 
 class Leaking(RoutingTable):

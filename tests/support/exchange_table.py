@@ -33,9 +33,11 @@ class Table(Exchanges):
         mode: Mode = Mode.BUFFERED,
         method: str = "GET",
         now: float = 0.0,
+        early: bool = False,
         **limits: float,
     ) -> None:
-        self.open(stream_id, ticket, method=method, now=now, limits=Limits(**limits), mode=mode)
+        of = Limits(**limits)
+        self.open(stream_id, ticket, method=method, now=now, limits=of, mode=mode, early=early)
 
     # each event of a stream by its name
 

@@ -18,6 +18,7 @@ from aioquic.quic.packet import QuicFrameType
 from aioquic.tls import Epoch
 
 from quiver.quic.aioquic.certificates import judge_by
+from quiver.quic.aioquic.early_data import EarlyData
 from quiver.quic.aioquic.packet_keys import UPDATE_AFTER, PacketKeys
 from quiver.quic.aioquic.session import Session
 from quiver.quic.codes import TransportCode
@@ -70,15 +71,20 @@ class Connection(QuicConnection):
         peer_address: host and port that its datagrams go to.
         reassembly: the pieces of streams that came out of order, and are held.
         session: of TLS, with the tickets that the server gives.
+        early: what is sent before the handshake is over.
         packet_keys: of 1-RTT packets; there are none before `connect`.
         peer_parameters: what the server has said of itself; before that, what holds for one that
             says nothing.
     """
 
     def __init__(
-        self, configuration: QuicConfiguration, ticket: SessionTicket | None = None
+        self,
+        configuration: QuicConfiguration,
+        ticket: SessionTicket | None = None,
+        early: bool = False,
     ) -> None:
-        self.session = Session(configuration, ticket)
+        self.session = Session(configuration, ticket, early)
+        self.early = EarlyData(self)
         self.flow_control = FlowControl(getattr(configuration, "receive_window_max", 0))
         self.now = 0.0
         self.path_validation = PathValidation()
@@ -96,7 +102,9 @@ class Connection(QuicConnection):
         )
 
     def _initialize(self, peer_cid: bytes) -> None:
+        gone = self.early.forget_packets()
         super()._initialize(peer_cid)  # anew after a Retry
+        self.early.send_again(gone)
         configuration = self.configuration
         roots, own = getattr(configuration, "roots", None), getattr(configuration, "own", None)
         judge_by(roots, configuration.server_name, self.tls, own)
@@ -176,15 +184,19 @@ class Connection(QuicConnection):
         return completed(super()._serialize_transport_parameters())
 
     def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:
-        if from_session_ticket:  # those of the last connection, which hold until ours come
-            return super()._parse_transport_parameters(data, from_session_ticket)
         try:
-            peer = self.peer_parameters = read_transport_parameters(data)
+            peer = read_transport_parameters(data)
         except TransportParameterError as error:
             raise QuicConnectionError(
                 TransportCode.TRANSPORT_PARAMETER_ERROR, QuicFrameType.CRYPTO, str(error)
             ) from error
+        if from_session_ticket:  # those of the last connection, which hold until ours come
+            self.early.remembered = peer
+            return super()._parse_transport_parameters(data, from_session_ticket)
+        self.peer_parameters = peer
+        self.early.decide(peer)
         super()._parse_transport_parameters(data)
+        self.early.raise_streams(peer)
         # aioquic takes 0 for a limit, and each exponent for 3.
         self._remote_max_idle_timeout = peer.max_idle_timeout
         self._remote_ack_delay_exponent = peer.ack_delay_exponent
@@ -192,6 +204,11 @@ class Connection(QuicConnection):
         # is connected to another one. A client may stay (RFC 9000 9.6); the connection id that came
         # along is a spare one for the path there is.
         self._remote_preferred_address = None
+
+    def forget_streams(self) -> None:
+        """Forget what is held of streams beside aioquic, which is about to forget them all."""
+        for stream_id in self._streams:
+            self.flow_control.close(stream_id)
 
     def _handle_path_response_frame(self, context: Any, frame_type: int, buf: Buffer) -> None:
         at = buf.tell()
@@ -264,7 +281,7 @@ class Connection(QuicConnection):
             elif type(event) is theirs.HandshakeCompleted:
                 if not accepts_peer():
                     return happened
-                happened.append(HandshakeCompleted(event.session_resumed))
+                happened.append(HandshakeCompleted(event.session_resumed, self.early.accepted))
             elif (translate := _TRANSLATED.get(type(event))) is not None:
                 happened.append(translate(event))
         happened += map(_joined, pieces.values())

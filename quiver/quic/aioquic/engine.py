@@ -68,6 +68,7 @@ class AioquicEngine:
 
     Args:
         ticket: to resume a session by, of the same origin; None for a full handshake.
+        early: whether early data is sent, if the ticket lets us.
         fast_paths: whether to take them; None for wherever they are proved.
     """
 
@@ -75,6 +76,7 @@ class AioquicEngine:
         self,
         configuration: Configuration,
         ticket: SessionTicket | None = None,
+        early: bool = False,
         *,
         fast_paths: bool | None = None,
     ) -> None:
@@ -87,10 +89,10 @@ class AioquicEngine:
             # Not above: it may be impossible to import it with a release that is not proved.
             from quiver.quic.aioquic.fast_connection import FastConnection
 
-            fast = FastConnection(configuration, ticket)
+            fast = FastConnection(configuration, ticket, early)
             self.connection, self.sender, self.receiver = fast, fast.fast_send, fast.fast_receive
         else:
-            self.connection = Connection(configuration, ticket)
+            self.connection = Connection(configuration, ticket, early)
             self.sender = PlainSend(self.connection)
             self.receiver = PlainReceive(self.connection)
         self.queue = DatagramQueue(self.connection)
@@ -112,6 +114,10 @@ class AioquicEngine:
     @property
     def answered(self) -> bool:
         return self.connection.answered
+
+    @property
+    def early(self) -> bool:
+        return self.connection.early.sends
 
     @property
     def handshake(self) -> Handshake:

@@ -21,14 +21,17 @@ class FastConnection(Connection):
     """Holds `fast_send` and `fast_receive`; on a release of aioquic that they are proved with."""
 
     def __init__(
-        self, configuration: QuicConfiguration, ticket: SessionTicket | None = None
+        self,
+        configuration: QuicConfiguration,
+        ticket: SessionTicket | None = None,
+        early: bool = False,
     ) -> None:
         self.fast_send = FastSend(self, configuration.max_datagram_size)
         self.fast_receive = FastReceive(self, self.fast_send)
         # In place of a method: aioquic looks its handlers up once, when it is made, and calls this
         # one for most frames.
         self._handle_stream_frame = self.fast_receive.stream_frame  # type: ignore[method-assign]
-        super().__init__(configuration, ticket)
+        super().__init__(configuration, ticket, early)
         loss: Any = self._loss
         made = CONTROLS[configuration.congestion_control_algorithm]
         loss._cc = made(max_datagram_size=self._max_datagram_size)
@@ -37,6 +40,10 @@ class FastConnection(Connection):
     def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:
         super()._parse_transport_parameters(data, from_session_ticket)
         self.fast_send.path.bound(self.peer_parameters.max_udp_payload_size)
+
+    def forget_streams(self) -> None:
+        super().forget_streams()
+        self.fast_send.forget_streams()
 
     def _confirm_handshake(self) -> None:
         super()._confirm_handshake()

@@ -269,6 +269,12 @@ class FastSend(PlainSend):
             self.parked.discard(stream_id)
             del self.connection._streams[stream_id]
 
+    def forget_streams(self) -> None:
+        """Forget all streams, which the connection has forgotten."""
+        self._unsent.clear()
+        self.parked.clear()
+        self.needs_window_update.clear()
+
     def reset_stream(self, stream_id: int, code: int) -> None:
         self._hand_over()
         self.serve(stream_id)

@@ -25,4 +25,5 @@ def handshake_of(connection: Connection) -> Handshake:
         max_streams=connection.peer_parameters.initial_max_streams_bidi,
         max_datagram_frame_size=connection.peer_parameters.max_datagram_frame_size,
         resumed=tls.session_resumed,
+        early=bool(connection.early.accepted),
     )

@@ -32,13 +32,16 @@ class Session:
 
     Args:
         ticket: left alone if it was won by another trust than the configuration's of now.
+        early: whether to offer early data, if the ticket lets us.
 
     Attributes:
         resumes: the ticket that is offered to the server; None for a full handshake.
         tickets: those that have come, and were not taken yet.
     """
 
-    def __init__(self, configuration: QuicConfiguration, ticket: SessionTicket | None) -> None:
+    def __init__(
+        self, configuration: QuicConfiguration, ticket: SessionTicket | None, early: bool
+    ) -> None:
         self.resumes: SessionTicket | None = None
         self.configuration = configuration
         self.tickets: list[SessionTicket] = []
@@ -50,7 +53,7 @@ class Session:
         if ticket is not None and self._takes and ticket.trust == trust():
             self.resumes = ticket
             self.configuration = copy.copy(configuration)
-            self.configuration.session_ticket = _offered(ticket)
+            self.configuration.session_ticket = _offered(ticket, early)
 
     def begin(self, tls: Any) -> None:
         """Take the tickets of a handshake that has not begun; of a server that is told so."""
@@ -117,8 +120,9 @@ def _end_of(chain: tuple[bytes, ...]) -> float:
         return 0.0
 
 
-def _offered(ticket: SessionTicket) -> TheirTicket:
+def _offered(ticket: SessionTicket, early: bool) -> TheirTicket:
     theirs = ticket.content
     assert isinstance(theirs, TheirTicket)
     until = datetime.datetime.fromtimestamp(ticket.until, datetime.UTC)
-    return replace(theirs, not_valid_after=until, max_early_data_size=None)
+    most = theirs.max_early_data_size if early else None
+    return replace(theirs, not_valid_after=until, max_early_data_size=most)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import aioquic
+from aioquic import tls
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.stream import QuicStream
@@ -26,6 +27,7 @@ TRIED: Final = "1.7.2"
 REQUIRED: Final[Mapping[str, Names]] = {
     "a QuicConnection": {
         "_close_event": object,
+        "_handshake_complete": bool,
         "_host_cids": list,
         "_local_max_streams_bidi.frame_type": int,
         "_local_max_streams_bidi.name": str,
@@ -33,9 +35,11 @@ REQUIRED: Final[Mapping[str, Names]] = {
         "_local_max_streams_bidi.used": int,
         "_local_max_streams_bidi.value": int,
         "_remote_max_datagram_frame_size": object,
+        "_initialize": object,
         "_replenish_connection_ids": object,
         "_serialize_transport_parameters": object,
         "_streams": dict,
+        "_update_traffic_key": object,
         "host_cid": bytes,
     },
     "a QuicStream": {
@@ -101,6 +105,12 @@ class StreamLimit:
         self._value = max(self._value, streams)
 
 
+class RejectingContext(tls.Context):
+    """aioquic's TLS, which leaves early data aside."""
+
+    early_data_accepted = property(lambda _: False, lambda *_: None)
+
+
 class ServerQuic(QuicConnection):
     """aioquic's connection, with public names for what the server needs of its inside.
 
@@ -110,6 +120,7 @@ class ServerQuic(QuicConnection):
         token_of: the stateless reset token of a connection id; None leaves aioquic's random ones.
         active_migration: whether the client may go over to another address.
         spare_connection_ids: whether it gets the connection ids that it takes.
+        rejects_early_data: whether early data is left aside.
         options: as aioquic's `QuicConnection` has them.
     """
 
@@ -121,8 +132,10 @@ class ServerQuic(QuicConnection):
         token_of: Callable[[bytes], bytes] | None = None,
         active_migration: bool = True,
         spare_connection_ids: bool = True,
+        rejects_early_data: bool = False,
         **options: Any,
     ) -> None:
+        self._server_rejects_early_data = rejects_early_data
         super().__init__(**options)
         # "server" in each of our own names keeps them apart from aioquic's, of any release.
         self._server_token_of = token_of
@@ -142,6 +155,20 @@ class ServerQuic(QuicConnection):
     def _replenish_connection_ids(self) -> None:
         if self._server_spare_ids:
             super()._replenish_connection_ids()
+
+    def _initialize(self, peer_cid: bytes) -> None:
+        super()._initialize(peer_cid)
+        if self._server_rejects_early_data:
+            self.tls.__class__ = RejectingContext
+
+    def _update_traffic_key(self, direction: Any, epoch: tls.Epoch, *secret: Any) -> None:
+        if epoch is not tls.Epoch.ZERO_RTT or not self._server_rejects_early_data:
+            super()._update_traffic_key(direction, epoch, *secret)
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the handshake is not over: what comes is early data (RFC 9001 4.6)."""
+        return not self._handshake_complete
 
     @property
     def closing(self) -> bool:

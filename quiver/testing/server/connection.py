@@ -32,6 +32,7 @@ from quiver.testing.server.request_counts import RequestCounts
 __all__ = ["ServerConnection"]
 
 _GOAWAY: Final = 0x07
+_TOO_EARLY: Final = 425
 _REMEMBERED: Final = 1000  # paths of streams that have ended
 _DATAGRAM_ROOM: Final = 34  # bytes of a packet that hold no payload: headers, tag, stream id
 _STEP: Final = 4  # ids of client-initiated bidirectional streams, RFC 9000 2.1
@@ -190,6 +191,8 @@ class ServerConnection:
         self._incoming[stream.id] = stream
         self._next = max(self._next, stream.id + _STEP)
         self._remember(stream)
+        if self.quic.is_early and self.options.early_data == "too_early":
+            return stream.answer(_TOO_EARLY, [])
         stream.receiver = self._receiver_of(stream.asked, stream)
         if stream.receiver is not None:
             self._count(stream)

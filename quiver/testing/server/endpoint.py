@@ -194,6 +194,7 @@ class Endpoint:
             token_of=self._resets.token_of if self._resets is not None else None,
             active_migration=self._options.active_migration,
             spare_connection_ids=self._options.spare_connection_ids,
+            rejects_early_data=self._options.early_data == "reject",
             configuration=self._configuration,
             original_destination_connection_id=original,
             retry_source_connection_id=retried,

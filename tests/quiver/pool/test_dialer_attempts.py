@@ -36,6 +36,8 @@ def addresses(count: int = 3) -> list[Address]:
 
 
 class FakeConnection:
+    early_streams = 0
+
     def __init__(self) -> None:
         self.closed = self.answered = False
         self.due: float | None = None
@@ -67,7 +69,8 @@ class FakeTransport:
     fails: dict[str, int]  # errno by host
     made: list[FakeTransport]
 
-    def __init__(self, tell: object) -> None:
+    def __init__(self, tell: object, *, early: bool = False) -> None:
+        self.early = early
         self.http = FakeConnection()
         self.errors: list[SocketError] = []
         self.host = ""
@@ -117,6 +120,7 @@ class Dialling:
     def __init__(self, **options: Any) -> None:
         self.attempts: list[str] = []
         self.told: list[Progress] = []
+        self.offered: list[Any] = []  # connections that requests may go along on
         self.target = PoolTarget(ORIGIN, PoolConfig.build(ORIGIN, **options))
         to: Any = self.target
         to.transport = FakeTransport
@@ -125,6 +129,7 @@ class Dialling:
             lambda _: None,
             lambda address: self.attempts.append(address[0]),
             self.told.append,
+            self.offered.append,
         )
 
     @property
@@ -165,6 +170,13 @@ def test_they_are_tried_side_by_side_and_the_first_handshake_wins(dialling: Dial
     assert dialling.told == [
         Progress((host, 443), n, 3) for n, host in enumerate(dialling.attempts, 1)
     ]
+
+
+def test_the_first_attempt_alone_may_take_requests_along(dialling: Dialling) -> None:
+    dialling.dialer.resolved(addresses(), 0.0)
+    dialling.dialer.look(DELAY)
+    assert [each.early for each in dialling.transports] == [True, False]
+    assert dialling.offered == [], "it had no ticket for that"
 
 
 @pytest.mark.parametrize(

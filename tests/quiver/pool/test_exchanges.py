@@ -13,6 +13,7 @@ from quiver.errors import (
     ResponseTooLarge,
     StreamReset,
 )
+from quiver.h3.codes import ErrorCode
 from quiver.models import Response
 from quiver.pool.actions import (
     Answer,
@@ -72,6 +73,20 @@ def test_a_streamed_response_may_end_in_three_ways(mode: Mode) -> None:
     assert empty.body(0, b"", True, 1.0) == end
     last = [("x-sum", "0")]
     assert with_trailers.trailers(0, last, 1.0) == (End(TICKET, last), Release(TICKET))
+
+
+@pytest.mark.parametrize("mode", [Mode.BUFFERED, Mode.STREAMED])
+@pytest.mark.parametrize("ended", [True, False])
+def test_too_early_is_for_what_was_early(mode: Mode, ended: bool) -> None:
+    """It is sent again, and not for what was sent after the handshake (RFC 8470 5.2)."""
+    exchanges = table(mode, early=True)
+    reset, release, retry = exchanges.headers(0, 425, [], ended, 1.0)
+    assert reset == ResetStream(0, ErrorCode.H3_REQUEST_CANCELLED)
+    assert release == Release(TICKET)
+    assert isinstance(retry, Retry) and retry.ticket == TICKET
+    assert len(exchanges) == 0
+    late = table(mode)
+    assert not any(isinstance(each, Retry) for each in late.headers(0, 425, [], True, 1.0))
 
 
 def test_an_empty_body_in_two_ways() -> None:

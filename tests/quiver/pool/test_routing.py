@@ -24,7 +24,7 @@ from quiver.pool.actions import (
     Rejection,
     Retire,
 )
-from quiver.pool.routing import PoolState, RoutingTable
+from quiver.pool.routing import RoutingTable
 
 REFUSED = ConnectionRefused("refused", origin="https://a.example")
 UNTRUSTED = CertificateInvalid("expired", origin="https://a.example")
@@ -54,18 +54,6 @@ def test_a_request_waits_for_the_connection_that_it_opens() -> None:
     pool = table()
     assert pool.submit(1, None, 0.0) == (OpenConnection(1),)
     assert pool.ready(1, 10, 0.1) == (Forward(1, 1),)
-
-
-def test_it_is_connected_while_there_is_a_connection_that_was_ready() -> None:
-    pool = table()
-    states = [pool.state]
-    pool.submit(1, None, 0.0)
-    states.append(pool.state)
-    pool.ready(1, 10, 0.0)
-    states.append(pool.state)
-    pool.down(1, 0.0)
-    states.append(pool.state)
-    assert states == [PoolState.IDLE, PoolState.IDLE, PoolState.CONNECTED, PoolState.IDLE]
 
 
 def test_each_request_opens_one_more_though_there_is_room() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quiver.pool.routing import ConnectionSlots
+from quiver.pool.connection_slots import ConnectionSlots
 
 
 def slots(limit: int, cap: int) -> ConnectionSlots:

@@ -66,9 +66,14 @@ MODULES = {"_buffer", "_crypto"}
 """aioquic's, which FAST_PATHS has as places."""
 
 
-COMPOSED = {"_remote_max_data", "_remote_max_stream_data_bidi_remote"}
-"""aioquic sets these by names that it puts together. If one is missing, it may read the peer's
-limits into nowhere, and would never send."""
+COMPOSED = {
+    *("_remote_max_data", "_remote_max_data_used", "_remote_max_streams_uni"),
+    *("_remote_max_stream_data_bidi_local", "_remote_max_stream_data_bidi_remote"),
+    *("_remote_max_stream_data_uni", "_streams_queue", "_streams_blocked_bidi"),
+    "_streams_blocked_uni",
+}
+"""These are set by names that are put together, by aioquic or by us. If one is missing, it may read
+the peer's limits into nowhere, and would never send."""
 
 CORRECTED = {"_peer_certificate", "_remote_ack_delay_exponent", "_remote_max_idle_timeout"}
 """What is set, and never read: aioquic reads it."""

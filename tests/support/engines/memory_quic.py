@@ -592,6 +592,10 @@ class MemoryEngine:
         return self.peer.heard > -math.inf
 
     @property
+    def early(self) -> bool:
+        return False
+
+    @property
     def handshake(self) -> Handshake:
         theirs = self.peer.theirs
         size, most = theirs.max_datagram_frame_size or 0, theirs.max_streams

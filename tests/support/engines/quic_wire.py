@@ -10,7 +10,7 @@ from aioquic import tls
 from aioquic._buffer import Buffer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
-from aioquic.quic.packet import pull_quic_header
+from aioquic.quic.packet import QuicPacketType, pull_quic_header
 
 from quiver.config import PoolConfig
 from quiver.origin import Origin
@@ -44,11 +44,12 @@ class EngineWire:
         host: str = "localhost",
         ticket: SessionTicket | None = None,
         given: dict[bytes, tls.SessionTicket] | None = None,
+        early: bool = False,
         **options: Any,
     ) -> None:
         """The engine resumes by `ticket`; the server gives tickets if it knows those `given`."""
         configuration = make_configuration(config, Origin("https", host, 4433))
-        self.engine = AioquicEngine(configuration, ticket, fast_paths=fast_paths)
+        self.engine = AioquicEngine(configuration, ticket, early, fast_paths=fast_paths)
         self._given = given
         self.now = 0.0
         self.events: list[Event] = []
@@ -125,6 +126,8 @@ class EngineWire:
     def _to_server(self, datagram: bytes) -> None:
         if self.server is None:
             header = pull_quic_header(Buffer(data=datagram), host_cid_length=8)
+            if header.packet_type is not QuicPacketType.INITIAL:
+                return  # early data whose handshake was lost
             self.server = QuicConnection(
                 configuration=self._configuration,
                 original_destination_connection_id=header.destination_cid,

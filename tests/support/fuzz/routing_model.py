@@ -19,7 +19,7 @@ from quiver.pool.actions import (
     Rejection,
     Retire,
 )
-from quiver.pool.routing import Actions, PoolState, RoutingTable
+from quiver.pool.routing import Actions, RoutingTable
 
 __all__ = ["Roomy", "Routing", "Suspected"]
 
@@ -348,8 +348,6 @@ class Routing(RuleBasedStateMachine):
         assert told == {n: (m.shown, len(m.leases), m.opened) for n, m in self.known.items()}
         lending = [each for each in self._of("connected") if not each.suspended]
         assert self.table.lends is bool(lending)
-        if not self._of("connected", "draining"):
-            assert self.table.state is PoolState.IDLE
 
     @invariant()
     def one_outcome_each(self) -> None:

@@ -1,0 +1,241 @@
+"""Requests in the first flight: each is answered once, whatever the server makes of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+import quiver
+from quiver import telemetry
+from quiver.models import Response
+from quiver.testing import Authority, Origin
+from tests.support.waiting import until
+
+BURST = 8
+
+
+class Heard(Counter[str]):
+    """How often each event was told; of early data, of how many requests."""
+
+    def note(self, event: str, measured: dict[str, Any], _: dict[str, Any]) -> None:
+        self[event] += measured.get("count", 1)
+
+
+@pytest.fixture
+def heard() -> Iterator[Heard]:
+    counted = Heard()
+    events = [each for each in telemetry.EVENTS if each.startswith("early_data.")]
+    telemetry.attach("early", ["connection.ticket", "connection.ready", *events], counted.note)
+    yield counted
+    telemetry.detach("early")
+
+
+@pytest.fixture
+def giving(authority: Authority) -> Iterator[Origin]:
+    with Origin(authority=authority, session_tickets=True) as started:
+        yield started
+
+
+@contextmanager
+def resuming(origin: Origin, heard: Heard, **options: Any) -> Iterator[quiver.Client]:
+    """A client with a ticket and without a connection."""
+    rule = {"cafile": origin.cafile, "max_connections": 1, "early_data": True, **options}
+    with quiver.Client(pools={"default": rule}) as client:
+        let_it_rest(client, origin, heard)
+        yield client
+
+
+def let_it_rest(client: quiver.Client, origin: Origin, heard: Heard) -> None:
+    assert client.get(origin.url + "/ok", timeout=20.0).body == b"ok"
+    until(lambda: heard["connection.ticket"] == heard["connection.ready"], what="a ticket")
+    client.pool(origin.url).stop()
+
+
+def burst(client: quiver.Client, origin: Origin, **about: Any) -> list[Response]:
+    """Answers to requests that are asked together."""
+    pool = client.pool(origin.url)
+    asked = [
+        pool.ask(quiver.Request("GET", f"/ok?id={number}", **about), block=False)
+        for number in range(BURST)
+    ]
+    answers = [each.get(timeout=20.0) for each in asked]
+    assert [each.body for each in answers] == [b"ok"] * BURST
+    return answers
+
+
+def early(answers: list[Response]) -> set[bool]:
+    return {each.connection.early for each in answers if each.connection is not None}
+
+
+def test_a_burst_goes_in_the_first_flight(giving: Origin, heard: Heard) -> None:
+    with resuming(giving, heard) as client:
+        assert early(burst(client, giving)) == {True}
+    assert giving.seen_ids() == {str(each): 1 for each in range(BURST)}
+    assert 0 < heard["early_data.sent"] == heard["early_data.accepted"] <= BURST
+
+
+def test_it_is_off_unless_it_is_asked_for(giving: Origin, heard: Heard) -> None:
+    with resuming(giving, heard, early_data=False) as client:
+        assert early(burst(client, giving)) == {False}
+        let_it_rest(client, giving, heard)
+        assert early(burst(client, giving, early_data=True)) == {True}, "by the request itself"
+
+
+def test_a_request_may_say_no(giving: Origin, heard: Heard) -> None:
+    with resuming(giving, heard) as client:
+        assert early(burst(client, giving, early_data=False)) == {False}
+    assert not heard["early_data.sent"]
+
+
+@pytest.mark.parametrize("outcome", ["reject", "forgotten"])
+def test_it_is_rejected_in_the_middle_of_a_burst(
+    authority: Authority, heard: Heard, outcome: str
+) -> None:
+    """By a server that resumes and leaves it aside, or that knows no tickets, after a restart."""
+    option: Any = "reject" if outcome == "reject" else "accept"
+    with Origin(authority=authority, session_tickets=True, early_data=option) as origin:
+        with resuming(origin, heard) as client:
+            if outcome == "forgotten":
+                origin.restart()
+            answers = burst(client, origin)
+            assert early(answers) == {False}
+        assert origin.seen_ids() == {str(each): 1 for each in range(BURST)}
+    assert 0 < heard["early_data.sent"] == heard["early_data.rejected"]
+    assert not heard["early_data.accepted"]
+
+
+def test_too_early_is_sent_again_once(authority: Authority, heard: Heard) -> None:
+    options: Any = {"session_tickets": True, "early_data": "too_early"}
+    with (
+        Origin(authority=authority, **options) as origin,
+        resuming(origin, heard) as client,
+    ):
+        answers = burst(client, origin)
+        assert {each.status for each in answers} == {200}
+        assert origin.seen_ids() == {str(each): 1 for each in range(BURST)}
+        assert heard["early_data.accepted"] > 0
+        assert client.get(origin.url + "/status/425").status == 425, "it is the answer, in time"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "FETCH"])
+def test_methods_that_do_something_wait(giving: Origin, heard: Heard, method: str) -> None:
+    with resuming(giving, heard) as client:
+        assert client.request(method, giving.url + "/ok", timeout=20.0).status == 200
+    assert not heard["early_data.sent"]
+
+
+def test_bodies_and_channels_wait(giving: Origin, heard: Heard) -> None:
+    with resuming(giving, heard) as client:
+        client.get(giving.url + "/ok", body=b"x", timeout=20.0)
+        let_it_rest(client, giving, heard)
+        with client.open_channel(giving.url + "/ok", method="GET"):
+            pass
+    assert not heard["early_data.sent"]
+
+
+def test_streams_go_too(giving: Origin, heard: Heard) -> None:
+    url = giving.url + "/bytes/300000"
+    with resuming(giving, heard) as client, client.stream("GET", url) as response:
+        assert sum(map(len, response)) == 300_000
+        assert response.connection is not None and response.connection.early
+    assert heard["early_data.accepted"] == 1
+
+
+def test_by_a_server_that_validates_addresses(authority: Authority, heard: Heard) -> None:
+    """What had gone is sent again after its Retry."""
+    with Origin(authority=authority, session_tickets=True, retry=True) as origin:
+        with resuming(origin, heard) as client:
+            assert early(burst(client, origin)) == {True}
+        assert origin.seen_ids() == {str(each): 1 for each in range(BURST)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_on_a_path_that_loses(authority: Authority, heard: Heard, seed: int) -> None:
+    with Origin(authority=authority, session_tickets=True, loss=0.25, seed=seed) as origin:
+        with resuming(origin, heard, connect_timeout=20.0) as client:
+            burst(client, origin)
+        assert origin.seen_ids() == {str(each): 1 for each in range(BURST)}
+
+
+def test_who_asks_for_too_much_waits_in_line(authority: Authority, heard: Heard) -> None:
+    """More than the server allows by now, after it has rejected what it allowed once."""
+    wide = Origin(authority=authority, session_tickets=True, max_streams=100)
+    with wide, resuming(wide, heard) as client:
+        wide.kill()
+        narrow = Origin(authority=authority, max_streams=2, port=wide.port)
+        with narrow:
+            assert early(burst(client, narrow)) == {False}
+            assert narrow.seen_ids() == {str(each): 1 for each in range(BURST)}
+
+
+def test_a_server_that_is_silent(giving: Origin, heard: Heard) -> None:
+    """The deadline is the one of who waits, and so is the error."""
+    with resuming(giving, heard) as client:
+        giving.suspend()
+        try:
+            with pytest.raises(quiver.RequestTimeout, match="answered nothing"):
+                client.get(giving.url + "/ok", timeout=0.5)
+            until(lambda: heard["early_data.sent"])
+        finally:
+            giving.resume()
+        assert client.get(giving.url + "/ok", timeout=20.0).body == b"ok"
+
+
+def test_one_that_is_given_up(giving: Origin, heard: Heard) -> None:
+    with resuming(giving, heard) as client:
+        pool = client.pool(giving.url)
+        giving.suspend()
+        try:
+            gone = pool.ask(quiver.Request("GET", "/ok?id=gone"), block=False)
+            stays = pool.ask(quiver.Request("GET", "/ok?id=stays"), block=False)
+            until(lambda: heard["early_data.sent"] == 2, what="both are out")
+            assert gone.cancel()
+        finally:
+            giving.resume()
+        assert stays.get(timeout=20.0).body == b"ok"
+        assert pool.ask(quiver.GetStats()).active == 0
+        assert pool.ask(quiver.GetStats()).queued == 0
+
+
+def test_a_port_that_refuses(giving: Origin, heard: Heard) -> None:
+    with resuming(giving, heard) as client:
+        giving.stop()
+        with pytest.raises(quiver.ConnectionRefused):
+            client.get(giving.url + "/ok", timeout=20.0)
+        giving.start()
+        until(lambda: _answers(client, giving), what="an answer")
+
+
+def _answers(client: quiver.Client, origin: Origin) -> bool:
+    try:
+        return client.get(origin.url + "/ok", timeout=5.0).status == 200
+    except quiver.QuiverError:
+        return False
+
+
+def test_many_threads(giving: Origin, heard: Heard) -> None:
+    """Again and again, with more callers than go early."""
+    with resuming(giving, heard, max_streams_per_connection=5) as client:
+        for _ in range(3):
+            wrong: list[object] = []
+
+            def ask(number: int, wrong: list[object] = wrong) -> None:
+                try:
+                    assert client.get(f"{giving.url}/ok?id=t{number}", timeout=20.0).body == b"ok"
+                except BaseException as error:  # noqa: BLE001 - told below
+                    wrong.append(error)
+
+            threads = [threading.Thread(target=ask, args=(each,)) for each in range(20)]
+            for each in threads:
+                each.start()
+            for each in threads:
+                each.join()
+            assert wrong == []
+            let_it_rest(client, giving, heard)
+    assert set(giving.seen_ids().values()) == {3}
+    assert heard["early_data.accepted"] > 0

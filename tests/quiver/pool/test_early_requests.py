@@ -1,0 +1,122 @@
+"""Which tickets go out before a handshake is over, where, and what becomes of them."""
+
+from __future__ import annotations
+
+from quiver.pool.actions import (
+    CancelExchange,
+    Forward,
+    OpenConnection,
+    Reject,
+    Rejection,
+    SendEarly,
+)
+from quiver.pool.early_requests import EarlyRequests
+from quiver.pool.routing import RoutingTable
+
+
+def table(connections: int = 2, streams: int = 10, waiting: int = 10) -> RoutingTable:
+    return RoutingTable(
+        max_connections=connections, max_streams_per_connection=streams, max_waiting=waiting
+    )
+
+
+def test_they_go_in_order_as_far_as_there_is_room() -> None:
+    early = EarlyRequests()
+    for ticket in (1, 2, 3):
+        early.wants(ticket)
+    early.offer(7, 2)
+    assert early.send() == [(1, 7), (2, 7)]
+    early.offer(8, 5)
+    assert early.send() == [(3, 8)]
+    assert early.out == {1: 7, 2: 7, 3: 8}
+    assert early.drop(2) == 7
+    assert early.settle(7) == ([1], 2)
+    assert early.settle(7) == ([], 0)
+    assert early.out == {3: 8}
+
+
+def test_accepted() -> None:
+    pool = table(1)
+    assert pool.submit(1, None, 0.0, early=True) == (OpenConnection(1, early=True),)
+    assert pool.submit(2, None, 0.0) == ()
+    assert pool.submit(3, None, 0.0, early=True) == ()
+    assert pool.early_room(1, 5, 0.0) == (SendEarly(1, 1), SendEarly(3, 1))
+    assert pool.submit(4, None, 0.0, early=True) == (SendEarly(4, 1),)
+    assert pool.stats().queued == 4, "all of them wait"
+    expected = (Forward(1, 1), Forward(3, 1), Forward(4, 1), Forward(2, 1))
+    assert pool.ready(1, 10, 0.1, early=True) == expected
+    assert pool.stats().active == 4
+
+
+def test_rejected_in_the_order_in_which_they_came() -> None:
+    pool = table(1)
+    pool.submit(1, None, 0.0, early=True)
+    pool.submit(2, None, 0.0)
+    pool.submit(3, None, 0.0, early=True)
+    pool.early_room(1, 5, 0.0)
+    assert pool.ready(1, 2, 0.1) == (Forward(1, 1), Forward(2, 1)), "as far as there is room now"
+    assert pool.stats().queued == 1
+
+
+def test_one_that_is_out_goes_nowhere_else() -> None:
+    """Another connection is there first; what is out waits for its own."""
+    pool = table()
+    pool.submit(1, None, 0.0, early=True)
+    pool.submit(2, None, 0.0)
+    pool.early_room(1, 5, 0.0)
+    assert pool.ready(2, 10, 0.1) == (Forward(2, 2),)
+    assert pool.down(1, 0.2) == (Forward(1, 2),), "unless that is gone"
+
+
+def test_a_dial_that_fails_fails_those_that_are_out() -> None:
+    error = ValueError("refused")
+    pool = table(1)
+    pool.submit(1, None, 0.0, early=True)
+    pool.early_room(1, 5, 0.0)
+    assert pool.down(1, 0.1, error) == (Reject(1, Rejection.CONNECT_FAILED, error),)  # type: ignore
+
+
+def test_given_up_and_late() -> None:
+    pool = table(1)
+    pool.submit(1, None, 0.0, early=True)
+    pool.submit(2, 5.0, 0.0, early=True)
+    pool.submit(3, None, 0.0, early=True)
+    pool.early_room(1, 5, 0.0)
+    assert pool.cancel(1, 1.0) == (CancelExchange(1, 1),)
+    late = (Reject(2, Rejection.CHECKOUT_TIMEOUT), CancelExchange(2, 1))
+    assert pool.sweep(5.0) == late
+    assert pool.ready(1, 3, 6.0, early=True) == (Forward(3, 1),)
+    [told] = pool.connections()
+    assert (told.active, told.opened) == (1, 3), "those that were given up have had their streams"
+
+
+def test_those_that_are_out_count_in_the_line() -> None:
+    pool = table(1, waiting=1)
+    for ticket in (1, 2):
+        pool.submit(ticket, None, 0.0, early=True)
+    pool.early_room(1, 5, 0.0)
+    assert pool.submit(3, None, 0.0) == (Reject(3, Rejection.QUEUE_FULL),)
+    assert pool.ready(1, 5, 0.1) == (Forward(1, 1), Forward(2, 1)), "and are turned away by none"
+
+
+def test_one_that_was_sent_back_goes_no_more() -> None:
+    pool = table(1)
+    pool.submit(1, None, 0.0)
+    pool.submit(2, None, 0.0, early=True)
+    assert pool.cancel(2, 0.0) == ()
+    assert pool.early_room(1, 5, 0.0) == ()
+    assert pool.early_room(9, 5, 0.0) == (), "a connection that is forgotten"
+
+
+def test_no_more_than_a_connection_may_carry() -> None:
+    pool = table(1, streams=2)
+    for ticket in (1, 2, 3):
+        pool.submit(ticket, None, 0.0, early=True)
+    assert pool.early_room(1, 100, 0.0) == (SendEarly(1, 1), SendEarly(2, 1))
+
+
+def test_the_end_of_the_pool() -> None:
+    pool = table(1)
+    pool.submit(1, None, 0.0, early=True)
+    pool.early_room(1, 5, 0.0)
+    assert pool.stop() == (Reject(1, Rejection.STOPPED), CancelExchange(1, 1))
