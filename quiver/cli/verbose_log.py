@@ -83,6 +83,8 @@ def _place(address: tuple[str, int]) -> str:
 
 def _handshake(made: Handshake) -> Iterator[str]:
     yield f"QUIC version {made.version}, ALPN {made.alpn}, {made.cipher}"
+    if made.early:
+        yield "early data accepted: requests went along in the first flight"
     if made.resumed:
         yield "session resumed by a ticket; this certificate was shown when it began:"
     if made.certificate is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ import quiver
 from quiver import telemetry
 from quiver.models import Response
 from quiver.testing import Authority, Origin
+from tests.support.network.link import LinkConditions
+from tests.support.network.long_path import LongPath
 from tests.support.waiting import until
 
 BURST = 8
@@ -200,6 +203,27 @@ def test_one_that_is_given_up(giving: Origin, heard: Heard) -> None:
         assert stays.get(timeout=20.0).body == b"ok"
         assert pool.ask(quiver.GetStats()).active == 0
         assert pool.ask(quiver.GetStats()).queued == 0
+
+
+@pytest.mark.long
+def test_it_saves_a_round_trip(giving: Origin, heard: Heard) -> None:
+    """Two of two seconds each, told apart by seconds."""
+    trip = 2.0
+    with LongPath(giving.port, LinkConditions(delay=trip / 2, rate=1e6, queue=1e6), seed=1) as path:
+        took = {}
+        for early_data in (False, True):
+            with quiver.Client(
+                cafile=giving.cafile, max_connections=1, connect_timeout=60.0, early_data=early_data
+            ) as client:
+                url = f"https://localhost:{path.port}/ok"
+                client.get(url, timeout=60.0)
+                until(lambda: heard["connection.ticket"] == heard["connection.ready"])
+                client.pool(url).stop()
+                began = time.monotonic()
+                answer = client.get(url, timeout=60.0)
+                took[early_data] = time.monotonic() - began
+                assert answer.connection is not None and answer.connection.early is early_data
+    assert took[True] < 1.75 * trip and took[False] >= 2 * trip
 
 
 def test_a_port_that_refuses(giving: Origin, heard: Heard) -> None:

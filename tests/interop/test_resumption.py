@@ -48,6 +48,20 @@ def test_all_but_the_first(server: StaticServer, tickets: list[str]) -> None:
     assert len({each.certificate for each in made}) == 1
 
 
+def test_early_data(server: StaticServer, tickets: list[str]) -> None:
+    with quiver.Client(cafile=server.cafile, max_connections=1, early_data=True) as client:
+
+        def early() -> bool:
+            tickets.clear()
+            [made] = connections_of(client, server, 1, tickets)
+            client.pool(server.url).stop()
+            return bool(made.early)
+
+        assert [early() for _ in range(3)] == [False, True, True]
+        server.restart()
+        assert [early() for _ in range(2)] == [False, True], "rejected, and answered all the same"
+
+
 def test_after_a_restart_with_new_keys(server: StaticServer, tickets: list[str]) -> None:
     options = {"cafile": server.cafile, "max_connections": 1, "max_requests_per_connection": 1}
     with quiver.Client(pools={"default": options}) as client:

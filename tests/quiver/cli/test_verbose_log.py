@@ -40,6 +40,9 @@ def test_a_handshake_without_certificate_and_datagrams() -> None:
     told = lines("ready", {"duration": 1.0, "max_streams": 1}, handshake=offered, **READY)
     assert "datagrams of up to 1200 bytes" in told[-1]
     assert told[3].startswith("session resumed by a ticket")
+    early = attrs.evolve(offered, early=True)
+    told = lines("ready", {"duration": 1.0, "max_streams": 1}, handshake=early, **READY)
+    assert told[3].startswith("early data accepted") and told[4].startswith("session resumed")
 
 
 def test_a_ticket() -> None:
