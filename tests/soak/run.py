@@ -81,13 +81,14 @@ def soak(plan: Plan, tell: Callable[[Sample], object]) -> Result:
     """Run it, and `tell` each sample."""
     account = Account(plan.asks)
     with (
-        Origin(stateless_reset=True) as origin,
+        Origin(stateless_reset=True, session_tickets=True) as origin,
         RelayProcess(origin.port, plan.seed) as relay,
     ):
         _warm_the_hub(origin)
         gc.freeze()
         before = settles_within(Held(0, 0, 0), seconds=0.5)
-        pools = {"default": {"cafile": origin.cafile, "receive_window": 32_768}}
+        options = {"receive_window": 32_768, "early_data": True}
+        pools = {"default": {"cafile": origin.cafile, **options}}
         quiver.telemetry.attach("soak", _REQUESTS, account.observe)
         with quiver.Client(pools=pools) as client:
             running = Run(plan, account, Site(client, relay.url, plan.timeout))
