@@ -257,7 +257,7 @@ def _move(env: Environment, *, away: bool = False) -> None:
 def _address_changed() -> Iterator[None]:
     """The kernel says that servers are reached from another address now."""
     with contextlib.ExitStack() as patched:
-        for module in ("path_keeper", "transport"):
+        for module in ("path_keeper", "udp_transport"):
             name = f"quiver.pool.{module}.local_host_to"
             patched.enter_context(mock.patch(name, return_value="127.0.0.9"))
         yield
