@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Generic, Literal, Self, TypeVar
@@ -135,6 +136,21 @@ class Channel(Reader[ReceivedItem]):
         self._buffers = buffers
         self._over = False
 
+    def __repr__(self) -> str:
+        closed = "closed" if self.receive_buffer.closed else "open"
+        return f"<Channel of {self.receive_buffer.origin}, {'over' if self._over else closed}>"
+
+    @property
+    def receive_timeout(self) -> float | None:
+        return self._receive_timeout
+
+    @receive_timeout.setter
+    def receive_timeout(self, seconds: float | None) -> None:
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if seconds is not None and not (number and 0 < seconds <= sys.float_info.max):
+            raise InvalidRequest(f"receive_timeout={seconds!r} is not a number of seconds above 0")
+        self._receive_timeout = seconds
+
     @property
     def max_datagram_size(self) -> int:
         """The bytes that one datagram may have now; 0 when there are none."""
@@ -181,12 +197,13 @@ class Channel(Reader[ReceivedItem]):
         send_buffer.put(_copied(content, "what is written"))
 
     def finish(self) -> None:
-        """End this side of the stream. Events go on until the server ends its own.
+        """End this side of the stream, if it has not ended. Events go on until the server's has.
 
         Errors as of `write`.
         """
-        self._check_open()
-        self._buffers.send_buffer.end()
+        if not self._buffers.send_buffer.ended:
+            self._check_open()
+            self._buffers.send_buffer.end()
 
     def _check_open(self) -> None:
         """Raise StreamClosed after `close()`, of which the connection hears a little later."""

@@ -102,6 +102,16 @@ def test_a_reader_that_waits_too_long_reads_on(client: quiver.Client, origin: Or
         assert list(events) == [StreamData(b"and here"), Closed("peer")]
 
 
+def test_what_is_no_wait_is_refused_when_it_is_set(client: quiver.Client, origin: Origin) -> None:
+    with opened(client, origin) as channel:
+        for wrong in (0, -1.0, float("nan"), "1", True, 10**400):
+            with pytest.raises(
+                quiver.InvalidRequest, match="^.*receive_timeout=.* is not a number"
+            ):
+                channel.receive_timeout = wrong
+        assert channel.receive_timeout is None
+
+
 def test_a_reader_waits_for_the_response_as_for_any_event(
     client: quiver.Client, origin: Origin
 ) -> None:

@@ -221,6 +221,20 @@ def test_closed_here(client: quiver.Client, origin: Origin, account: Account) ->
     assert account.settled() == {("reset", CANCELLED), ("stop_sending", CANCELLED)}
 
 
+def test_finished_twice(client: quiver.Client, origin: Origin, account: Account) -> None:
+    """As a file that is closed twice, also when the server has ended its side meanwhile."""
+    with opened(client, origin) as channel:
+        channel.write(b"all of it")
+        channel.finish()
+        channel.finish()
+        with pytest.raises(quiver.StreamClosed, match="it was finished"):
+            channel.write(b"more")
+        assert last_of(channel) == Closed("peer")
+        channel.finish()
+    channel.finish()
+    assert account.settled() == set()
+
+
 def test_given_up_to_the_collector(client: quiver.Client, origin: Origin, account: Account) -> None:
     channel = opened(client, origin)
     collect(channel, Response, 1)
