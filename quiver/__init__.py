@@ -238,7 +238,7 @@ if not TYPE_CHECKING:  # else any name would do for a type checker
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, "errors", *(name for name in globals() if name.startswith("__"))})
 
 
 class _Package(ModuleType):

@@ -19,7 +19,7 @@ from quiver.pool_options import PoolOptions, unknown
 from quiver.proxies import ProxyNotice
 from quiver.redaction import redacted_url
 from quiver.request import OpenChannel, Request, StreamRequest
-from quiver.request_options import ChannelOptions, CommonOptions, RequestOptions, misspelt
+from quiver.request_options import ChannelOptions, CommonOptions, RequestOptions
 from quiver.streams.channel import Channel, ChannelHandler, run
 from quiver.streams.response import StreamedResponse
 
@@ -27,14 +27,12 @@ _numbers = itertools.count(1)
 _OPTIONS: Final = (*PoolOptions.__annotations__, "pools", "name", "registry", "trust_env")
 
 
-def _absolute(url: str) -> str:
-    """Return the URL; raise InvalidURL where a Request would take it for a path."""
-    if not isinstance(url, str):
-        raise InvalidURL(f"url is a {type(url).__name__}, not a str")
-    if "://" not in url or url.startswith("/"):
-        said = redacted_url(url)
-        raise InvalidURL(f"url={said!r} is not absolute: write https://host[:port]/path")
-    return url
+def _no_url(given: object) -> InvalidURL:
+    """The error about what a Request would take for a path, or for nothing."""
+    if not isinstance(given, str):
+        return InvalidURL(f"url is a {type(given).__name__}, not a str")
+    said = redacted_url(given)
+    return InvalidURL(f"url={said!r} is not absolute: write https://host[:port]/path")
 
 
 class Client:
@@ -79,6 +77,9 @@ class Client:
             before_start=lambda origin: proxies.look(origin.scheme, origin.authority),
         )
 
+    def __repr__(self) -> str:
+        return f"<Client {self.name}>"
+
     def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Send one request and wait for its response, whatever the status is.
 
@@ -94,11 +95,7 @@ class Client:
             QuiverError: see `quiver.errors`; its `kind` tells whether to try again.
             Exception: whatever the body's iterator raised; the stream is reset then.
         """
-        try:
-            asked = Request(method, _absolute(url), **options)
-        except TypeError as error:
-            raise misspelt(options, RequestOptions) or error from None
-        response: Response = self._ask(asked)
+        response: Response = self._ask(Request, method, url, options)
         return response
 
     def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> StreamedResponse:
@@ -110,11 +107,7 @@ class Client:
         Args and errors as of `request`. A body that is a file or an iterable is read in a thread
         of its own, so that the response can be read meanwhile.
         """
-        try:
-            asked = StreamRequest(method, _absolute(url), **options)
-        except TypeError as error:
-            raise misspelt(options, RequestOptions) or error from None
-        response: StreamedResponse = self._ask(asked)
+        response: StreamedResponse = self._ask(StreamRequest, method, url, options)
         return response
 
     def open_channel(
@@ -145,18 +138,12 @@ class Client:
             DatagramsDisabled: `require_datagrams`, and there are none.
             QuiverError: as of `request`.
         """
-        try:
-            asked = OpenChannel(
-                method,
-                _absolute(url),
-                protocol=protocol,
-                require_datagrams=require_datagrams,
-                open_timeout=open_timeout,
-                **options,
-            )
-        except TypeError as error:
-            raise misspelt(options, ChannelOptions) or error from None
-        channel: Channel = self._ask(asked)
+        own = {
+            "protocol": protocol,
+            "require_datagrams": require_datagrams,
+            "open_timeout": open_timeout,
+        }
+        channel: Channel = self._ask(OpenChannel, method, url, {**own, **options})
         return channel
 
     def open_datagram_channel(
@@ -183,7 +170,10 @@ class Client:
         """
         return run(self.open_channel(url, **options), handler, initial)
 
-    def _ask(self, request: Request) -> Any:
+    def _ask(self, kind: type[Request], method: str, url: str, options: Mapping[str, Any]) -> Any:
+        if not isinstance(url, str) or "://" not in url or url.startswith("/"):
+            raise _no_url(url)
+        request = kind(method, url, **options)
         assert request.origin is not None  # its URL is absolute
         while True:
             try:

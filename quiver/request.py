@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import attrs
 
@@ -16,10 +16,13 @@ from quiver.redaction import names_of, redacted_url
 from quiver.request_forms import JSON, ParamsLike, json_body, with_query
 from quiver.request_options import (
     BodyLike,
+    ChannelOptions,
     HeaderPairs,
     HeadersLike,
     OnInformational,
+    RequestOptions,
     TrailersLike,
+    misspelt,
 )
 from quiver.streams.body_source import BodySource
 
@@ -164,8 +167,20 @@ def _flag_or_none(_: object, attribute: attrs.Attribute[bool | None], value: obj
         raise InvalidRequest(f"{attribute.name}={value!r} is not True, False or None")
 
 
+class _Kind(type):
+    """Requests, of which a keyword that is none is told with the one that may have been meant."""
+
+    if not TYPE_CHECKING:  # which know the signatures
+
+        def __call__(cls, *given, **options):
+            try:
+                return super().__call__(*given, **options)
+            except TypeError as error:
+                raise misspelt(options, cls.keywords) or error from None
+
+
 @attrs.frozen
-class Request:
+class Request(metaclass=_Kind):
     """A request, checked as a whole when it is made: nothing invalid reaches the wire.
 
     Attributes:
@@ -203,6 +218,8 @@ class Request:
         InvalidRequest: naming the field and what is wrong with it, but no value of a field.
         InvalidURL: the absolute URL names no origin.
     """
+
+    keywords: ClassVar[type] = RequestOptions
 
     method: str = attrs.field(converter=_method)
     target: str = attrs.field(repr=lambda target: repr(redacted_url(target)))
@@ -382,6 +399,8 @@ class OpenChannel(Request):
     Raises:
         InvalidRequest: naming the field and its value.
     """
+
+    keywords = ChannelOptions
 
     protocol: str | None = attrs.field(default=None, converter=_protocol, kw_only=True)
     require_datagrams: bool = attrs.field(default=False, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import IO
+from typing import IO, Final
 
 from quiver.fields import Pairs
 from quiver.pool_options import EarlyData, PoolOptions, SharedOptions, TimeLimits, unknown
@@ -88,10 +88,14 @@ class ChannelCallOptions(ChannelOptions, SharedOptions, total=False):
     """Options of `quiver.open_datagram_channel`: of the channel, and of its pool."""
 
 
+_PLACES: Final = ("method", "target", "origin")
+"""What a request is given beside its options."""
+
+
 def misspelt(given: Mapping[str, object], kind: type) -> TypeError | None:
     """The error about a keyword that is none of `kind`; it says which one may have been meant."""
     known = kind.__annotations__
-    wrong = next((name for name in given if name not in known), None)
+    wrong = next((name for name in given if name not in known and name not in _PLACES), None)
     if wrong is None:
         return None
     if wrong in PoolOptions.__annotations__:

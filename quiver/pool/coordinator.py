@@ -129,15 +129,18 @@ class HTTP3Pool(ReplyPolicy):
             options: see `quiver.PoolConfig`.
 
         Raises:
-            InvalidURL, InvalidOptions: what is wrong with the arguments.
+            InvalidURL, InvalidOptions: what is wrong with the arguments; or one that lives has
+                other options than are given.
             PoolStopped: the interpreter is exiting.
             RequestTimeout: something blocks the loop.
             ResourceExhausted: no descriptor is left for the loop under the actors, or to read a
                 file that the options name.
         """
         where = origin if isinstance(origin, Origin) else Origin.only(origin)
-        target = PoolTarget(where, config or PoolConfig.build(where, **options))
-        return cls.start_at(target, registry)
+        given = config or PoolConfig.build(where, **options)
+        ref = cls.start_at(PoolTarget(where, given), registry)
+        ref.check_options(given, None if config else options)
+        return ref
 
     @classmethod
     def start_at(

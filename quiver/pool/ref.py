@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
@@ -19,7 +19,8 @@ from quiver.actors.actor import GeventActor, GeventActorRef
 from quiver.actors.handle import Handle
 from quiver.actors.reply import Reply
 from quiver.actors.system_messages import AnyActorRef
-from quiver.errors import QueueFull, RequestCancelled
+from quiver.config import PoolConfig
+from quiver.errors import InvalidOptions, QueueFull, RequestCancelled
 from quiver.models import ConnectionStats, GetConnections, GetStats, Response, Stats
 from quiver.pool.checkout import PoolTimeout, too_late
 from quiver.pool.messages import PoolAnswer, PoolQuestion, PoolReply
@@ -92,12 +93,23 @@ class PoolRef(GeventActorRef["HTTP3Pool"]):
         self.lifetime = pool.lifetime
         self.dials = pool.dials
 
+    def __repr__(self) -> str:
+        return f"<PoolRef of {self.origin} ({self.actor_urn})>"
+
     def __eq__(self, other: object) -> bool:
         """Refs are equal when they are of one pool."""
         return isinstance(other, pykka.ActorRef) and other.actor_urn == self.actor_urn
 
     def __hash__(self) -> int:
         return hash(self.actor_urn)
+
+    def check_options(self, given: PoolConfig, names: Iterable[str] | None = None) -> None:
+        """Raise InvalidOptions if the pool has others: of those named, or of all."""
+        names = PoolConfig.__annotations__ if names is None else names
+        other = [name for name in names if getattr(given, name) != getattr(self.config, name)]
+        if other:
+            said = f"its pool runs already, with another {', '.join(other)}"
+            raise InvalidOptions(f"{said}: stop it first, or leave that out", origin=self.origin)
 
     def ended(self) -> bool:
         """Whether the pool ends for idleness; then wait until it has: a turn of the loop.

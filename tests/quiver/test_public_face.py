@@ -104,6 +104,35 @@ def test_one_pool_for_an_origin(pool: Any, origin: Origin) -> None:
     assert quiver.HTTP3Pool.start(origin.url + "/") is pool
 
 
+def test_a_pool_that_runs_takes_no_other_options(pool: Any, origin: Origin) -> None:
+    same: dict[str, Any] = {"max_connections": 2, "cafile": origin.cafile}
+    assert quiver.HTTP3Pool.start(origin.url, **same) is pool
+    assert quiver.HTTP3Pool.start(origin.url, config=pool.config) is pool
+    said = "its pool runs already, with another max_connections: stop it first, or leave that out"
+    with pytest.raises(quiver.InvalidOptions, match=said) as caught:
+        quiver.HTTP3Pool.start(origin.url, **{**same, "max_connections": 7})
+    assert caught.value.origin == origin.url
+    with pytest.raises(quiver.InvalidOptions, match="another max_connections, cafile"):
+        quiver.HTTP3Pool.start(origin.url, config=quiver.PoolConfig(max_connections=3))
+    assert pool.ask(quiver.Request("GET", "/ok")).body == b"ok"
+
+
+def test_what_is_shown_of_each(pool: Any, origin: Origin) -> None:
+    assert repr(pool) == f"<PoolRef of {origin.url} ({pool.actor_urn})>"
+    message = quiver.OpenChannel("CONNECT", "/session", protocol="echo")
+    with pool.ask(message) as channel:
+        assert repr(channel) == f"<Channel of {origin.url}, open>"
+    assert repr(channel) == f"<Channel of {origin.url}, closed>"
+    with quiver.Client(name="billing") as client:
+        assert repr(client) == "<Client billing>"
+
+
+def test_what_is_listed_can_be_used() -> None:
+    shown = {name for name in dir(quiver) if not name.startswith("__")}
+    assert shown == {*quiver.__all__, "errors"} - {"__version__"}
+    assert all(hasattr(quiver, name) for name in dir(quiver))
+
+
 def test_protocol_of(pool: Any) -> None:
     class Other(pykka.ThreadingActor):
         """No pool."""
@@ -263,6 +292,25 @@ def test_a_misspelt_argument_of_a_client_or_key_of_a_rule() -> None:
         client(trust_envv=False)
     with pytest.raises(quiver.InvalidOptions, match=r"pools\['defualt'\].*did you mean 'default'"):
         client(pools={"defualt": {}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "said"),
+    [
+        (quiver.Request, {"tiemout": 1.0}, "tiemout is no keyword .*: did you mean timeout?"),
+        (quiver.StreamRequest, {"data": b""}, "data is no keyword .*: did you mean body?"),
+        (quiver.Request, {"origin": None, "cafil": ""}, "cafil is no keyword of a request; there"),
+        (
+            quiver.Request,
+            {"verify": False},
+            r"verify is an option of a pool: .*Client\(verify=...\)",
+        ),
+        (quiver.OpenChannel, {"open_timout": 1.0}, "open_timout .*: did you mean open_timeout?"),
+    ],
+)
+def test_a_misspelt_keyword_of_a_request(kind: Any, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        kind("GET", "/", **options)
 
 
 def test_a_pool_is_started_and_not_made() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import quiver
@@ -104,10 +106,9 @@ def test_a_reader_that_waits_too_long_reads_on(client: quiver.Client, origin: Or
 
 def test_what_is_no_wait_is_refused_when_it_is_set(client: quiver.Client, origin: Origin) -> None:
     with opened(client, origin) as channel:
-        for wrong in (0, -1.0, float("nan"), "1", True, 10**400):
-            with pytest.raises(
-                quiver.InvalidRequest, match="^.*receive_timeout=.* is not a number"
-            ):
+        given: list[Any] = [0, -1.0, float("nan"), "1", True, 10**400]
+        for wrong in given:
+            with pytest.raises(quiver.InvalidRequest, match="is not a number of seconds"):
                 channel.receive_timeout = wrong
         assert channel.receive_timeout is None
 
