@@ -33,8 +33,8 @@ class HTTP3Transport(Transport):  # type: ignore[misc]
 
     `response.http_version` tells which it was. The extension `trailers` of a response is a list
     that is complete when the body has been read. Those of a request are `trailers`, to be sent;
-    `sni_hostname`, the name by which the server is to prove itself in place of the URL's; and
-    `timeout`.
+    `sni_hostname`, the name by which the server is to prove itself in place of the URL's; `target`,
+    in place of the URL's path and query; and `timeout`.
 
     Args:
         verify: True, False, a file or folder of roots, or an ssl.SSLContext, which then judges

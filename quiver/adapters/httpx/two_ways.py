@@ -99,7 +99,7 @@ class TwoWays:
         return self.dispatch.asked(
             route,
             request.method,
-            request.url.raw_path.decode("ascii"),
+            _target(request),
             request.headers.raw,
             body=body,
             trailers=request.extensions.get("trailers", ()),
@@ -143,6 +143,12 @@ class TwoWays:
             yield self._given
         while self._made:
             yield self._made.popitem()[1]
+
+
+def _target(request: httpx.Request) -> str:
+    """The URL's path and query, or what the extension `target` has in their place."""
+    target = request.extensions.get("target", request.url.raw_path)
+    return target.decode("latin-1") if isinstance(target, bytes) else target
 
 
 def _context(verify: Verify) -> ssl.SSLContext | bool:

@@ -176,3 +176,10 @@ def test_errors_in_asyncio(library: Any, origin: Origin) -> None:
                 await client.get(origin.url + "/stall-after/10", timeout=0.5)
 
     asyncio.run(run())
+
+
+def test_another_target_than_the_urls(client: Any, origin: Origin) -> None:
+    for target in (b"/items/42", "/items/42"):
+        response = client.get(origin.url + "/nowhere", extensions={"target": target})
+        assert response.json() == {"id": 42}
+    assert response.url.path == "/nowhere"
