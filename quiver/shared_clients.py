@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Any, Final
 
 from quiver.actors.registry import Registry
@@ -26,6 +27,12 @@ _lock = threading.Lock()
 _kept: OrderedDict[PoolConfig, Client] = OrderedDict()  # the least recently used first
 
 
+@lru_cache(MOST, typed=True)
+def _judged(**own: Any) -> PoolConfig:
+    """Judge options once, not with each call: a context is asked to verify for that."""
+    return PoolConfig.build(**own)
+
+
 def client_for(options: dict[str, Any]) -> Client:
     """Return the client of a call; what is its pool's alone leaves `options`.
 
@@ -40,7 +47,10 @@ def client_for(options: dict[str, Any]) -> Client:
     if not names:
         return shared
     own = {name: options.pop(name) for name in names}
-    config = PoolConfig.build(**own)
+    try:
+        config = _judged(**own)
+    except TypeError:  # a mapping, say, has no hash
+        config = PoolConfig.build(**own)
     with _lock:
         client = _kept.pop(config, None)
         if client is None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import quiver
-from quiver import client, shared_clients
+from quiver import client, option_checks, shared_clients
+from quiver.chain_verifier import ChainVerifier
 from quiver.testing import Authority, Origin
 
 
@@ -58,6 +60,28 @@ def test_the_same_options_find_the_same_client() -> None:
     first = shared_clients.client_for({"verify": False, "timeout": 1.0})
     assert shared_clients.client_for({"verify": False}) is first
     assert shared_clients.client_for({"verify": False, "max_connections": 1}) is not first
+
+
+def test_options_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A context is asked to verify for that, which takes a while."""
+    judged: list[ssl.SSLContext] = []
+
+    class Noted(ChainVerifier):
+        def __init__(self, context: ssl.SSLContext, *others: Any, **options: Any) -> None:
+            judged.append(context)
+            super().__init__(context, *others, **options)
+
+    monkeypatch.setattr(option_checks, "ChainVerifier", Noted)
+    context = ssl.create_default_context()
+    clients = [shared_clients.client_for({"verify": context}) for _ in range(3)]
+    assert clients[0] is clients[1] is clients[2]
+    assert len(judged) == 2, "once here, and once by the client"
+
+
+def test_options_without_a_hash() -> None:
+    resolve = {"api.example:443": ["127.0.0.1"]}
+    first = shared_clients.client_for({"resolve": resolve})
+    assert shared_clients.client_for({"resolve": dict(resolve)}) is first
 
 
 def test_few_are_kept() -> None:
