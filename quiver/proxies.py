@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping
+from types import FrameType
 from typing import Final
 
 from quiver.printable import escaped
@@ -19,6 +20,7 @@ from quiver.redaction import redacted_url
 __all__ = ["ProxyNotice", "notice", "proxy_for"]
 
 _MOST: Final = 1_000  # places that are remembered
+_LIBRARIES: Final = ("quiver", "httpx", "httpx2")  # between the warning and who has asked
 
 
 def proxy_for(scheme: str, authority: str) -> str | None:
@@ -81,7 +83,8 @@ class ProxyNotice:
         if said is not None and self._is_first():
             self._looking = False
             advice = "a client or transport with trust_env=False says that this is meant"
-            warnings.warn(f"{self._name}: {said}; {advice}", UserWarning, stacklevel=3)
+            warning = f"{self._name}: {said}; {advice}"
+            warnings.warn(warning, UserWarning, stacklevel=_level_of_the_program())
 
     def _is_first(self) -> bool:
         """Whether no other thread has come here: only one takes the last of a list."""
@@ -89,3 +92,15 @@ class ProxyNotice:
             return self._unsaid.pop()
         except IndexError:
             return False
+
+
+def _level_of_the_program() -> int:
+    """The `stacklevel` for whoever calls this, at which the program's own code stands."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and _is_a_librarys(frame):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _is_a_librarys(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _LIBRARIES

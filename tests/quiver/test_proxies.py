@@ -108,7 +108,7 @@ def test_a_client_warns_once_and_goes_directly(
         with pytest.warns(UserWarning, match=r"^mine: .*proxy") as told:  # noqa: PT031 - one for all
             for url in (origin.url, origin.url, second.url):
                 assert client.get(url + "/ok").status == 200
-        assert len(told) == 1
+        assert [each.filename for each in told] == [__file__]
     with quiver.Client(pools=rule, trust_env=False) as client, warnings.catch_warnings():
         warnings.simplefilter("error")
         assert client.get(origin.url + "/ok").status == 200
@@ -138,6 +138,7 @@ def test_a_transport_of_httpx_warns_once(environment: None, origin: Origin) -> N
 
     with pytest.warns(UserWarning, match="HTTP3Transport: ") as told:  # noqa: PT031
         ask_too(True)
+        assert [each.filename for each in told] == [__file__]
         asyncio.run(ask(True))
     assert len(told) == 2, "one each"
     ask_too(False)
