@@ -27,8 +27,10 @@ LIMITS = "a client's limits are of its own transport; of ours they are the optio
 DIFFERENCES = {
     "tests/test_api.py::test_get": PROTOCOL,
     "tests/test_api.py::test_stream": PROTOCOL,
-    "tests/test_timeouts.py::test_pool_timeout[asyncio]": LIMITS,
 }
+# Those that fail or pass by chance. It waits 0.1 ms for a stream of a pool that has many, and takes
+# the name for the wait that is over first.
+BY_CHANCE = {"tests/test_timeouts.py::test_pool_timeout[asyncio]": LIMITS}
 
 
 @pytest.fixture(scope="module")
@@ -44,4 +46,4 @@ def test_what_fails_by_ours_alone(suite: Suite, library: str) -> None:
     assert len(stock.passed) >= 1_000, "too little of it can be compared"
     assert ours.versions["HTTP/3"] >= 50, "too little of it went over HTTP/3"
     different = {name: said for name, said in ours.failed.items() if name not in stock.failed}
-    assert different.keys() == DIFFERENCES.keys(), "\n\n".join(different.values())
+    assert different.keys() - BY_CHANCE == DIFFERENCES.keys(), "\n\n".join(different.values())
