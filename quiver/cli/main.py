@@ -53,6 +53,7 @@ class Commands(click.Group):
     def main(self, *args: Any, **options: Any) -> NoReturn:
         """Run the command line and end the program, whatever becomes of the standard streams."""
         standard_streams.complete()
+        stdout = sys.stdout
         try:
             with standard_streams.writing("stdout"):  # help: a command tells its own errors
                 status = super().main(*args, **{**options, "standalone_mode": False})
@@ -66,6 +67,10 @@ class Commands(click.Group):
             status = ExitStatus.INTERRUPTED
         except (BrokenPipeError, OutputFailed) as error:
             status = reported(error)
+        except SystemExit:  # click's own where nobody reads the help: it puts a wrapper there
+            if sys.stdout is stdout:
+                raise
+            status = ExitStatus.PIPE
         sys.exit(status)
 
 

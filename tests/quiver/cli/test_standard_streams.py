@@ -104,7 +104,13 @@ def test_a_full_disk_ends_a_file_with_a_line(origin: Origin, size: int) -> None:
 
 
 @pytest.mark.one_in(2)
-@pytest.mark.parametrize("command", [COMMANDS["get"], BENCH, BENCH + " --json", COMMANDS["demo"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(COMMANDS[name] for name in ("help", "help of one", "get", "demo")),
+        *(BENCH, BENCH + " --json"),
+    ],
+)
 def test_a_reader_that_has_gone_ends_it_without_a_word(command: str, origin: Origin) -> None:
     theirs, ours = os.pipe()
     os.close(theirs)
