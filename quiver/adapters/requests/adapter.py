@@ -16,8 +16,9 @@ with extra("requests"):
 from quiver import errors
 from quiver.adapters.policy import Policy
 from quiver.adapters.requests.connection_pool import HTTP3First
+from quiver.adapters.requests.tls_options import TLSOptions
 from quiver.adapters.requests.urllib3_errors import cause_among
-from quiver.adapters.shared.clients_by_trust import Pools, Trust
+from quiver.adapters.shared.clients_by_trust import Pools
 from quiver.adapters.shared.dispatch import Dispatch, FellBack
 
 __all__ = ["HTTP3Adapter"]
@@ -144,13 +145,15 @@ class HTTP3Adapter(HTTPAdapter):
                 raise requests.exceptions.ProxyError("HTTP/3 takes no proxy", request=request)
         elif self._dispatch.takes(url) or self._fallback is not None:
             tcp = lambda: self._pool_over_tcp(request, verify, cert)  # noqa: E731
-            return HTTP3First(self._dispatch, url, Trust.of(verify, cert), tcp)
+            return HTTP3First(self._dispatch, url, self._tls_options(request, verify, cert), tcp)
         return super().get_connection_with_tls_context(request, verify, given, cert)
 
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Tell urllib3's pool whom to trust; HTTP/3 knows it already."""
-        if not isinstance(conn, HTTP3First):
-            super().cert_verify(conn, url, verify, cert)
+    def _tls_options(
+        self, request: requests.PreparedRequest, verify: Verify, cert: Certificate
+    ) -> TLSOptions:
+        """What urllib3's pool would have: of subclasses, in either of the two places, too."""
+        _, own = self.build_connection_pool_key_attributes(request, verify, cert)
+        return TLSOptions({**self.poolmanager.connection_pool_kw, **own}, bundled=verify is True)
 
     def _pool_over_tcp(
         self, request: requests.PreparedRequest, verify: Verify, cert: Certificate

@@ -11,12 +11,12 @@ from urllib3.exceptions import HTTPError, UnrewindableBodyError
 
 from quiver.adapters.requests.bodies import TextFile, body_source
 from quiver.adapters.requests.retries import after_answer, after_error, retries_for
+from quiver.adapters.requests.tls_options import TLSOptions, warn_of_unverified
 from quiver.adapters.requests.urllib3_errors import as_urllib3_error
 from quiver.adapters.requests.urllib3_response import StreamedHTTPResponse
-from quiver.adapters.shared.clients_by_trust import Trust
 from quiver.adapters.shared.dispatch import Dispatch, FellBack
 from quiver.adapters.shared.fallback_table import Route
-from quiver.errors import InvalidError, QuiverError
+from quiver.errors import InvalidError, InvalidOptions, QuiverError
 from quiver.request import StreamRequest
 from quiver.streams.body_source import BodySource
 
@@ -34,16 +34,26 @@ class HTTP3First:
     Args:
         dispatch: says where to go.
         url: the whole URL.
-        trust: of the request.
+        tls: what urllib3's pool would be given of TLS.
         tcp: finds urllib3's own pool, or raises FellBack; called only when it is needed.
+
+    Attributes:
+        cert_reqs, ca_certs, ca_cert_dir, cert_file, key_file: as of urllib3's pool, set by
+            HTTPAdapter's `cert_verify`.
     """
 
+    cert_reqs: str | None = None
+    ca_certs: str | bytes | None = None
+    ca_cert_dir: str | bytes | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
     def __init__(
-        self, dispatch: Dispatch, url: str, trust: Trust, tcp: Callable[[], HTTPConnectionPool]
+        self, dispatch: Dispatch, url: str, tls: TLSOptions, tcp: Callable[[], HTTPConnectionPool]
     ) -> None:
         self._dispatch = dispatch
         self._url = url
-        self._trust = trust
+        self._tls = tls
         self._tcp = tcp
 
     def __str__(self) -> str:
@@ -105,14 +115,19 @@ class HTTP3First:
             raise FellBack
         asked = self._asked(route, method, url, headers, source, timeout)
         try:
-            streamed = self._dispatch.pool(self._trust, route).ask(asked)
+            trust = self._tls.trust(self)
+            streamed = self._dispatch.pool(trust, route).ask(asked)
         except QuiverError as error:
             if self._dispatch.gives_way(route, asked, error):
+                raise FellBack from None
+            if isinstance(error, InvalidOptions) and self._dispatch.falls_back and self._tls.given:
                 raise FellBack from None
             if isinstance(error, InvalidError):
                 raise
             raise as_urllib3_error(error, self, url) from error
         self._dispatch.answered(route, streamed)
+        if trust.verify is False:
+            warn_of_unverified(route.origin)
         return StreamedHTTPResponse(streamed, method, url)
 
     def _asked(

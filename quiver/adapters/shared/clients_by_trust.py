@@ -77,7 +77,7 @@ class Trust:
             return cls(verify=verify, **own)
         if is_context(verify):
             return cls(verify=verify.verify_mode != ssl.CERT_NONE and verify, **own)
-        verify = os.fspath(cast(str, verify))
+        verify = os.fsdecode(cast(str, verify))
         if os.path.isdir(verify):
             return cls(verify=_by_folder(verify), **own)
         return cls(cafile=_existing(verify, "a suitable TLS CA certificate bundle"), **own)
