@@ -7,7 +7,7 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
@@ -15,8 +15,10 @@ from quiver.adapters.shared.alternatives_file import AlternativesFile
 from quiver.adapters.shared.fallback_table import FallbackTable, PolicyName, Route
 from quiver.adapters.shared.fork_safe_lock import ForkSafeLock
 from quiver.errors import (
+    CertificateInvalid,
     CheckoutTimeout,
     GoAway,
+    HandshakeFailed,
     InvalidRequest,
     NameResolutionFailed,
     PoolStopped,
@@ -32,6 +34,7 @@ from quiver.streams.body_source import BodySource
 __all__ = ["Policy", "cause_of"]
 
 OUR_LIMITS: Final = (CheckoutTimeout, QueueFull, PoolStopped, RequestTimeout)
+OF_TRUST: Final = (CertificateInvalid, HandshakeFailed)
 NO_VERDICT: Final = (GoAway, InvalidRequest, NameResolutionFailed, ResourceExhausted)
 
 logger = logging.getLogger("quiver.adapters")
@@ -85,19 +88,21 @@ class Policy:
     def __reduce__(self) -> tuple[object, ...]:
         return partial(type(self), **self._options), ()  # type: ignore[arg-type]
 
-    def route(self, origin: Origin) -> Route | None:
+    def route(self, origin: Origin, trust: Hashable = None) -> Route | None:
         """Return where to try HTTP/3 now, or None for TCP."""
         with self._lock:
-            return self._table.route(origin, time.monotonic())
+            return self._table.route(origin, time.monotonic(), trust)
 
-    def succeeded(self, origin: Origin) -> None:
+    def succeeded(self, origin: Origin, trust: Hashable = None) -> None:
         """Note that HTTP/3 has answered."""
         if not self._table.paused:  # nothing is to be forgotten; a lock is dear to each request
             return
         with self._lock:
-            self._table.succeeded(origin)
+            self._table.succeeded(origin, trust)
 
-    def gives_way(self, origin: Origin, request: Request, error: QuiverError) -> bool:
+    def gives_way(
+        self, origin: Origin, request: Request, error: QuiverError, trust: Hashable = None
+    ) -> bool:
         """Tell whether the request, which HTTP/3 failed with `error`, may go out over TCP.
 
         Only if nothing of it was processed and all of its body can be read from its start: then
@@ -107,9 +112,11 @@ class Policy:
         if not error.unprocessed:
             return False
         # One without time left has none for TCP either, but the next one shall not wait in vain.
-        if not isinstance(cause_of(error), OUR_LIMITS + NO_VERDICT):
+        cause = cause_of(error)
+        if not isinstance(cause, OUR_LIMITS + NO_VERDICT):
+            whose = trust if isinstance(cause, OF_TRUST) else None
             with self._lock:
-                self._table.failed(origin, time.monotonic(), str(error))
+                self._table.failed(origin, time.monotonic(), str(error), whose)
         if isinstance(error, OUR_LIMITS):
             return False
         if isinstance(request.body, BodySource) and not request.body.withdraw():
@@ -118,7 +125,7 @@ class Policy:
         return True
 
     @contextlib.contextmanager
-    def explained(self, url: str) -> Iterator[None]:
+    def explained(self, url: str, trust: Hashable = None) -> Iterator[None]:
         """Add a note to what TCP raises within, which says why HTTP/3 had failed before.
 
         Else a refused certificate, say, would be seen as the closed port of TCP.
@@ -127,7 +134,7 @@ class Policy:
             yield
         except Exception as error:
             with contextlib.suppress(QuiverError), self._lock:
-                why = self._table.why(Origin.parse(url), time.monotonic())
+                why = self._table.why(Origin.parse(url), time.monotonic(), trust)
                 if why:
                     error.add_note(f"This was TCP's error. HTTP/3 had failed before: {why}")
             raise

@@ -270,5 +270,20 @@ def test_a_certificate_that_nobody_trusts_is_told_of(opened: Open) -> None:
     assert "its issuer is unknown" in notes(caught.value)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_certificate_that_one_refuses_is_another_ones_to_accept(
+    way: Any, caddy: Caddy, authority: Authority
+) -> None:
+    way, policy = contextlib.contextmanager(way), Policy(fallback_after=10.0)
+    with (
+        Authority("somebody else") as other,
+        way(policy, other.cafile) as ask,
+        pytest.raises((requests.ConnectionError, httpx.ConnectError)),
+    ):
+        ask(caddy.url + "/small")
+    with way(policy, authority.cafile) as ask:
+        assert ask(caddy.url + "/small") == ("HTTP/3", b"ok")
+
+
 def notes(error: BaseException) -> str:
     return "\n".join(getattr(error, "__notes__", ()))

@@ -104,9 +104,9 @@ class HTTP3Transport(Transport):  # type: ignore[misc]
         whole = isinstance(body, library.module.ByteStream)
         asked = ways.asked(request, route, b"".join(body) if whole else _once(body))
         trust = ways.trust(request)
-        with ways.dispatch.falling_back(route, asked):
+        with ways.dispatch.falling_back(route, asked, trust):
             streamed = ways.dispatch.pool(trust, route).ask(asked)
-        ways.dispatch.answered(route, streamed)
+        ways.dispatch.answered(route, streamed, trust)
         return library.response(streamed, request)
 
     def close(self) -> None:
@@ -173,10 +173,10 @@ class AsyncHTTP3Transport(AsyncTransport):  # type: ignore[misc]
         ways = self._ways
         asked = ways.asked(request, route, await _body(request, library))
         trust = ways.trust(request)
-        with ways.dispatch.falling_back(route, asked):
+        with ways.dispatch.falling_back(route, asked, trust):
             pool = await self._pool(trust, route)
             streamed = await pool.ask(asked, block=False)
-        ways.dispatch.answered(route, streamed)
+        ways.dispatch.answered(route, streamed, trust)
         return library.response(streamed, request)
 
     async def _pool(self, trust: Trust, route: Route) -> GeventActorRef[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ class TwoWays:
         if library.mocked():
             return None
         self._proxies.look(request.url.scheme, request.url.netloc.decode("ascii"))
-        return self.dispatch.route(str(request.url))[0]
+        return self.dispatch.route(str(request.url), self.trust(request))[0]
 
     def trust(self, request: httpx.Request) -> Trust:
         """Return whom to believe: by the name that the extension `sni_hostname` gives, if any.
@@ -131,7 +132,10 @@ class TwoWays:
 
     def explained(self, request: httpx.Request) -> AbstractContextManager[None]:
         """Have an error of TCP say why HTTP/3 had failed, too."""
-        return self.dispatch.policy.explained(str(request.url))
+        trust: Trust | None = None
+        with contextlib.suppress(InvalidRequest):
+            trust = self.trust(request)
+        return self.dispatch.policy.explained(str(request.url), trust)
 
     def answered_over_tcp(self, request: httpx.Request, response: httpx.Response) -> None:
         """Take in what the origin says of HTTP/3."""

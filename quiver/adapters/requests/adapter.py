@@ -16,7 +16,7 @@ with extra("requests"):
 from quiver import errors
 from quiver.adapters.policy import Policy
 from quiver.adapters.requests.connection_pool import HTTP3First
-from quiver.adapters.requests.tls_options import TLSOptions
+from quiver.adapters.requests.tls_options import TLSOptions, trust_of
 from quiver.adapters.requests.urllib3_errors import cause_among
 from quiver.adapters.shared.clients_by_trust import Pools
 from quiver.adapters.shared.dispatch import Dispatch, FellBack
@@ -113,10 +113,10 @@ class HTTP3Adapter(HTTPAdapter):
                 raise error from cause
             if select_proxy(url, dict(proxies or {})):
                 raise  # HTTP/3 was not tried
-            with self._dispatch.policy.explained(url):
+            with self._dispatch.policy.explained(url, trust_of(verify, cert)):
                 raise
         assert self._fallback is not None
-        with self._dispatch.policy.explained(url):
+        with self._dispatch.policy.explained(url, trust_of(verify, cert)):
             response = self._fallback.send(request, *rest)
         self._dispatch.answered_over_tcp(url, response.headers.get("alt-svc"))
         return response

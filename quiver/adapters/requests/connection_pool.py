@@ -110,25 +110,30 @@ class HTTP3First:
         timeout: Timeout,
     ) -> StreamedHTTPResponse:
         """Try it once. Raises HTTPError, InvalidError, and FellBack when it is to go over TCP."""
-        route, _ = self._dispatch.route(self._url)
+        try:
+            trust = self._tls.trust(self)
+            route, _ = self._dispatch.route(self._url, trust)
+        except InvalidOptions as error:
+            raise (FellBack() if self._is_for_tcp(error) else error) from None
         if route is None:
             raise FellBack
         asked = self._asked(route, method, url, headers, source, timeout)
         try:
-            trust = self._tls.trust(self)
             streamed = self._dispatch.pool(trust, route).ask(asked)
         except QuiverError as error:
-            if self._dispatch.gives_way(route, asked, error):
-                raise FellBack from None
-            if isinstance(error, InvalidOptions) and self._dispatch.falls_back and self._tls.given:
+            if self._dispatch.gives_way(route, asked, error, trust) or self._is_for_tcp(error):
                 raise FellBack from None
             if isinstance(error, InvalidError):
                 raise
             raise as_urllib3_error(error, self, url) from error
-        self._dispatch.answered(route, streamed)
+        self._dispatch.answered(route, streamed, trust)
         if trust.verify is False:
             warn_of_unverified(route.origin)
         return StreamedHTTPResponse(streamed, method, url)
+
+    def _is_for_tcp(self, error: QuiverError) -> bool:
+        """Whether it is of TLS options that the program has given, which TCP knows."""
+        return isinstance(error, InvalidOptions) and self._tls.given and self._dispatch.falls_back
 
     def _asked(
         self,

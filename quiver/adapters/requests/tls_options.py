@@ -6,6 +6,7 @@ own. What holds over TCP holds over HTTP/3, or the request goes over TCP.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import warnings
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from quiver.adapters.shared.clients_by_trust import Trust
 from quiver.errors import InvalidOptions
 from quiver.origin import Origin
 
-__all__ = ["TLSOptions", "warn_of_unverified"]
+__all__ = ["TLSOptions", "trust_of", "warn_of_unverified"]
 
 _UNKNOWN: Final = ("assert_fingerprint", "assert_hostname", "server_hostname")
 _CONTEXTS: Final = 32  # whose roots have been loaded, that are remembered
@@ -74,6 +75,13 @@ class TLSOptions:
             return _with_roots(self._context, verified.ca_certs, verified.ca_cert_dir)
         named: Any = verified.ca_certs or verified.ca_cert_dir
         return True if self._bundled and verified.ca_certs == _BUNDLE else named
+
+
+def trust_of(verify: Any, cert: Any) -> Trust | None:
+    """Return the trust of a request where no subclass has a say; None if these are none."""
+    with contextlib.suppress(OSError, TypeError, ValueError):
+        return Trust.of(verify or False, cert)
+    return None
 
 
 @lru_cache(_CONTEXTS)

@@ -12,6 +12,7 @@ from quiver.adapters.shared.clients_by_trust import ClientsByTrust, Pools, Trust
 from quiver.adapters.shared.fallback_table import Route
 from quiver.adapters.shared.request_translation import Options, split, translated
 from quiver.errors import InvalidRequest, InvalidURL, PoolStopped, QuiverError
+from quiver.fields import LONGEST
 from quiver.request import StreamRequest
 from quiver.streams.response import StreamedResponse
 
@@ -54,7 +55,7 @@ class Dispatch:
             return False
         return True
 
-    def route(self, url: str) -> tuple[Route | None, str]:
+    def route(self, url: str, trust: Trust) -> tuple[Route | None, str]:
         """Return where HTTP/3 is to be tried, None for TCP; and the request's target.
 
         Raises:
@@ -66,7 +67,7 @@ class Dispatch:
             if self.falls_back:
                 return None, ""
             raise
-        route = self.policy.route(origin)
+        route = self.policy.route(origin, trust)
         return route or (None if self.falls_back else Route(origin, origin)), target
 
     def asked(
@@ -80,13 +81,15 @@ class Dispatch:
         """Make the request for a route, as `translated` does.
 
         Raises:
-            FellBack: HTTP/3 refuses the Host, an empty one, say; TCP may take it.
+            FellBack: HTTP/3 refuses the Host, an empty one, say, or a length; TCP may take it.
             InvalidRequest: there is no TCP, or it is something else that is wrong.
         """
+        headers = list(headers)
         try:
             return translated(route, method, target, headers, **options)
         except InvalidRequest as error:
-            if self.falls_back and error.message.startswith("header host"):
+            host = error.message.startswith("header host")
+            if self.falls_back and (host or _too_long(target, headers)):
                 raise FellBack from None
             raise
 
@@ -108,27 +111,29 @@ class Dispatch:
         return min(given or self.policy.fallback_after, self.policy.fallback_after)
 
     @contextlib.contextmanager
-    def falling_back(self, route: Route, asked: StreamRequest) -> Iterator[None]:
+    def falling_back(self, route: Route, asked: StreamRequest, trust: Trust) -> Iterator[None]:
         """Raise FellBack in place of an error on which the request may go out over TCP."""
         try:
             yield
         except QuiverError as error:
-            if self.gives_way(route, asked, error):
+            if self.gives_way(route, asked, error, trust):
                 raise FellBack from None
             raise
 
-    def gives_way(self, route: Route, asked: StreamRequest, error: QuiverError) -> bool:
+    def gives_way(
+        self, route: Route, asked: StreamRequest, error: QuiverError, trust: Trust
+    ) -> bool:
         """Tell whether the request, which has failed over HTTP/3, may go out over TCP."""
-        return self.falls_back and self.policy.gives_way(route.origin, asked, error)
+        return self.falls_back and self.policy.gives_way(route.origin, asked, error, trust)
 
     def close(self) -> None:
         """Stop the pools, and write what the policy has to keep."""
         self.clients.close()
         self.policy.flush()
 
-    def answered(self, route: Route, streamed: StreamedResponse) -> None:
+    def answered(self, route: Route, streamed: StreamedResponse, trust: Trust) -> None:
         """Take in that HTTP/3 has answered, and what the origin says of other places."""
-        self.policy.succeeded(route.origin)
+        self.policy.succeeded(route.origin, trust)
         self.policy.heard(route.origin, streamed.header("alt-svc"))
 
     def answered_over_tcp(self, url: str, alt_svc: str | None) -> None:
@@ -136,6 +141,11 @@ class Dispatch:
         if alt_svc is not None and url.lower().startswith("https:"):
             with contextlib.suppress(InvalidURL):  # an origin that HTTP/3 refuses has none
                 self.policy.heard(split(url)[0], alt_svc)
+
+
+def _too_long(target: str, headers: Iterable[tuple[str | bytes, str | bytes]]) -> bool:
+    """Whether HTTP/3 has no field line for one of them, where HTTP/1.1 may have."""
+    return any(len(name) + len(value) > LONGEST for name, value in [(":path", target), *headers])
 
 
 def kind_of(error: QuiverError, names: tuple[tuple[type[QuiverError], T], ...]) -> T:

@@ -8,7 +8,7 @@ left alone for a while, which doubles with each failure and is forgotten with th
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Final, Literal, get_args
 
 import attrs
@@ -55,6 +55,9 @@ class Pause:
 class FallbackTable:
     """Origins that are left alone for a while, after failures of HTTP/3.
 
+    A failure may be of one trust: whoever believes another authority, or shows another certificate,
+    may fare better there.
+
     pause = min(10 * 2 ** failures, 3600) seconds, where `failures` is how often it failed before.
     Times are seconds of a clock that does not go back; not for several threads at once.
 
@@ -78,17 +81,16 @@ class FallbackTable:
         self.alternatives = alternatives or Alternatives()
         self._always = policy == "always"
         self._hints = frozenset(hints)
-        self._pauses: OrderedDict[Origin, Pause] = OrderedDict()
+        self._pauses: OrderedDict[tuple[Origin, Hashable], Pause] = OrderedDict()
 
     @property
     def paused(self) -> bool:
         """Whether any origin has failed and not succeeded since."""
         return bool(self._pauses)
 
-    def route(self, origin: Origin, now: float) -> Route | None:
+    def route(self, origin: Origin, now: float, trust: Hashable = None) -> Route | None:
         """Return where to try HTTP/3, or None for TCP."""
-        pause = self._pauses.get(origin)
-        if pause is not None and now < pause.until:
+        if self._pauses and self.why(origin, now, trust) is not None:
             return None
         if self._always or origin in self._hints:
             return Route(origin, origin)
@@ -97,21 +99,27 @@ class FallbackTable:
             return None
         return Route(origin, Origin("https", found.host or origin.host, found.port))
 
-    def why(self, origin: Origin, now: float) -> str | None:
+    def why(self, origin: Origin, now: float, trust: Hashable = None) -> str | None:
         """Return why the origin is left alone; None if it is not."""
-        pause = self._pauses.get(origin)
-        return None if pause is None or now >= pause.until else pause.why
+        pauses = (self._pauses.get((origin, whose)) for whose in (None, trust))
+        return next((pause.why for pause in pauses if pause and now < pause.until), None)
 
-    def failed(self, origin: Origin, now: float, why: str = "") -> None:
-        """Note that HTTP/3 failed. A failure during a pause does not make it longer."""
-        before = self._pauses.pop(origin, Pause(0, 0.0, ""))
+    def failed(self, origin: Origin, now: float, why: str = "", trust: Hashable = None) -> None:
+        """Note that HTTP/3 failed. A failure during a pause does not make it longer.
+
+        Args:
+            trust: with whose alone; None with any.
+        """
+        key = origin, trust
+        before = self._pauses.pop(key, Pause(0, 0.0, ""))
         if now >= before.until:
             seconds = min(FIRST_PAUSE * 2.0 ** min(before.failures, 30), LONGEST_PAUSE)
             before = Pause(before.failures + 1, now + seconds, why)
-        self._pauses[origin] = before
+        self._pauses[key] = before
         if len(self._pauses) > MOST:
             self._pauses.popitem(last=False)
 
-    def succeeded(self, origin: Origin) -> None:
+    def succeeded(self, origin: Origin, trust: Hashable = None) -> None:
         """Note that HTTP/3 has answered: the next failure is the first again."""
-        self._pauses.pop(origin, None)
+        for whose in (None, trust):
+            self._pauses.pop((origin, whose), None)

@@ -84,6 +84,19 @@ def test_why_is_told_while_it_is_left_alone() -> None:
     assert table.why(A, 1.0) is None
 
 
+def test_a_failure_of_one_trust_is_of_that_alone() -> None:
+    table = FallbackTable()
+    table.failed(A, 0.0, "refused", "mine")
+    assert (table.route(A, 1.0, "mine"), table.why(A, 1.0, "mine")) == (None, "refused")
+    assert table.route(A, 1.0, "other") == table.route(A, 1.0) == Route(A, A)
+    table.succeeded(A, "other")
+    assert table.route(A, 1.0, "mine") is None
+    table.failed(A, 2.0, "nobody answers")
+    assert table.route(A, 3.0, "other") is None
+    table.succeeded(A, "mine")
+    assert table.route(A, 3.0, "mine") == table.route(A, 3.0, "other") == Route(A, A)
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1e4), st.booleans()), max_size=60))
 def test_a_pause_is_never_longer_than_the_longest(
     events: list[tuple[int, float, bool]],
