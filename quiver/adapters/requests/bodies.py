@@ -27,14 +27,25 @@ def body_source(body: object) -> bytes | BodySource | None:
         return body
     if isinstance(body, str):
         return body.encode()
-    if isinstance(body, io.TextIOBase):
-        return TextFile(cast(TextIO, body))
+    file = _text_file(body)
+    if file is not None:
+        return TextFile(file)
     if hasattr(body, "read"):
         return BodySource(body)
     with contextlib.suppress(TypeError):
         return memoryview(cast("bytes", body)).tobytes()  # of an array, say, which has items
     pieces = _encoded(cast("Iterable[bytes | str]", body))
     return BodySource(list(pieces) if isinstance(body, list | tuple) else pieces)
+
+
+def _text_file(body: object) -> TextIO | None:
+    """The file in text mode that it is, or wraps, as a NamedTemporaryFile does; or None."""
+    for file in (getattr(body, "file", None), body):
+        text = isinstance(file, io.TextIOBase)
+        # Those of `codecs`, and one that is spooled, are none of `io`.
+        if text or (hasattr(file, "read") and isinstance(getattr(file, "encoding", None), str)):
+            return cast(TextIO, file)
+    return None
 
 
 class TextFile(BodySource):
@@ -44,7 +55,8 @@ class TextFile(BodySource):
         self._file = file
         self._start: int | None = None
         with contextlib.suppress(OSError):  # somebody iterates over it, say
-            self._start = file.tell() if file.seekable() else None
+            seekable = isinstance(file, io.TextIOBase) and file.seekable()
+            self._start = file.tell() if seekable else None
         once = self._start is None
         super().__init__(_pieces(file, None) if once else partial(_pieces, file, self._start))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
+import tempfile
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +50,28 @@ def test_whatever_has_a_buffer_is_its_bytes(
 ) -> None:
     """As urllib3 takes it; its items are numbers."""
     assert session.post(origin.url + "/echo", data=body).content == b"raw"
+
+
+def text_files(folder: Path) -> Iterator[Any]:
+    """Those that wrap one of `io`, or are none."""
+    (folder / "text").write_text("grüße", encoding="utf-8")
+    with (
+        tempfile.NamedTemporaryFile("w+", encoding="utf-8") as named,
+        tempfile.SpooledTemporaryFile(1_000, "w+", encoding="utf-8") as spooled,
+        codecs.open(str(folder / "text"), encoding="utf-8") as coded,
+    ):
+        for each in (named, spooled):
+            each.write("grüße")
+            each.seek(0)
+        yield from (named, spooled, coded)
+
+
+@pytest.mark.filterwarnings("ignore::requests.exceptions.FileModeWarning")
+def test_files_in_text_mode_of_other_modules(
+    session: requests.Session, origin: Origin, tmp_path: Path
+) -> None:
+    for file in text_files(tmp_path):
+        assert session.post(origin.url + "/echo", data=file).text == "grüße", type(file)
 
 
 def test_a_list_that_was_prepared_by_hand(session: requests.Session, origin: Origin) -> None:
