@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from quiver import errors
-from quiver.adapters.shared.dispatch import kind_of
+from quiver.adapters.shared.dispatch import kind_of, said_of
 from quiver.adapters.shared.optional_imports import extra
 from quiver.adapters.shared.request_translation import pairs_of
 from quiver.streams.response import StreamedResponse
@@ -82,7 +82,7 @@ class Library:
     def error(self, error: errors.QuiverError, request: httpx.Request) -> Exception:
         """Return an error in the library's terms, to be raised from ours."""
         kind = getattr(self.module, kind_of(error, ERRORS))
-        made: Exception = kind(str(error), request=request)
+        made: Exception = kind(said_of(error), request=request)
         return made
 
     def response(self, streamed: StreamedResponse, request: httpx.Request) -> httpx.Response:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib3 import exceptions
 
 from quiver import errors
-from quiver.adapters.shared.dispatch import kind_of
+from quiver.adapters.shared.dispatch import kind_of, said_of
 
 __all__ = ["as_urllib3_error", "cause_among"]
 
@@ -26,7 +26,7 @@ with the request on it; or none at all, where it is proved that the server did n
 
 def as_urllib3_error(error: errors.QuiverError, pool: Any, url: str) -> exceptions.HTTPError:
     """Return what urllib3 would have raised."""
-    kind, said = kind_of(error, KINDS), str(error)
+    kind, said = kind_of(error, KINDS), said_of(error)
     if kind is exceptions.ReadTimeoutError:
         return exceptions.ReadTimeoutError(pool, url, f"Read timed out. {said}")
     if kind is exceptions.ProtocolError and error.unprocessed:

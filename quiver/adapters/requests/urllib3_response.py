@@ -102,6 +102,10 @@ class StreamedHTTPResponse(HTTPResponse):
         """What came after the body; empty until it has been read to its end."""
         return HTTPHeaderDict(self._streamed.trailers)
 
+    def shutdown(self) -> None:
+        """End it for a thread that reads it: another one may do so."""
+        self._streamed.close()
+
     def stream(
         self, amt: int | None = PIECE, decode_content: bool | None = None
     ) -> Generator[bytes, None, None]:

@@ -11,12 +11,12 @@ from quiver.adapters.policy import Policy, cause_of
 from quiver.adapters.shared.clients_by_trust import ClientsByTrust, Pools, Trust
 from quiver.adapters.shared.fallback_table import Route
 from quiver.adapters.shared.request_translation import Options, split, translated
-from quiver.errors import InvalidRequest, InvalidURL, PoolStopped, QuiverError
+from quiver.errors import CertificateInvalid, InvalidRequest, InvalidURL, PoolStopped, QuiverError
 from quiver.fields import LONGEST
 from quiver.request import StreamRequest
 from quiver.streams.response import StreamedResponse
 
-__all__ = ["Dispatch", "FellBack", "kind_of"]
+__all__ = ["Dispatch", "FellBack", "kind_of", "said_of"]
 
 T = TypeVar("T")
 
@@ -152,3 +152,13 @@ def kind_of(error: QuiverError, names: tuple[tuple[type[QuiverError], T], ...]) 
     """Return what another library calls an error: the first entry that its cause is one of."""
     cause = cause_of(error)
     return next(theirs for ours, theirs in names if isinstance(cause, ours))
+
+
+def said_of(error: QuiverError) -> str:
+    """Return what an error says; of a refused certificate with the words that ssl has for that.
+
+    Programs look for them.
+    """
+    if not isinstance(cause_of(error), CertificateInvalid):
+        return str(error)
+    return f"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {error}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from quiver import errors
 from quiver.adapters.httpx import library as libraries
 from quiver.adapters.httpx.library import ERRORS, library_of, name_of
 from tests.support.programs.runner import run_script
@@ -30,6 +31,12 @@ def test_each_error_has_its_name_in_both(library: Any) -> None:
         made = library_of(request).error(ours("said"), request)
         assert isinstance(made, library.TransportError)
         assert "said" in str(made)
+
+
+def test_a_refused_certificate_is_told_in_the_words_of_ssl(library: Any) -> None:
+    request = library.Request("GET", "https://a.example")
+    made = library_of(request).error(errors.CertificateInvalid("it is expired"), request)
+    assert str(made).startswith("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: ")
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,13 @@ def test_kinds(error: errors.QuiverError, kind: type[exceptions.HTTPError]) -> N
     assert error.message in str(made)
 
 
+def test_a_refused_certificate_is_told_in_the_words_of_ssl() -> None:
+    made = as_urllib3_error(errors.CertificateInvalid("it is expired"), POOL, "/x")
+    assert str(made).startswith("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: ")
+    assert str(made).endswith("it is expired")
+    assert "SSL" not in str(as_urllib3_error(refused(), POOL, "/x"))
+
+
 def test_the_cause_is_found_through_what_wraps_it() -> None:
     ours = refused()
     try:

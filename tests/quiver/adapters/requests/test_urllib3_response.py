@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from typing import Any
 
 import pytest
@@ -33,6 +34,15 @@ def test_pieces_come_as_they_are_sent(session: requests.Session, origin: Origin)
     with session.get(origin.url + "/drip/3/0.05?size=10", stream=True) as response:
         pieces = list(response.iter_content(1_000))
     assert pieces == [pattern(10)] * 3
+
+
+def test_shutdown_lets_go_of_who_reads(session: requests.Session, origin: Origin) -> None:
+    response = session.get(origin.url + "/drip/1000/0.1?size=10", stream=True)
+    timer = threading.Timer(0.2, response.raw.shutdown)
+    timer.start()
+    with response, pytest.raises(requests.exceptions.ChunkedEncodingError):
+        _ = response.content
+    timer.join(10.0)
 
 
 @pytest.mark.parametrize("size", [None, -1])
