@@ -69,10 +69,16 @@ def actor_classes() -> list[type[GeventActor]]:
 
     Adapters hold none, and importing Locust's would patch this program.
     """
-    for module in pkgutil.walk_packages(quiver.__path__, "quiver."):
-        if not module.name.startswith(("quiver.cli", "quiver.testing", "quiver.adapters")):
-            importlib.import_module(module.name)
+    for module in pkgutil.iter_modules(quiver.__path__, "quiver."):
+        if module.name not in ("quiver.cli", "quiver.testing", "quiver.adapters"):
+            _import_all(module.name)
     return sorted(_leaves(GeventActor), key=lambda each: each.__name__)
+
+
+def _import_all(name: str) -> None:
+    within = getattr(importlib.import_module(name), "__path__", ())
+    for module in pkgutil.iter_modules(within, f"{name}."):
+        _import_all(module.name)
 
 
 def _leaves(base: type[GeventActor]) -> set[type[GeventActor]]:
