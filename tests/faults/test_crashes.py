@@ -77,6 +77,7 @@ class Survey:
 
     origin: Origin
     mean: Origin  # sends no SETTINGS, and allows few streams
+    early: Origin  # gives tickets, and takes early data
     neighbour: Origin
     injector: CrashInjector
     names: Names
@@ -93,11 +94,12 @@ def observed(authority: Authority) -> Iterator[Survey]:
         mean = stack.enter_context(
             Origin(authority=authority, settings_delay=30.0, max_streams=4, raise_streams=False)
         )
+        early = stack.enter_context(Origin(authority=authority, session_tickets=True))
         neighbour = stack.enter_context(Origin(authority=authority))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         injector = CrashInjector()
         stack.enter_context(injector.installed())
-        made = Survey(origin, mean, neighbour, injector, Names(patch), {})
+        made = Survey(origin, mean, early, neighbour, injector, Names(patch), {})
         survey(made)
         yield made
 
@@ -130,6 +132,7 @@ def look(observed: Survey, scenario: Scenario) -> None:
 def run_scenario(observed: Survey, scenario: Scenario, *, harmed: bool = False) -> AskLog:
     """Play it and judge it. `harmed`: also what shares the root with it."""
     origin = observed.mean if scenario.mean else observed.origin
+    origin = observed.early if scenario.early else origin
     options = {"cafile": origin.cafile, **scenario.options}
     pools = {"default": options, observed.neighbour.url: {"cafile": origin.cafile}}
     account = AskLog()
@@ -213,7 +216,10 @@ def test_crash(observed: Survey, role: str, point: Point, fault: str) -> None:
 
 
 def judge(account: AskLog, observed: Survey) -> None:
-    """One outcome for each ask, a response or a named error, in time; nothing done twice."""
+    """One outcome for each ask, a response or a named error, in time; nothing done twice.
+
+    But for what went early: of a connection that is lost with it nobody knows what became of it.
+    """
     assert len(account.outcomes) == account.asked
     for outcome in account.outcomes:
         assert outcome.error is None or isinstance(outcome.error, quiver.QuiverError), outcome

@@ -19,6 +19,7 @@ from unittest import mock
 import attrs
 import pykka
 
+from quiver import telemetry
 from quiver.actors.actor import GeventActor, GeventActorRef
 from quiver.actors.hub import Hub
 from quiver.actors.loop_stalls import STALLED
@@ -365,12 +366,13 @@ def silent(env: Environment) -> None:
 class Scenario:
     """One of them, with the options of its pool.
 
-    `mean`: the server sends no SETTINGS, and allows few streams.
+    `mean`: the server sends no SETTINGS, and allows few streams. `early`: it takes early data.
     """
 
     run: Callable[[Environment], None]
     options: dict[str, Any] = attrs.Factory(dict)
     mean: bool = False
+    early: bool = False
 
     def __str__(self) -> str:
         return self.run.__name__
@@ -385,6 +387,31 @@ def unsettled(env: Environment) -> None:
 
     env.ask(impatient, plain)
     env.asks.wait()
+
+
+def first_flight(env: Environment) -> None:
+    """Requests that go out with the handshakes of resumed sessions."""
+    with _told("connection.ticket") as told:
+        env.ask(plain)
+        env.asks.wait()
+        _soon(told.is_set)
+    pool = env.pool()
+    if pool is not None:
+        pool.stop(timeout=LIMIT)
+    env.ask(*[plain] * 6)
+    env.asks.wait()
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[threading.Event]:
+    """Whether telemetry has told of it."""
+    told = threading.Event()
+    key = f"told {id(told)}"
+    telemetry.attach(key, [name], lambda *_: told.set())
+    try:
+        yield told
+    finally:
+        telemetry.detach(key)
 
 
 def spent(env: Environment) -> None:
@@ -409,6 +436,7 @@ SCENARIOS: Final = (
     Scenario(stranded, SMALL),
     Scenario(occupied, SMALL),
     Scenario(unsettled, SMALL, mean=True),
+    Scenario(first_flight, {**SMALL, "early_data": True}, early=True),
     Scenario(stopped, {**SMALL, "shutdown_timeout": 0.1}),
     Scenario(supervised, SMALL),
     Scenario(
