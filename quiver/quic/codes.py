@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
+import re
 from typing import Final
 
-__all__ = ["CRYPTO_ERROR", "TransportCode", "alert_of", "transport_name_of"]
+__all__ = ["CRYPTO_ERROR", "TransportCode", "alert_named", "alert_of", "transport_name_of"]
 
 
 class TransportCode(enum.IntEnum):
@@ -76,3 +77,13 @@ def transport_name_of(code: int) -> str:
 def alert_of(code: int) -> int | None:
     """The TLS alert in one of QUIC's codes, None when there is none."""
     return code - CRYPTO_ERROR if CRYPTO_ERROR <= code < 2 * CRYPTO_ERROR else None
+
+
+_NUMBERS: Final = {name: number for number, name in _ALERTS.items()} | {"user_cancelled": 90}
+_ALERT_REASON: Final = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?([A-Z0-9_]+)")
+
+
+def alert_named(reason: str) -> int | None:
+    """The peer's alert in OpenSSL's reason, "TLSV1_ALERT_UNKNOWN_CA" say; None when it is none."""
+    found = _ALERT_REASON.fullmatch(reason)
+    return None if found is None else _NUMBERS.get(found[1].lower())

@@ -178,6 +178,7 @@ class Obstacle(enum.Enum):
     FORBIDDEN = "its server forbids it (disable_active_migration)"  # RFC 9000 18.2
     NO_CONNECTION_ID = "its server has given no spare connection id"  # RFC 9000 9.5
     UNABLE = "this release of the QUIC library cannot"
+    TCP = "TCP has no migration"
     ENDED = "it has ended"
 
 

@@ -16,12 +16,11 @@ from typing import Any, Final, cast
 from aioquic import tls
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from quiver.chain_verifier import ChainRefused, ChainVerifier
 from quiver.quic.aioquic.packet_keys import UPDATE_AFTER
+from quiver.quic.certificate_judgement import CertificateRefused, judge, refusal
 from quiver.quic.shown_certificate import ShownCertificate
 from quiver.quic.tls_messages import MessageTooLong, TlsMessages
 from quiver.quic.trust import Trust, trust_by
@@ -62,19 +61,6 @@ _OFFERED: Final = (
     *_PKCS1,
 )
 """What ssl offers at security level 2, but for what TLS 1.3 has not. No SHA-1."""
-
-_ALERTS: Final = {
-    **dict.fromkeys((2, 18, 19, 20, 21), 48),  # no way to a root: unknown_ca
-    **dict.fromkeys((9, 10), tls.AlertDescription.certificate_expired),
-    **dict.fromkeys((23,), tls.AlertDescription.certificate_revoked),
-    **dict.fromkeys((26,), tls.AlertDescription.unsupported_certificate),
-}
-"""TLS's alerts (RFC 8446 6.2) for OpenSSL's X509_V_ERR, by its own table; else bad_certificate."""
-
-_NOT_YET_VALID: Final = 9
-_EXPIRED: Final = 10
-_OTHER_PURPOSE: Final = 26
-_OTHER_NAME: Final = frozenset({62, 64})  # host, address
 
 
 @dataclass
@@ -163,11 +149,11 @@ class _VerifyingContext(tls.Context):
     def _verify_chain(self, certificate: ShownCertificate, verifier: ChainVerifier) -> None:
         try:
             if not _signatures_of(certificate):
-                raise ChainRefused(0, "its key is of a kind that TLS 1.3 has no signatures for")
-            by_rsa = isinstance(certificate.public_key(), rsa.RSAPublicKey)
-            verifier.verify(self.chain, self.name, "rsa" if by_rsa else "ecdsa")
-        except ChainRefused as refused:
-            raise _Refused(refused, self.chain[0], self.name) from refused
+                said = "its key is of a kind that TLS 1.3 has no signatures for"
+                raise refusal(ChainRefused(0, said), self.chain[0], self.name)
+            judge(verifier, self.chain, self.name, certificate)
+        except CertificateRefused as refused:
+            raise _Refused(refused) from refused
 
 
 def _signatures_of(certificate: ShownCertificate) -> frozenset[int]:
@@ -180,54 +166,11 @@ def _signatures_of(certificate: ShownCertificate) -> frozenset[int]:
 
 
 class _Refused(tls.Alert):
-    """An alert with the reason in OpenSSL's words, and where they say too little in ours."""
+    """The alert of a refusal, with its reason."""
 
-    def __init__(self, refused: ChainRefused, certificate: bytes, name: str) -> None:
-        super().__init__(_reason(refused, certificate, name))
-        alert = _ALERTS.get(refused.code, tls.AlertDescription.bad_certificate)
-        self.description = tls.AlertDescription(alert)
-
-
-def _reason(refused: ChainRefused, certificate: bytes, name: str) -> str:
-    said = refused.said.replace("self signed", "self-signed")  # as OpenSSL 3 has it
-    try:
-        read = x509.load_der_x509_certificate(certificate)
-        return _in_our_words(refused, read, name) or said
-    except Exception:  # noqa: BLE001 - it is refused anyway; what is odd in it may raise anything
-        return said
-
-
-def _in_our_words(refused: ChainRefused, certificate: x509.Certificate, name: str) -> str | None:
-    now = datetime.datetime.now(datetime.UTC)
-    if refused.code == _NOT_YET_VALID and now < certificate.not_valid_before_utc:
-        return "Certificate is not valid yet"
-    if refused.code == _EXPIRED and now > certificate.not_valid_after_utc:
-        return "Certificate is no longer valid"
-    if refused.code in _OTHER_NAME:
-        names = ", ".join(repr(each) for each in _names(certificate))
-        return f"hostname {name!r} doesn't match {names}" if names else "no subjectAltName"
-    if refused.code == _OTHER_PURPOSE and _is_for_servers(certificate):
-        return f"{refused.said} of an issuer"
-    return None
-
-
-def _names(certificate: x509.Certificate) -> list[str]:
-    """Hosts and addresses that it is for."""
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return []
-    kinds = x509.DNSName | x509.IPAddress
-    return [str(each.value) for each in extension.value if isinstance(each, kinds)]
-
-
-def _is_for_servers(certificate: x509.Certificate) -> bool:
-    """Whether its extended key usage lets it speak for one."""
-    try:
-        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return True
-    return ExtendedKeyUsageOID.SERVER_AUTH in usages
+    def __init__(self, refused: CertificateRefused) -> None:
+        super().__init__(refused.reason)
+        self.description = tls.AlertDescription(refused.alert)
 
 
 def demand_verified(quic: QuicConnection) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import ssl
-import stat
 from functools import lru_cache
 from typing import Any, Final, TextIO, cast
 
@@ -16,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import x25519
 
 from quiver import fields
 from quiver.config import PoolConfig
-from quiver.errors import EXHAUSTED, InvalidOptions, QuiverError, ResourceExhausted
+from quiver.errors import InvalidOptions
 from quiver.origin import Origin
 from quiver.quic.aioquic.certificates import Configuration
 from quiver.quic.aioquic.qlog import QlogFolder
 from quiver.quic.file_cache import CACHE_SIZE, FileCache
 from quiver.quic.flow_control import AT_ONCE
-from quiver.quic.trust_roots import Roots, roots_by, roots_of, system_roots
+from quiver.quic.trust_options import append_to, key_log_path, named_for, trusted_roots, unreadable
 from quiver.quic.varint import LARGEST_VARINT
 
 __all__ = ["make_configuration"]
@@ -53,7 +51,7 @@ def make_configuration(config: PoolConfig, origin: Origin) -> Configuration:
     """
     idle = config.idle_timeout
     name = config.server_name
-    try:
+    with named_for(origin):
         made = Configuration(
             alpn_protocols=["h3"],
             server_name=origin.host if name is None else fields.normal_host(name),
@@ -70,10 +68,6 @@ def make_configuration(config: PoolConfig, origin: Origin) -> Configuration:
         )
         _present(config, made)
         return made
-    except QuiverError as error:
-        named = type(error)(error.message, origin=str(origin))
-        named.unprocessed = True
-        raise named from error.__cause__
 
 
 def _qlog(config: PoolConfig) -> QlogFolder | None:
@@ -90,7 +84,7 @@ def _present(config: PoolConfig, made: Configuration) -> None:
         own = _own(config.certfile, config.keyfile).value
     except (ValueError, OSError) as error:
         said = f"certfile={config.certfile!r}, keyfile={config.keyfile!r}"
-        raise _unreadable(said, "must be PEM", error) from error
+        raise unreadable(said, "must be PEM", error) from error
     made.certificate, made.certificate_chain, made.private_key = own
     if made.private_key is None:
         raise InvalidOptions(f"certfile={config.certfile!r}: it holds no key, and keyfile=None")
@@ -112,58 +106,20 @@ def _own(certfile: str, keyfile: str | None) -> FileCache[tuple[Any, list[Any], 
 
 
 def _trust(config: PoolConfig) -> dict[str, Any]:
-    if not config.verify:
+    roots = trusted_roots(config)
+    if roots is None:
         return {"verify_mode": ssl.CERT_NONE}
-    return {"verify_mode": ssl.CERT_REQUIRED, "roots": _roots(config)}
-
-
-def _roots(config: PoolConfig) -> Roots:
-    if not isinstance(config.verify, bool):
-        return _roots_by(config.verify)
-    said = "cadata" if config.cafile is None else f"cafile={config.cafile!r}"
-    try:
-        if config.cafile is not None or config.cadata is not None:
-            return roots_of(config.cafile, config.cadata)
-        said = _environment()
-        return system_roots()
-    except (OSError, ValueError) as error:
-        raise _unreadable(said, "must be certificates in PEM", error) from error
-
-
-def _roots_by(context: ssl.SSLContext) -> Roots:
-    try:
-        return roots_by(context)
-    except ValueError as error:  # it has been changed since it was given
-        raise InvalidOptions(f"verify={context!r}: {error}") from error
-
-
-def _environment() -> str:
-    """What names the system's roots, as it is said in errors."""
-    named = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
-    given = [f"{name}={value!r}" for name, value in named.items() if value is not None]
-    return ", ".join(given) or "cafile=None (the system's roots)"
-
-
-def _unreadable(given: str, wanted: str, error: Exception) -> QuiverError:
-    """What was given cannot be read; that no descriptor is left for it is no fault of its own."""
-    if not isinstance(error, OSError):
-        return InvalidOptions(f"{given}: {wanted} ({error})")
-    if error.errno in EXHAUSTED:
-        return ResourceExhausted(f"{given}: it cannot be opened now ({error.strerror})")
-    return InvalidOptions(f"{given}: {wanted} ({error.strerror})")
+    return {"verify_mode": ssl.CERT_REQUIRED, "roots": roots}
 
 
 class _KeyLog:
-    """Appends to SSLKEYLOGFILE. Opened for each line: no file to leak, or to share by fork.
-
-    It is for its owner alone, also one of ours that was there: who has the keys reads everything.
-    """
+    """Appends to SSLKEYLOGFILE. Opened for each line: no file to leak, or to share by fork."""
 
     def __init__(self, path: str) -> None:
         self._path = path
 
     def write(self, line: str) -> int:
-        with contextlib.suppress(OSError), _appending(self._path) as file:
+        with contextlib.suppress(OSError), append_to(self._path) as file:
             file.write(line)
         return len(line)
 
@@ -171,26 +127,6 @@ class _KeyLog:
         """Each line has been written through."""
 
 
-def _appending(path: str) -> TextIO:
-    return open(path, "a", encoding="ascii", opener=_private)
-
-
-def _private(path: str, flags: int) -> int:
-    descriptor = os.open(path, flags, 0o600)
-    found = os.fstat(descriptor)
-    if stat.S_ISREG(found.st_mode) and found.st_mode & 0o077 and found.st_uid == os.geteuid():
-        with contextlib.suppress(OSError):  # some file systems have no permissions
-            os.fchmod(descriptor, 0o600)
-    return descriptor
-
-
 def _key_log() -> TextIO | None:
-    path = os.environ.get("SSLKEYLOGFILE")
-    if not path:
-        return None
-    try:
-        _appending(path).close()
-    except OSError as error:
-        said, wanted = f"SSLKEYLOGFILE={path!r}", "must be a file that can be written"
-        raise _unreadable(said, wanted, error) from error
-    return cast(TextIO, _KeyLog(path))
+    path = key_log_path()
+    return None if path is None else cast(TextIO, _KeyLog(path))
