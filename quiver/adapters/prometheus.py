@@ -23,7 +23,7 @@ from collections import Counter as Counts
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Self
 
-from quiver.adapters.shared.optional_imports import extra
+from quiver.optional_imports import extra
 from quiver.telemetry import Measurements, Metadata
 
 with extra("prometheus"):

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from quiver import errors
 from quiver.adapters.shared.dispatch import kind_of, said_of
-from quiver.adapters.shared.optional_imports import extra
 from quiver.adapters.shared.request_translation import pairs_of
+from quiver.optional_imports import extra
 from quiver.streams.response import StreamedResponse
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import logging
 
-from quiver.adapters.shared.optional_imports import extra
+from quiver.optional_imports import extra
 
 with extra("locust"):
     import locust as _patched_first  # noqa: F401 - before anything that it patches

@@ -12,7 +12,7 @@ from typing import Final, Self
 import attrs
 
 from quiver.adapters.opentelemetry import semantic_conventions as conventions
-from quiver.adapters.shared.optional_imports import extra
+from quiver.optional_imports import extra
 from quiver.telemetry import Measurements, Metadata
 
 with extra("otel"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from quiver.adapters.shared.optional_imports import extra
+from quiver.optional_imports import extra
 
 with extra("otel"):
     from opentelemetry import context

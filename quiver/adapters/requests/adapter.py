@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from quiver.adapters.shared.optional_imports import extra
+from quiver.optional_imports import extra
 
 with extra("requests"):
     import requests

@@ -11,7 +11,7 @@ import pykka
 
 from quiver.errors import QuiverError
 from quiver.models import ConnectionStats, GetConnections, GetStats, Stats
-from quiver.pool.coordinator import HTTP3Pool
+from quiver.pool.coordinator import OriginPool
 from quiver.pool.ref import PoolRef
 
 __all__ = ["PoolCounts", "pool_counts"]
@@ -33,7 +33,7 @@ def pool_counts(timeout: float = TIMEOUT) -> Iterator[PoolCounts]:
     due = time.monotonic() + timeout
     asked = [
         (ref.origin, ref.ask(GetStats(), block=False), ref.ask(GetConnections(), block=False))
-        for ref in pykka.ActorRegistry.get_by_class(HTTP3Pool)
+        for ref in pykka.ActorRegistry.get_by_class(OriginPool)
         if isinstance(ref, PoolRef)
     ]
     for origin, stats, connections in asked:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from quiver.adapters.shared.optional_imports import extra
+from quiver.optional_imports import extra
 from tests.support.programs.runner import ROOT
 
 ADAPTERS = ROOT / "quiver" / "adapters"
