@@ -24,6 +24,9 @@ __all__ = [
 _CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?([^\s;"]+)', re.IGNORECASE)
 
 
+_VERSIONS: Final = {"h3": "HTTP/3", "h2": "HTTP/2", "http/1.1": "HTTP/1.1"}
+
+
 def first_header(headers: Pairs, name: str, default: str | None = None) -> str | None:
     """Return the first value of a header, whatever the case of `name`."""
     wanted = name.lower()
@@ -41,13 +44,13 @@ class Handshake:
     """What a connection's handshake has agreed on.
 
     Attributes:
-        version: of QUIC, such as "1" (RFC 9000) or "2" (RFC 9369).
-        alpn: the application protocol, "h3".
+        version: of QUIC, such as "1" (RFC 9000) or "2" (RFC 9369); over TCP, of TLS ("TLSv1.3").
+        alpn: the application protocol, "h3" or "h2".
         cipher: the TLS cipher suite, such as "AES_128_GCM_SHA256".
         certificate: the server's, in DER; of a session that was resumed, as it was shown when that
             began.
-        idle_timeout: seconds of silence that end the connection.
-        max_streams: requests that the server lets be opened at first.
+        idle_timeout: seconds of silence that end the connection; infinity over TCP.
+        max_streams: requests that the server lets be opened at first; over HTTP/2, at a time.
         max_datagram_frame_size: bytes that the server takes (RFC 9221 3), 0 for no datagrams.
         resumed: a session was resumed by a ticket, without a certificate (RFC 8446 2.2).
         early: requests went out before it was over, and the server has accepted them (RFC 9001
@@ -84,8 +87,13 @@ class ResponseConnection:
 
     @property
     def protocol(self) -> str:
-        """The application protocol, "h3"."""
+        """The application protocol, "h3" or "h2"."""
         return self.handshake.alpn
+
+    @property
+    def http_version(self) -> str:
+        """That as HTTP has it: "HTTP/3" or "HTTP/2"."""
+        return _VERSIONS.get(self.handshake.alpn, self.handshake.alpn)
 
     @property
     def cipher(self) -> str:
@@ -128,6 +136,11 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status}, {len(self.body)} bytes>"
+
+    @property
+    def http_version(self) -> str | None:
+        """What it came by: "HTTP/3" or "HTTP/2"; None for one that came by nothing."""
+        return None if self.connection is None else self.connection.http_version
 
     def header(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of a header, whatever the case of `name`."""

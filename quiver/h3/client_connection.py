@@ -76,14 +76,10 @@ class ClientConnection:
             counts.
         certfile: where the engine has our certificate from, for errors.
         remembered: the server's settings that went along with the engine's ticket.
-
-    Attributes:
-        is_full: never: MAX_STREAMS does not shrink (RFC 9000 4.6).
-        pings_in_silence: they re-open a NAT binding, and validate the path (RFC 9000 9.3).
     """
 
-    is_full: Final = False
-    pings_in_silence: Final = True
+    is_full: Final = False  # MAX_STREAMS does not shrink (RFC 9000 4.6)
+    pings_in_silence: Final = True  # they re-open a NAT binding, and validate the path (9.3)
 
     def __init__(
         self,
@@ -259,6 +255,10 @@ class ClientConnection:
             frame = self._frames.section(stream_id, fields)
             self._sending.discard(stream_id)
             self._engine.send_stream(stream_id, frame, True)
+
+    def announce_trailers(self, fields: Fields) -> Fields:
+        """The fields of a request that has trailers: as they are."""
+        return fields
 
     def abort_body(self, stream_id: int, code: int) -> None:
         """End an unfinished request body; the response goes on. Ignored when it was ended."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
+
+import attrs
 
 from quiver.errors import (
     CertificateInvalid,
@@ -20,7 +23,7 @@ from quiver.printable import in_message
 from quiver.quic.codes import TransportCode, alert_of, transport_name_of
 from quiver.quic.engine import Cause, ConnectionClosed
 
-__all__ = ["close_reason"]
+__all__ = ["HTTP3", "Vocabulary", "close_reason"]
 
 _CERTIFICATE_ALERTS: Final = frozenset({42, 43, 44, 45, 46, 48})  # RFC 8446 6.2
 
@@ -58,8 +61,25 @@ _MOST_NAMES: Final = 5  # some certificates have hundreds
 _LONGEST: Final = 500  # characters of a reason phrase, or of a name in a certificate
 
 
+@attrs.frozen
+class Vocabulary:
+    """How a protocol is called, and its codes, and the library that speaks it."""
+
+    protocol: str
+    name_of: Callable[[int], str]
+    library: str
+
+
+HTTP3: Final = Vocabulary("HTTP/3", name_of, "the QUIC library")
+
+
 def close_reason(
-    closed: ConnectionClosed, origin: str, *, ready: bool, certfile: str | None = None
+    closed: ConnectionClosed,
+    origin: str,
+    *,
+    ready: bool,
+    certfile: str | None = None,
+    words: Vocabulary = HTTP3,
 ) -> QuiverError:
     """What the callers are told.
 
@@ -69,23 +89,23 @@ def close_reason(
     """
     match closed.cause:
         case Cause.OWNER:
-            return _by_owner(closed, origin)
+            return _by_owner(closed, origin, words)
         case Cause.PEER:
-            return _by_peer(closed, origin, ready, certfile)
+            return _by_peer(closed, origin, ready, certfile, words)
         case Cause.VIOLATION:
-            return _violation(closed, origin, ready)
+            return _violation(closed, origin, ready, words)
         case Cause.IDLE:
             return _silence(origin, ready)
         case Cause.STATELESS_RESET:
             said = "connection lost: the server knows nothing of it any more (stateless reset)"
             return ConnectionLost(said, origin=origin)
         case Cause.RAISED:
-            return _raised(closed, origin, ready)
+            return _raised(closed, origin, ready, words)
 
 
-def _by_owner(closed: ConnectionClosed, origin: str) -> QuiverError:
+def _by_owner(closed: ConnectionClosed, origin: str, words: Vocabulary) -> QuiverError:
     return ConnectionLost(
-        f"the connection was closed by us with {name_of(closed.code)}",
+        f"the connection was closed by us with {words.name_of(closed.code)}",
         origin=origin,
         code=closed.code,
         reason=closed.reason,
@@ -93,10 +113,10 @@ def _by_owner(closed: ConnectionClosed, origin: str) -> QuiverError:
 
 
 def _by_peer(
-    closed: ConnectionClosed, origin: str, ready: bool, certfile: str | None
+    closed: ConnectionClosed, origin: str, ready: bool, certfile: str | None, words: Vocabulary
 ) -> QuiverError:
     """The server sent CONNECTION_CLOSE."""
-    said = _said(closed)
+    said = _said(closed, words)
     alert = alert_of(closed.code) if closed.transport else None
     if ready and alert in _ABOUT_OURS:
         error = HandshakeFailed(_refused_ours(said, certfile), origin=origin)
@@ -119,18 +139,24 @@ def _by_peer(
     )
 
 
-def _violation(closed: ConnectionClosed, origin: str, ready: bool) -> QuiverError:
+def _violation(
+    closed: ConnectionClosed, origin: str, ready: bool, words: Vocabulary
+) -> QuiverError:
     """The server did what it must not, of which the handshake may have failed."""
     alert = alert_of(closed.code) if closed.transport else None
     if alert in _CERTIFICATE_ALERTS and not ready:
         fault = _certificate_fault(closed.reason)
         return CertificateInvalid(f"the server's certificate is refused: {fault}", origin=origin)
     if not ready and closed.transport:
-        return HandshakeFailed(f"the handshake failed: {_failure(closed, alert)}", origin=origin)
+        return HandshakeFailed(
+            f"the handshake failed: {_failure(closed, alert, words)}", origin=origin
+        )
     if closed.transport and closed.code in _NOBODYS_FAULT:
-        lost = f"connection lost: {_said(closed)}"
+        lost = f"connection lost: {_said(closed, words)}"
         return ConnectionLost(lost, origin=origin, code=closed.code)
-    return ProtocolViolation(f"the server broke the protocol: {_said(closed)}", origin=origin)
+    return ProtocolViolation(
+        f"the server broke the protocol: {_said(closed, words)}", origin=origin
+    )
 
 
 def _refused_ours(said: str, certfile: str | None) -> str:
@@ -140,7 +166,7 @@ def _refused_ours(said: str, certfile: str | None) -> str:
     return f"the server refuses our certificate: certfile={certfile!r} ({said})"
 
 
-def _raised(closed: ConnectionClosed, origin: str, ready: bool) -> QuiverError:
+def _raised(closed: ConnectionClosed, origin: str, ready: bool, words: Vocabulary) -> QuiverError:
     """A library raised what it should not, or code of ours did.
 
     For what is raised on what the peer has sent the peer is to answer, unless memory or a file of
@@ -153,13 +179,13 @@ def _raised(closed: ConnectionClosed, origin: str, ready: bool) -> QuiverError:
     if not closed.by_peer or isinstance(raised, MemoryError | OSError):
         error = InternalError(f"connection lost: it failed on our side: {said}", origin=origin)
     elif ready:
-        made = "what it sent made the QUIC library fail"
+        made = f"what it sent made {words.library} fail"
         error = ProtocolViolation(f"the server broke the protocol: {made} ({said})", origin=origin)
     elif closed.of_certificate:
         fault = f"it cannot be judged ({said})"
         error = CertificateInvalid(f"the server's certificate is refused: {fault}", origin=origin)
     else:
-        made = "what the server sent made the QUIC library fail"
+        made = f"what the server sent made {words.library} fail"
         error = HandshakeFailed(f"the handshake failed: {made} ({said})", origin=origin)
     error.__cause__ = raised
     return error
@@ -171,12 +197,12 @@ def _silence(origin: str, ready: bool) -> QuiverError:
     return ConnectTimeout("no answer within the idle timeout", origin=origin)
 
 
-def _failure(closed: ConnectionClosed, alert: int | None) -> str:
+def _failure(closed: ConnectionClosed, alert: int | None, words: Vocabulary) -> str:
     if alert == 120:
-        return "the server does not speak HTTP/3 here (no common ALPN)"
+        return f"the server does not speak {words.protocol} here (no common ALPN)"
     if closed.reason == "Could not find a common protocol version":
         return "no common version of QUIC"
-    return _said(closed)
+    return _said(closed, words)
 
 
 def _certificate_fault(reason: str) -> str:
@@ -198,6 +224,6 @@ def _names_of(reason: str) -> str:
     return f"not for {asked}, but for {', '.join(names[:_MOST_NAMES])}{more}"
 
 
-def _said(closed: ConnectionClosed) -> str:
-    name = transport_name_of(closed.code) if closed.transport else name_of(closed.code)
+def _said(closed: ConnectionClosed, words: Vocabulary) -> str:
+    name = transport_name_of(closed.code) if closed.transport else words.name_of(closed.code)
     return f"{name}: {in_message(closed.reason, _LONGEST)}" if closed.reason else name

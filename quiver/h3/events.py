@@ -3,8 +3,9 @@
     Informational*, Headers, Body*, TrailersReceived?
 
 of each request's stream; the one with `ended` is the last one, and so is TrailersReceived. Or it
-breaks off, also as the last: StreamResetReceived, StreamMalformed, HeadersTooLarge. After `cancel`
-a stream says nothing more. ConnectionEnded is the last event of all, and comes exactly once.
+breaks off, also as the last: StreamResetReceived, StreamAborted, StreamMalformed, HeadersTooLarge.
+After `cancel` a stream says nothing more. ConnectionEnded is the last event of all, and comes
+exactly once.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ __all__ = [
     "Ready",
     "Settings",
     "StopSendingReceived",
+    "StreamAborted",
     "StreamMalformed",
     "StreamResetReceived",
     "TicketReceived",
@@ -55,11 +57,13 @@ class Ready:
         resumed: a TLS session was resumed.
         early: whether the server has accepted what was opened before; None when nothing was. If
             not, nothing of that was opened, and the streams' ids begin anew.
+        concurrent: how many may be open at a time; None: that is not limited apart.
     """
 
     max_streams: int
     resumed: bool
     early: bool | None = None
+    concurrent: int | None = None
 
 
 @attrs.define
@@ -77,9 +81,13 @@ class Settings:
 
 @attrs.define
 class CapacityChanged:
-    """The server lets more requests be opened; `max_streams` is cumulative (RFC 9000 4.6)."""
+    """The server lets more requests be opened; `max_streams` is cumulative (RFC 9000 4.6).
+
+    `concurrent`, of those that may be open at a time, can also be less than before.
+    """
 
     max_streams: int
+    concurrent: int | None = None
 
 
 @attrs.define
@@ -142,6 +150,24 @@ class HeadersTooLarge:
 
 
 @attrs.define
+class StreamAborted:
+    """The server has ended a stream, by a protocol whose codes are not HTTP/3's.
+
+    Attributes:
+        code: that it gave, in its protocol's numbers.
+        said: that in words.
+        refused: it was not acted upon, and may be sent again here.
+        unprocessed: it was not acted upon.
+    """
+
+    stream_id: int
+    code: int
+    said: str
+    refused: bool
+    unprocessed: bool
+
+
+@attrs.define
 class GoAwayReceived:
     """The server takes no requests whose stream id is `stream_id` or above (RFC 9114 5.2)."""
 
@@ -173,6 +199,7 @@ Event = (
     | TrailersReceived
     | StreamResetReceived
     | StopSendingReceived
+    | StreamAborted
     | StreamMalformed
     | HeadersTooLarge
     | GoAwayReceived

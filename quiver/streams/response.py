@@ -49,6 +49,11 @@ class StreamedResponse(Reader[bytes]):
     def __repr__(self) -> str:
         return f"<StreamedResponse {self.status}, {'ended' if self.ended else 'open'}>"
 
+    @property
+    def http_version(self) -> str | None:
+        """What it comes by: "HTTP/3" or "HTTP/2"."""
+        return None if self.connection is None else self.connection.http_version
+
     def header(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of a header, whatever the case of `name`."""
         return first_header(self.headers, name, default)

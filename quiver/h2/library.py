@@ -1,0 +1,115 @@
+"""h2's connection, where a pool needs it otherwise. No other file knows h2's inside.
+
+* h2 takes no frame after a GOAWAY, and drops what it was to send; but the streams up to the last
+  id go on (RFC 9113 6.8).
+* It answers each DATA frame of a stream that we have reset by another RST_STREAM. Of a long answer
+  hundreds are on their way then, and servers take so many resets for an attack (CVE-2023-44487).
+* A response whose length is not what its content-length says costs the connection. It is the
+  stream's fault alone (8.1.1), and whoever counts its bytes anyway sees to it.
+* What it reports of frames before one that breaks HTTP/2 is lost with that. So it is asked frame by
+  frame.
+
+Fields are checked by no code of h2's, in neither direction: requests are checked when they are
+made, responses where HTTP/3's are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ConnectionTerminated, DataReceived, Event
+from h2.exceptions import FrameTooLargeError, ProtocolError
+from h2.stream import H2Stream
+from hyperframe.exceptions import HyperframeError
+
+if TYPE_CHECKING:
+    from h2.exceptions import StreamClosedError
+    from hyperframe.frame import DataFrame, Frame, GoAwayFrame
+
+__all__ = ["Library", "NothingSaid"]
+
+_CONFIGURATION: Final = H2Configuration(
+    client_side=True,
+    header_encoding=None,
+    validate_outbound_headers=False,
+    normalize_outbound_headers=False,
+    validate_inbound_headers=False,
+    normalize_inbound_headers=False,
+)
+
+
+_SPARE: Final = 64
+
+
+class NothingSaid(Event):
+    """A frame that means nothing any more, such as a reset of what is gone."""
+
+
+_NOTHING: Final[list[Event]] = [NothingSaid()]
+
+
+class Library(H2Connection):
+    """A client's connection."""
+
+    MAX_CLOSED_STREAMS = 4096  # whose late frames are known for what they are
+
+    def __init__(self) -> None:
+        super().__init__(_CONFIGURATION)
+        self._look_at = _SPARE  # how many streams are kept before it is looked which have closed
+
+    def take(self, content: bytes) -> Iterator[Event]:
+        """What each frame says, in its turn; a NothingSaid for one that says nothing.
+
+        Raises h2.exceptions.ProtocolError at the first that breaks HTTP/2.
+        """
+        frames = self.incoming_buffer
+        frames.add_data(content)
+        frames.max_frame_size = self.max_inbound_frame_size
+        try:
+            for frame in frames:
+                yield from self._receive_frame(frame) or _NOTHING
+        except HyperframeError as error:
+            raise ProtocolError(f"{error}") from error
+        # h2 itself looks when the whole of a frame is there.
+        if int.from_bytes(frames._data[:3], "big") > frames.max_frame_size:
+            raise FrameTooLargeError("Received overlong frame")
+
+    @property
+    def open_outbound_streams(self) -> int:
+        """Whoever opens streams knows how many are open: it is not counted anew for each. What has
+        closed is let go now and then."""
+        if len(self.streams) >= self._look_at:
+            self._look_at = super().open_outbound_streams + _SPARE
+        return 0
+
+    def _begin_new_stream(self, stream_id: int, allowed_ids: Any) -> H2Stream:
+        stream = super()._begin_new_stream(stream_id, allowed_ids)
+        stream.__class__ = _Stream
+        return stream
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
+        said = ConnectionTerminated()
+        said.error_code, said.last_stream_id = frame.error_code, frame.last_stream_id
+        said.additional_data = frame.additional_data
+        return [], [said]
+
+    def _handle_data_on_closed_stream(
+        self,
+        events: list[Event],
+        exc: StreamClosedError,  # noqa: ARG002
+        frame: DataFrame,
+    ) -> tuple[list[Frame], list[Event]]:
+        late = DataReceived(stream_id=frame.stream_id)
+        late.data, late.flow_controlled_length = b"", frame.flow_controlled_length
+        return [], [*events, late]
+
+
+class _Stream(H2Stream):
+    def _initialize_content_length(self, headers: Iterable[Any]) -> None:
+        """Leave it to whoever counts."""
+
+    def _track_content_length(self, length: int, end_stream: bool) -> None:
+        """As above."""

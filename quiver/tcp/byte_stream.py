@@ -1,0 +1,88 @@
+"""The seam under HTTP/2 and HTTP/1.1: a stream of bytes, as TCP carries it, with TLS or without.
+
+    stream.begin()
+    loop: content = stream.receive(chunk) | stream.write(content)
+          send(stream.take())
+    stream.end(); send(stream.take())
+
+Sans-IO. Until `ready` nothing is received, and what is written waits. By then the server has been
+verified, in full. What ends a stream otherwise than by `ended` is raised, as a ByteStreamFault:
+always by the server's doing, or for what the handshake has come to.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from quiver.models import Handshake
+from quiver.quic.engine import ConnectionClosed
+
+__all__ = ["ByteStream", "ByteStreamFault", "PlainStream"]
+
+
+class ByteStreamFault(Exception):
+    """The stream is over; `closed` says why."""
+
+    def __init__(self, closed: ConnectionClosed) -> None:
+        super().__init__(closed.reason)
+        self.closed = closed
+
+
+class ByteStream(Protocol):
+    """Bytes to and from one server."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the handshake is done, and the server is who it should be."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server has said that nothing more comes."""
+
+    def begin(self) -> None:
+        """Begin the handshake, if there is one."""
+
+    def receive(self, chunk: bytes) -> bytes:
+        """Take what has come. Returns the bytes in it. Raises ByteStreamFault."""
+
+    def write(self, content: bytes) -> None:
+        """Send bytes. Raises ByteStreamFault."""
+
+    def end(self) -> None:
+        """Say that nothing more comes from us."""
+
+    def take(self) -> bytes:
+        """What is to be sent, each byte once."""
+
+    def handshake(self, max_streams: int) -> Handshake:
+        """What was agreed on, from `ready` on."""
+
+
+class PlainStream:
+    """The bytes as they are."""
+
+    ready = True
+    ended = False
+
+    def __init__(self, protocol: str) -> None:
+        self._protocol = protocol
+        self._unsent: list[bytes] = []
+
+    def begin(self) -> None:
+        """There is no handshake."""
+
+    def receive(self, chunk: bytes) -> bytes:
+        return chunk
+
+    def write(self, content: bytes) -> None:
+        self._unsent.append(content)
+
+    def end(self) -> None:
+        """Whoever closes the socket says it."""
+
+    def take(self) -> bytes:
+        unsent, self._unsent = self._unsent, []
+        return b"".join(unsent)
+
+    def handshake(self, max_streams: int) -> Handshake:
+        return Handshake("", self._protocol, "", None, float("inf"), max_streams, 0)

@@ -1,0 +1,191 @@
+"""What a hostile server sends: each has its named outcome, and memory is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from h2.settings import SettingCodes
+from hpack import Encoder
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    Frame,
+    HeadersFrame,
+    PingFrame,
+    PriorityFrame,
+    PushPromiseFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
+
+from quiver.errors import ProtocolViolation
+from quiver.h2.idle_frames import MOST
+from quiver.h3 import events
+from tests.support.engines.http2_wire import GET, OK, POST, Http2Wire
+
+FLOODS: dict[str, Callable[[int], Iterable[bytes | Frame]]] = {
+    "PING": lambda _: [PingFrame(0, opaque_data=bytes(8))],
+    "SETTINGS": lambda _: [SettingsFrame(0, settings={SettingCodes.MAX_CONCURRENT_STREAMS: 100})],
+    "RST_STREAM of what is gone": lambda _: [RstStreamFrame(1)],
+    "PRIORITY": lambda n: [PriorityFrame(2 * n + 1, depends_on=0, stream_weight=1)],
+    "WINDOW_UPDATE": lambda _: [WindowUpdateFrame(0, window_increment=1)],
+    "empty DATA": lambda _: [DataFrame(3)],
+    "unknown": lambda _: [b"\x00\x00\x01\xf0\x00\x00\x00\x00\x00x"],
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_ends_the_connection(name: str) -> None:
+    wire = Http2Wire()
+    wire.answer(wire.open())  # stream 1 is over
+    stream_id = wire.open()
+    wire.server.send_headers(stream_id, OK)
+    wire.pass_on()
+    for number in range(MOST + 10):
+        if wire.client.closed:
+            break
+        wire.give(*FLOODS[name](number))
+        wire.client.datagrams(wire.now)
+    assert isinstance(wire.error, ProtocolViolation)
+    assert "ENHANCE_YOUR_CALM (0xb): too many frames that ask for nothing" in str(wire.error)
+
+
+def test_so_many_over_an_hour_are_no_flood() -> None:
+    wire = Http2Wire()
+    for _ in range(2 * MOST):
+        wire.now += 2.0
+        wire.give(PingFrame(0, opaque_data=bytes(8)))
+        wire.client.datagrams(wire.now)
+    assert not wire.client.closed
+
+
+def test_a_server_that_takes_no_answers() -> None:
+    """Between responses' words it may ask for more, but its answers wait in memory."""
+    wire = Http2Wire()
+    stream_id = wire.open()
+    wire.server.send_headers(stream_id, OK)
+    wire.pass_on()
+    for _ in range(30):
+        if not wire.client.closed:
+            wire.give(*[PingFrame(0, opaque_data=bytes(8))] * 500, DataFrame(stream_id, data=b"x"))
+    assert isinstance(wire.error, ProtocolViolation)
+
+
+def test_a_header_block_without_end() -> None:
+    wire = Http2Wire()
+    stream_id = wire.open()
+    wire.give(HeadersFrame(stream_id, data=b"\x82"))
+    for _ in range(200):
+        wire.give(ContinuationFrame(stream_id, data=b"\x82" * 100))
+    assert isinstance(wire.error, ProtocolViolation)
+    assert "continuation" in str(wire.error).lower()
+
+
+def test_a_bomb_of_references() -> None:
+    """12 KiB that would decode to 48 MiB."""
+    wire = Http2Wire()
+    stream_id = wire.open()
+    encoder = Encoder()
+    block = encoder.encode([(b":status", b"200"), (b"x-bomb", b"a" * 4_000)])
+    reference = encoder.encode([(b"x-bomb", b"a" * 4_000)])
+    assert len(reference) == 1
+    wire.give(HeadersFrame(stream_id, data=block + reference * 12_000, flags=["END_HEADERS"]))
+    assert isinstance(wire.error, ProtocolViolation)
+    assert "Oversized header block" in str(wire.error)
+
+
+BREACHES: dict[str, Callable[[], list[bytes | Frame]]] = {
+    "no HTTP/2 at all": lambda: [b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"],
+    "a frame that is too long": lambda: [b"\x01\x00\x00\x00\x00\x00\x00\x00\x01" + bytes(65_536)],
+    "SETTINGS of another length": lambda: [b"\x00\x00\x05\x04\x00\x00\x00\x00\x00" + bytes(5)],
+    "a window that is too large": lambda: [
+        SettingsFrame(0, settings={SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1}),
+        WindowUpdateFrame(0, window_increment=2**31 - 1),
+    ],
+    "an update by nothing": lambda: [b"\x00\x00\x04\x08\x00\x00\x00\x00\x00" + bytes(4)],
+    "DATA before HEADERS": lambda: [DataFrame(1, data=b"x")],
+    "DATA for a stream that never was": lambda: [DataFrame(99, data=b"x")],
+    "HEADERS for a stream that never was": lambda: [head(99)],
+    "a stream that the server opens": lambda: [head(2)],
+    "a push that was not enabled": lambda: [
+        PushPromiseFrame(1, promised_stream_id=2, data=Encoder().encode(GET), flags=["END_HEADERS"])
+    ],
+    "CONTINUATION alone": lambda: [ContinuationFrame(1, data=b"\x82")],
+    "a frame within a header block": lambda: [HeadersFrame(1, data=b"\x88"), PingFrame(0)],
+    "HPACK that cannot be decoded": lambda: [
+        HeadersFrame(1, data=b"\xff\xff\xff\xff\xff", flags=["END_HEADERS"])
+    ],
+    "more DATA than was allowed": lambda: [
+        head(1),
+        *[DataFrame(1, data=bytes(16_384))] * 5,
+    ],
+    "DATA after the end": lambda: [
+        HeadersFrame(1, data=Encoder().encode(OK), flags=["END_HEADERS", "END_STREAM"]),
+        HeadersFrame(1, data=Encoder().encode(OK), flags=["END_HEADERS", "END_STREAM"]),
+    ],
+}
+
+
+GOAWAY = 7
+
+
+def kinds(frames: bytes) -> list[int]:
+    """The types of frames in bytes."""
+    found, at = [], 0
+    while at < len(frames):
+        found.append(frames[at + 3])
+        at += 9 + int.from_bytes(frames[at : at + 3], "big")
+    return found
+
+
+def head(stream_id: int) -> HeadersFrame:
+    return HeadersFrame(stream_id, data=Encoder().encode(OK), flags=["END_HEADERS"])
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_a_breach_ends_the_connection_by_name(name: str) -> None:
+    wire = Http2Wire(window=65_535, window_max=65_535)
+    assert wire.open(window=65_535) == 1
+    wire.give(*BREACHES[name]())
+    assert isinstance(wire.error, ProtocolViolation), wire.seen
+    assert str(wire.error).startswith("https://example.com: the server broke the protocol: ")
+    assert GOAWAY in kinds(b"".join(wire.client.datagrams(wire.now)))
+
+
+def test_what_came_before_a_breach_counts() -> None:
+    wire = Http2Wire()
+    stream_id = wire.open()
+    whole: Any = HeadersFrame(
+        stream_id, data=Encoder().encode(OK), flags=["END_HEADERS", "END_STREAM"]
+    )
+    wire.give(whole, b"\x00\x00\x05\x04\x00\x00\x00\x00\x00" + bytes(5))
+    assert wire.of(stream_id) == [events.Headers(stream_id, 200, [], True)]
+    assert isinstance(wire.error, ProtocolViolation)
+
+
+def test_a_window_of_one_stream_that_overflows_costs_that_stream() -> None:
+    wire = Http2Wire()
+    stream_id, other = wire.client.open_request(POST, b"", ended=False), wire.open()
+    wire.pass_on()
+    wire.give(*[WindowUpdateFrame(stream_id, window_increment=2**31 - 1)] * 2)
+    (malformed,) = wire.of(stream_id)
+    assert "FLOW_CONTROL_ERROR" in malformed.reason
+    wire.answer(other)
+    assert wire.of(other) and not wire.client.closed
+
+
+def test_a_window_that_is_taken_back_holds_the_body() -> None:
+    """A new initial window may make those of open streams negative (RFC 9113 6.9.2)."""
+    wire = Http2Wire(settings={SettingCodes.INITIAL_WINDOW_SIZE: 10_000})
+    stream_id = wire.open(POST, b"x" * 20_000)
+    wire.server.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+    wire.pass_on()
+    wire.server.increment_flow_control_window(5_000, stream_id)
+    wire.pass_on()
+    assert len(wire.uploaded(stream_id)[0]) == 10_000
+    wire.server.increment_flow_control_window(20_000, stream_id)
+    wire.pass_on()
+    assert wire.uploaded(stream_id) == (b"x" * 20_000, True)
