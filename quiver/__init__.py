@@ -79,7 +79,8 @@ if TYPE_CHECKING:
         Stats,
     )
     from quiver.origin import Origin
-    from quiver.pool.coordinator import HTTP3Pool
+    from quiver.pool.http2_pool import HTTP2Pool
+    from quiver.pool.http3_pool import HTTP3Pool
     from quiver.pool.manager import protocol_of
     from quiver.pool.ref import PoolRef
     from quiver.request import OpenChannel, Request, StreamRequest
@@ -133,6 +134,7 @@ __all__ = [
     "GetConnections",
     "GetStats",
     "GoAway",
+    "HTTP2Pool",
     "HTTP3Pool",
     "Halt",
     "Handshake",
@@ -203,7 +205,8 @@ _HOMES: Final = {
             *("Response", "ResponseConnection", "Handshake"),
         ),
         "origin": ("Origin",),
-        "pool.coordinator": ("HTTP3Pool",),
+        "pool.http2_pool": ("HTTP2Pool",),
+        "pool.http3_pool": ("HTTP3Pool",),
         "pool.manager": ("protocol_of",),
         "pool.ref": ("PoolRef",),
         "request": ("OpenChannel", "Request", "StreamRequest"),

@@ -258,10 +258,10 @@ class RequestCancelled(TransientError):
 
 
 class StreamReset(TransientError, ConnectionResetError):
-    """A reset of the request's stream by the server (RFC 9114 4.1.1).
+    """A reset of the request's stream by the server (RFC 9114 4.1.1, RFC 9113 6.4).
 
     Attributes:
-        code: the HTTP/3 error code it gave (RFC 9114 8.1).
+        code: the error code that it gave: HTTP/3's (RFC 9114 8.1), or HTTP/2's (RFC 9113 7).
     """
 
     def __init__(self, message: str, *, code: int, origin: str | None = None) -> None:
@@ -274,7 +274,7 @@ class GoAway(TransientError, ConnectionError):
     """A GOAWAY by which the server said that it did not process the request (RFC 9114 5.2).
 
     Attributes:
-        id: the stream id that it gave.
+        id: the first stream id that it did not take.
     """
 
     def __init__(
@@ -311,7 +311,7 @@ class ConnectionLost(TransientError, ConnectionError):
 
 
 class ProtocolViolation(UnrecoverableError):
-    """Something that HTTP/3 does not allow, such as a malformed response (RFC 9114 4.1.2)."""
+    """Something that HTTP does not allow, such as a malformed response (RFC 9114 4.1.2)."""
 
 
 class DatagramsDisabled(UnrecoverableError):
@@ -319,7 +319,7 @@ class DatagramsDisabled(UnrecoverableError):
 
 
 class ConnectDisabled(UnrecoverableError):
-    """A server whose SETTINGS do not enable extended CONNECT (RFC 9220 3)."""
+    """A server whose SETTINGS do not enable extended CONNECT (RFC 9220 3), or a pool over TCP."""
 
 
 class InternalError(UnrecoverableError):

@@ -27,6 +27,8 @@
 | datagram.dropped     | count                 | origin, connection, direction                 |
 | queue.depth          | queued, active, idle  | origin                                        |
 
+Those of a connection also have `http_version`, "HTTP/3" or "HTTP/2".
+
 Durations are seconds as floats: of the handshake when a connection is ready, of its whole life when
 that is over, of the validation of its new path when it has migrated from the local address `former`
 to `local`: `failure` is None then, and else says why that came to nothing. A suspended connection,

@@ -15,6 +15,7 @@ from typing import Final
 
 import aioquic
 import attrs
+import h2
 import pykka
 import pytest
 
@@ -32,10 +33,13 @@ PYKKA_PRIVATE: Final = {
 
 PRIVATE: Final = "what is private is read by its own class or module: make it public, or a method"
 AIOQUIC_ROOMS: Final = ("quiver/quic/aioquic/*", "quiver/testing/*")
+H2_INSIDES: Final = ("quiver/h2/library.py",)
 AIOQUIC_INSIDES: Final = ("quiver/quic/aioquic/*", "quiver/testing/server/aioquic_internals.py")
 PRIVATE_READ: Final = {
     # How gevent itself has libev report errors; there is no public way.
     ("actors/descriptors.py", "_handle_syserr"),
+    # The chain of a server that ssl does not verify; public from Python 3.13 on.
+    ("quiver/tcp/tls_stream.py", "_sslobj"),
 }
 
 
@@ -86,7 +90,8 @@ def no_private_pykka(source: Source, _: Library) -> Iterator[tuple[int, str]]:
 def no_private_of_another(source: Source, library: Library) -> Iterator[tuple[int, str]]:
     """But aioquic's in its rooms, and Pykka's: the rule on these says where."""
     of_aioquic = private_names_of(aioquic) if matches(source.path, AIOQUIC_INSIDES) else set()
-    allowed = PYKKA_PRIVATE | of_aioquic
+    of_h2 = private_names_of(h2) if matches(source.path, H2_INSIDES) else set()
+    allowed = PYKKA_PRIVATE | of_aioquic | of_h2
     for read in library.reads(source):
         if read.name not in allowed and (source.path, read.name) not in PRIVATE_READ:
             yield read.line, read.says
@@ -134,6 +139,7 @@ LEAVES: Final = tuple(
         "first_use",
         "fields",
         "name_options",
+        "optional_imports",
         "pool_options",
         "origin",
         "request",
@@ -172,14 +178,18 @@ RENAMED_FILES: Final = tuple(  # former names, for one release
 )
 CLIENT_FILES: Final = tuple(f"{name.replace('.', '/')}.py" for name in CLIENT)
 ROOMS: Final = tuple(
-    f"quiver/{name}/*" for name in ("quic", "h3", "streams", "pool", "adapters", "cli", "testing")
+    f"quiver/{name}/*"
+    for name in ("quic", "h3", "tcp", "h2", "h1", "streams", "pool", "adapters", "cli", "testing")
 )
 EVERYTHING: Final = ("actors/*", "quiver/*")
 
 RULES: Final = (
     Rule(
         "a pure file knows no loop, no clock, no socket and no thread: `now` is an argument",
-        (*PURE_TABLES, "actors/restarts.py", "quiver/quic/*", "quiver/h3/*"),
+        (
+            *(*PURE_TABLES, "actors/restarts.py"),
+            *("quiver/quic/*", "quiver/h3/*", "quiver/tcp/*", "quiver/h2/*", "quiver/h1/*"),
+        ),
         no_import_of(
             *("gevent", "greenlet", "asyncio", "pykka", "time", "socket", "select", "threading"),
             "quiver.actors",
@@ -227,6 +237,40 @@ RULES: Final = (
         ("quiver/h3/client_connection.py", "from ..pool import messages"),
     ),
     Rule(
+        "only quiver/h2 imports h2 and what it stands on",
+        EVERYTHING,
+        no_import_of("h2", "hpack", "hyperframe"),
+        ("quiver/pool/tcp.py", "from h2.events import Event"),
+        but=("quiver/h2/*",),
+    ),
+    Rule(
+        "only quiver/h1 imports h11",
+        EVERYTHING,
+        no_import_of("h11"),
+        ("quiver/pool/tcp.py", "import h11"),
+        but=("quiver/h1/*",),
+    ),
+    Rule(
+        "tcp stands on the events of quic's seam, its trust and the leaves",
+        ("quiver/tcp/*",),
+        of_quiver_only(
+            "quiver.tcp",
+            *(f"quiver.quic.{name}" for name in ("engine", "codes", "certificate_judgement")),
+            *(f"quiver.quic.{name}" for name in ("trust_roots", "trust_options")),
+        ),
+        ("quiver/tcp/tls_stream.py", "from quiver.quic.aioquic import certificates"),
+    ),
+    Rule(
+        "h2 and h1 stand on tcp, on what h3 says of HTTP whatever its version, and the leaves",
+        ("quiver/h2/*", "quiver/h1/*"),
+        of_quiver_only(
+            *("quiver.h2", "quiver.h1", "quiver.tcp.byte_stream"),
+            *(f"quiver.h3.{name}" for name in ("events", "headers", "codes", "close_reasons")),
+            *("quiver.quic.engine", "quiver.quic.flow_control"),
+        ),
+        ("quiver/h2/streams.py", "from quiver.h3.client_connection import ClientConnection"),
+    ),
+    Rule(
         "streams stands on actors and the leaves; pool and client use it",
         ("quiver/streams/*",),
         of_quiver_only("quiver.streams", "quiver.actors"),
@@ -234,10 +278,11 @@ RULES: Final = (
         but=LEAF_FILES,
     ),
     Rule(
-        "pool stands on h3, quic, actors and the leaves: adapters, cli -> client -> pool -> h3",
+        "pool stands on h3, h2, quic, actors and the leaves: adapters, cli -> client -> pool -> h3",
         ("quiver/pool/*",),
         of_quiver_only(
-            "quiver.pool", "quiver.h3", "quiver.quic", "quiver.actors", "quiver.streams"
+            *("quiver.pool", "quiver.h3", "quiver.h2", "quiver.h1", "quiver.tcp"),
+            *("quiver.quic", "quiver.actors", "quiver.streams"),
         ),
         ("quiver/pool/manager.py", "from quiver import client"),
     ),

@@ -35,6 +35,7 @@ EXTRAS = {
     "cli": {"click", "rich"},
     "plot": {"matplotlib"},
     "otel": {"opentelemetry-api"},
+    "tcp": {"h11", "h2", "hpack", "hyperframe"},
     "prometheus": {"prometheus-client"},
     "testing": {"pytest", "aioquic"},
 }
@@ -50,6 +51,8 @@ USED_IN = {
     "quiver/cli/*": "cli",
     "quiver/cli/bench_report.py": "plot",
     "quiver/testing/*": "testing",
+    "quiver/h2/*": "tcp",
+    "quiver/h1/*": "tcp",
 }
 
 

@@ -61,6 +61,7 @@ class ClientConnection:
     pings_in_silence: ClassVar[bool] = False
     reads: ClassVar[bool] = True
     idle_timeout: ClassVar[float] = math.inf
+    early_streams: ClassVar[int] = 0
     max_streams: ClassVar[int] = MOST_STREAMS
 
     def __init__(

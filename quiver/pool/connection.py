@@ -3,8 +3,8 @@
     RESOLVING -> CONNECTING -> CONNECTED -> DRAINING -> gone
 
 RESOLVING looks the name up, off the hub; CONNECTING tries its addresses side by side; CONNECTED
-takes exchanges; DRAINING finishes those it has. It may end from any state, and whatever the end
-is, every caller it holds gets an answer and the coordinator a `ConnectionDown`.
+takes exchanges; DRAINING finishes those it has. From any state it may end: then every caller it
+holds gets an answer and the coordinator a `ConnectionDown`.
 
 It holds its parts by name, and here stands its life as the coordinator sees it:
 
@@ -69,7 +69,7 @@ class Connection(StateMachine):
         self._coordinator = coordinator
         self._error: QuiverError | None = None  # what the network ended it with
         self._overdue, self._stalls = Overdue(), StallWatch()
-        self._report = ConnectionReport(target.name, number)
+        self._report = ConnectionReport(target.name, number, target.http_version)
         tell_me = partial(tell, self.actor_ref)
         self._transport = target.transport(tell_me)
         attempt, offer = self._report.attempt, self._offer_early if early else None
@@ -109,9 +109,10 @@ class Connection(StateMachine):
 
     def _ready(self, event: events.Ready) -> None:
         self.become(ConnectionState.CONNECTED)
-        self._runner.exchanges.connection = self._report.ready(event.max_streams, self._transport)
-        room = event.max_streams, self._runner.flight.settle(event.early)
-        self._tell_pool(messages.ConnectionReady(self._number, *room))
+        self._runner.exchanges.connection = self._report.ready(event, self._transport)
+        early = self._runner.flight.settle(event.early)
+        limit, most = event.max_streams, event.concurrent
+        self._tell_pool(messages.ConnectionReady(self._number, limit, early, most))
         self.check_idle()
         self._keeper.arrange_ping()
         if self._config.max_age is not None:
@@ -167,7 +168,7 @@ class Connection(StateMachine):
                 self._transport.forget_former()
             case "idle" if not self._runner.busy:
                 self._withdraw("it was idle")
-            case "age" if not self._report.requests:  # nobody has needed it: nor a successor
+            case "age" if not self._report.requests:  # nobody needs a successor
                 self._withdraw("it grew old unused")
             case "spent" if not self._runner.busy and self._spent:
                 self._withdraw("its server allows no more streams")
@@ -255,8 +256,7 @@ class Connection(StateMachine):
             for key in self._overdue.due(part.more):
                 self._judge(key)
             if self._overdue.keys:
-                # By the loop: a message to itself would come before others can be heard. READABLE
-                # comes sooner, but only if there is more indeed.
+                # By the loop: a message to itself would come before others can be heard.
                 self.timers.start("more", LOOK_AGAIN)
 
     def _take_datagrams(self, now: float) -> None:
@@ -298,8 +298,8 @@ class Connection(StateMachine):
         match event:
             case events.Ready():
                 self._ready(event)
-            case events.CapacityChanged(max_streams):
-                self._tell_pool(messages.StreamLimitRaised(self._number, max_streams))
+            case events.CapacityChanged(limit, concurrent):
+                self._tell_pool(messages.StreamLimitRaised(self._number, limit, concurrent))
             case events.Settings():
                 self._report.settled(self._transport.http)
                 self._runner.settle(event)

@@ -10,14 +10,15 @@ class ConnectionSlots:
 
     QUIC's MAX_STREAMS is cumulative (RFC 9000 4.6): it limits how many streams are ever opened, not
     how many are open. So `opened` counts every lease in a connection's life; giving one back leaves
-    it alone unless the stream was never used. `cap` limits what is open at one time.
+    it alone unless the stream was never used. `cap` limits what is open at one time: ours, or the
+    peer's as HTTP/2 has it (RFC 9113 5.1.2), which may shrink below what is lent.
     """
 
-    __slots__ = ("cap", "id", "leases", "limit", "opened", "suspended")
+    __slots__ = ("_most", "cap", "id", "leases", "limit", "opened", "suspended")
 
     def __init__(self, connection: int, cap: int) -> None:
         self.id = connection
-        self.cap = cap
+        self._most = self.cap = cap
         self.limit = 0
         self.opened = 0
         self.leases: set[int] = set()
@@ -28,11 +29,13 @@ class ConnectionSlots:
         """How many more streams it may be lent now."""
         if self.suspended:
             return 0
-        return min(self.limit - self.opened, self.cap - len(self.leases))
+        return max(0, min(self.limit - self.opened, self.cap - len(self.leases)))
 
-    def allow(self, limit: int) -> None:
-        """Raise the cumulative limit; a smaller one than before is void (RFC 9000 19.11)."""
+    def allow(self, limit: int, most: int | None = None) -> None:
+        """Raise the cumulative limit; a smaller one is void (RFC 9000 19.11). Of those that are
+        open `most` stands as it was said last."""
         self.limit = max(self.limit, limit)
+        self.cap = self.cap if most is None else min(self._most, most)
 
     def lend(self, ticket: int) -> None:
         """Count one stream more, for `ticket`."""

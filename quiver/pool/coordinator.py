@@ -1,4 +1,4 @@
-"""HTTP3Pool: the coordinator of one origin, the actor around `RoutingTable`.
+"""OriginPool: the coordinator of one origin, the actor around `RoutingTable`.
 
 It names each request with a ticket, tells the table what happened, and does what the table asks
 for. A request that gets a connection leaves with its Reply; from then on the coordinator knows
@@ -11,7 +11,7 @@ import itertools
 import random
 import time
 from functools import partial
-from typing import Any, Unpack, cast
+from typing import Any, ClassVar, Unpack, cast
 
 from quiver import telemetry
 from quiver.actors import registry as registries
@@ -41,6 +41,7 @@ from quiver.pool.checkout import PendingRequest, PoolTimeout, Refusals, exhauste
 from quiver.pool.client_pools import ClientPools
 from quiver.pool.connection import Connection
 from quiver.pool.dial_progress import Dials, Progress
+from quiver.pool.http_connection import ProtocolStack
 from quiver.pool.idle_policy import IdlePolicy
 from quiver.pool.messages import PoolReply
 from quiver.pool.ref import PoolLifetime, PoolRef, ReplyPolicy, RequestReply, tell
@@ -48,8 +49,6 @@ from quiver.pool.reports import QueueReport, logger, observe_request
 from quiver.pool.routing import RoutingTable
 from quiver.pool.target import PoolTarget
 from quiver.request import OpenChannel, Request
-
-PROTOCOL = "http/3"
 
 # Crashes of connection actors (not of connections: those are daily bread) before the pool fails.
 MAX_CRASHES, WITHIN = 10, 5.0  # within so many seconds
@@ -64,8 +63,11 @@ class TooManyCrashes(Exception):
     """Connection actors failed faster than they may be replaced."""
 
 
-class HTTP3Pool(ReplyPolicy):
-    """A pool of HTTP/3 connections to one origin. Ask it a `Request`, or `GetStats()`."""
+class OriginPool(ReplyPolicy):
+    """A pool of connections to one origin, which all speak what `stack` does."""
+
+    stack: ClassVar[type[ProtocolStack]]
+    eager: ClassVar[bool] = True  # as of the routing table
 
     ref_class = PoolRef
     answers_with = (QuiverError,)
@@ -74,8 +76,8 @@ class HTTP3Pool(ReplyPolicy):
     def __init__(self, target: PoolTarget, client_pools: ClientPools | None = None) -> None:
         if not isinstance(target, PoolTarget):
             raise TypeError(
-                f"HTTP3Pool({target!r}) makes an actor that does not run: "
-                "write HTTP3Pool.start('https://host[:port]')"
+                f"{type(self).__name__}({target!r}) makes an actor that does not run: "
+                f"write {type(self).__name__}.start('https://host[:port]')"
             )
         self.target = target
         self.lifetime = PoolLifetime()
@@ -87,6 +89,7 @@ class HTTP3Pool(ReplyPolicy):
         self._refusals = Refusals(target)
         self._table = RoutingTable(
             max_connections=config.max_connections,
+            eager=self.eager,
             max_streams_per_connection=config.max_streams_per_connection,
             max_waiting=config.max_waiting,
             max_requests_per_connection=config.max_requests_per_connection,
@@ -138,7 +141,7 @@ class HTTP3Pool(ReplyPolicy):
         """
         where = origin if isinstance(origin, Origin) else Origin.only(origin)
         given = config or PoolConfig.build(where, **options)
-        ref = cls.start_at(PoolTarget(where, given), registry)
+        ref = cls.start_at(PoolTarget(where, given, stack=cls.stack), registry)
         ref.check_options(given, None if config else options)
         return ref
 
@@ -155,7 +158,7 @@ class HTTP3Pool(ReplyPolicy):
         """
         pool = cls(target, client_pools)
         try:
-            ref = registry.start(target.origin, PROTOCOL, pool)
+            ref = registry.start(target.registered_as, cls.stack.name, pool)
         except HubStopped as stopped:
             raise PoolStopped(f"{stopped}", origin=target.name) from stopped
         except HubStalled as stalled:
@@ -195,11 +198,11 @@ class HTTP3Pool(ReplyPolicy):
                 self.dials.came(connection, progress)
             case messages.EarlyRoom(connection, streams):
                 self._do(self._table.early_room(connection, streams, now))
-            case messages.ConnectionReady(connection, max_streams, early):
+            case messages.ConnectionReady(connection, limit, early, most):
                 self.dials.arrived(connection)
-                self._do(self._table.ready(connection, max_streams, now, early=early))
-            case messages.StreamLimitRaised(connection, max_streams):
-                self._do(self._table.capacity_changed(connection, max_streams, now))
+                self._do(self._table.ready(connection, limit, now, most, early=early))
+            case messages.StreamLimitRaised(connection, limit, most):
+                self._do(self._table.limited(connection, limit, now, most))
             case messages.Suspended(connection):
                 self._do(self._table.suspended(connection, now))
             case messages.Resumed(connection):
@@ -234,7 +237,7 @@ class HTTP3Pool(ReplyPolicy):
                 observe_request(self.target.name, request, reply, since)
             _, timeout = request.answered_within(self._config.timeout)
             if isinstance(request, OpenChannel):
-                self._check_datagrams(request)
+                self.check_channel(request)
             deadline = None if timeout is None else since + timeout
             ask = PendingRequest.new(request, reply, self._config, deadline, since)
             unheard = stalled_between(since, now)
@@ -246,7 +249,8 @@ class HTTP3Pool(ReplyPolicy):
             return None
         return self._submit(ask, now)
 
-    def _check_datagrams(self, request: OpenChannel) -> None:
+    def check_channel(self, request: OpenChannel) -> None:
+        """Refuse a channel that cannot be, for whatever its server might say."""
         if request.require_datagrams and not self._config.datagrams:
             said = "require_datagrams=True, but the pool has datagrams=False"
             raise DatagramsDisabled(said, origin=self.target.name)

@@ -148,8 +148,10 @@ class ExchangeRunner:
         mode = mode_of(request)
         body, ended = self._callers.whole_body(request)
         fields = request_fields(request, self._target.origin, self._config.user_agent)
-        if request.trailers and not callable(request.trailers):
-            http.check_section(trailer_fields(request.trailers))
+        if request.trailers:
+            fields = http.announce_trailers(fields)
+            if not callable(request.trailers):
+                http.check_section(trailer_fields(request.trailers))
         window = None if mode is Mode.BUFFERED else self._config.receive_window
         early = self.flight.claim(exchange.ticket) if self.flight.streams else None
         stream_id = http.next_stream_id if early is None else early.stream_id
@@ -170,8 +172,6 @@ class ExchangeRunner:
         if early is not None:
             collections.deque(self.feed(early.happened, now), 0)
         return caller
-
-    # channels: it needs to be known what the server can do
 
     def _open_channel(self, exchange: StartExchange, reply: PoolReply) -> None:
         request, waiting = exchange.request, self.waiting

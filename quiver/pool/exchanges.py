@@ -326,6 +326,12 @@ class Exchanges:
             return self._hand_back(exchange, error)
         return self._fail(exchange, error)
 
+    def _aborted(self, exchange: Exchange, event: events.StreamAborted, _: float) -> Actions:
+        """The like, before the response was complete, of another protocol than HTTP/3."""
+        error = errors.StreamReset(event.said, code=event.code, origin=self._origin)
+        error.unprocessed = event.unprocessed
+        return (self._hand_back if event.refused else self._fail)(exchange, error)
+
     def _malformed(self, exchange: Exchange, event: events.StreamMalformed, _: float) -> Actions:
         """The response breaks HTTP/3; its stream has been reset already."""
         said = f"malformed response: {event.reason}"
@@ -428,6 +434,7 @@ OF_STREAMS: Final[dict[type, Callable[[Exchanges, Exchange, Any, float], Actions
     events.TrailersReceived: Exchanges._trailers,
     events.Informational: Exchanges._interim,
     events.StreamResetReceived: Exchanges._reset,
+    events.StreamAborted: Exchanges._aborted,
     events.StreamMalformed: Exchanges._malformed,
     events.HeadersTooLarge: Exchanges._oversized,
 }

@@ -122,6 +122,9 @@ class HttpConnection(Protocol):
         Returns its stream id, which was `next_stream_id`. Raises as HTTP/3's does.
         """
 
+    def announce_trailers(self, fields: Fields) -> Fields:
+        """The fields of a request that has trailers, as they are to be sent."""
+
     def send_body(self, stream_id: int, content: bytes, ended: bool) -> None:
         """Send more of the body. Ignored when the request was ended, by either side."""
 

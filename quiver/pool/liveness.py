@@ -211,7 +211,7 @@ def keep_alive_interval(keep_alive: float | None, idle_timeout: float, *, busy: 
 
 def idle_limit(ours: float | None, keep_alive: float | None, idle_timeout: float) -> float | None:
     """Seconds of idleness to leave after: ours, or sooner, before the server may forget it."""
-    if keep_alive is not None:  # PINGs see to it that it does not
+    if keep_alive is not None or idle_timeout == math.inf:  # PINGs see to it that it does not
         return ours
     theirs = idle_timeout - min(FAREWELL, idle_timeout / 4)
     return theirs if ours is None else min(ours, theirs)

@@ -37,7 +37,7 @@ from quiver.models import GetStats, Stats
 from quiver.origin import Origin
 from quiver.pool.checkout import PoolTimeout, exhausted
 from quiver.pool.client_pools import ClientPools, Owner
-from quiver.pool.coordinator import HTTP3Pool
+from quiver.pool.http3_pool import HTTP3Pool
 from quiver.pool.origin_memory import OriginMemory
 from quiver.pool.ref import LentRef, PoolRef
 from quiver.pool.target import PoolTarget

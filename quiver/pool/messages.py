@@ -92,19 +92,21 @@ class EarlyRoom(NamedTuple):
 
 
 class ConnectionReady(NamedTuple):
-    """The handshake is over; the server allows this many streams in the connection's life. `early`:
-    it has accepted what went along."""
+    """The handshake is over; the server allows this many streams in the connection's life, and so
+    many at a time. `early`: it has accepted what went along."""
 
     connection: int
     max_streams: int
     early: bool = False
+    concurrent: int | None = None
 
 
 class StreamLimitRaised(NamedTuple):
-    """The server's cumulative limit of streams has grown to this."""
+    """The server's cumulative limit of streams has grown to this, or that of open ones is this."""
 
     connection: int
     max_streams: int
+    concurrent: int | None = None
 
 
 class Released(NamedTuple):

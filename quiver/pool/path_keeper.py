@@ -11,6 +11,7 @@ whose clients move (a load balancer, say) costs no request that had not begun.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -80,7 +81,8 @@ class PathKeeper:
         """Have the next PING sent in time, so that neither side's idle timeout ends it."""
         idle_timeout, busy = self._transport.http.idle_timeout, bool(self._exchanges)
         seconds = keep_alive_interval(self._target.config.keep_alive, idle_timeout, busy=busy)
-        self._timers.start_in_step("ping", seconds)
+        if seconds < math.inf:
+            self._timers.start_in_step("ping", seconds)
 
     def ping_in_time(self) -> None:
         """Send it, if it is wanted."""

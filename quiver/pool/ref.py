@@ -30,7 +30,7 @@ from quiver.streams.channel import Channel
 from quiver.streams.response import StreamedResponse
 
 if TYPE_CHECKING:
-    from quiver.pool.coordinator import HTTP3Pool
+    from quiver.pool.coordinator import OriginPool
 
 __all__ = ["LentRef", "PoolLifetime", "PoolRef", "ReplyPolicy", "RequestReply", "tell"]
 
@@ -76,7 +76,7 @@ class PoolLifetime:
         return self.kept or bool(self._holders)
 
 
-class PoolRef(GeventActorRef["HTTP3Pool"]):
+class PoolRef(GeventActorRef["OriginPool"]):
     """What the world holds of a pool: `ask` it a Request from any thread, greenlet or task.
 
     The `timeout` of a request holds for whoever waits also when something blocks the loop.
@@ -86,7 +86,7 @@ class PoolRef(GeventActorRef["HTTP3Pool"]):
         config: its options, the limits among them, as a `PoolConfig`.
     """
 
-    def __init__(self, pool: HTTP3Pool) -> None:
+    def __init__(self, pool: OriginPool) -> None:
         super().__init__(pool)
         self.origin = pool.target.name
         self.config = pool.target.config

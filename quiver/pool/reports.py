@@ -18,6 +18,7 @@ from quiver.actors.handle import Handle
 from quiver.actors.log import log_forwarder
 from quiver.actors.propagation import must_propagate_from_call
 from quiver.errors import QuiverError
+from quiver.h3 import events
 from quiver.models import ResponseConnection, Stats
 from quiver.pool.http_connection import HttpConnection, Transport
 from quiver.pool.messages import PoolReply
@@ -49,10 +50,14 @@ log_forwarder.take(
 class ConnectionReport:
     """The events of one connection: start, ready, draining, then stop or exception."""
 
-    def __init__(self, origin: str, connection: int) -> None:
+    def __init__(self, origin: str, connection: int, http_version: str = "HTTP/3") -> None:
         self._number = connection
         self._name = f"{origin} connection {connection}"
-        self._metadata = {"origin": origin, "connection": connection}
+        self._metadata: Metadata = {
+            "origin": origin,
+            "connection": connection,
+            "http_version": http_version,
+        }
         self._started = time.monotonic()
         self._established = False
         self.requests = 0
@@ -67,7 +72,7 @@ class ConnectionReport:
     def attempt(self, address: tuple[object, ...]) -> None:
         self._emit("connection.attempt", {}, address=address[:2])
 
-    def ready(self, max_streams: int, transport: Transport) -> ResponseConnection | None:
+    def ready(self, event: events.Ready, transport: Transport) -> ResponseConnection | None:
         """Tell that the handshake is over. Returns what responses say of their connection."""
         self._established = True
         socket = transport.socket
@@ -76,7 +81,8 @@ class ConnectionReport:
         agreed = transport.http.handshake
         made = ResponseConnection(self._number, socket.address, socket.local, agreed, self._age())
         if telemetry.listening:
-            measurements = {"duration": made.seconds, "max_streams": max_streams}
+            most = event.max_streams if event.concurrent is None else event.concurrent
+            measurements = {"duration": made.seconds, "max_streams": most}
             about = {"address": made.address, "local": made.local}
             self._emit("connection.ready", measurements, handshake=made.handshake, **about)
         return made

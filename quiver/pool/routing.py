@@ -29,7 +29,7 @@ has no room, until it is `resumed` or down.
 
 **Early** a copy of a request may go on a connecting one; see `early_requests`.
 
-**Room** is what QUIC's credit, the cap and the requests per connection leave: `ConnectionSlots`.
+**Room** is what the peer's limits, the cap and requests per connection leave: `ConnectionSlots`.
 
 **Dials.** Each request that arrives opens one more connection, room or not (eager); beyond that
 there is a connecting one for each waiting caller. After a failed attempt further dials are held
@@ -79,7 +79,8 @@ class RoutingTable:
 
     Times are seconds on the caller's clock; None is no limit.
 
-    `jitter` gives the factor, at most 1, by which a backoff is multiplied.
+    `jitter` gives the factor, at most 1, by which a backoff is multiplied; without `eager` no
+    connection is opened beside one that has room.
     """
 
     def __init__(
@@ -89,9 +90,11 @@ class RoutingTable:
         max_streams_per_connection: int,
         max_waiting: int,
         max_requests_per_connection: int | None = None,
+        eager: bool = True,
         jitter: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self._max_connections = max_connections
+        self._eager = eager
         self._max_streams = max_streams_per_connection
         self._max_waiting = max_waiting
         self._max_requests = max_requests_per_connection or sys.maxsize
@@ -127,10 +130,8 @@ class RoutingTable:
         return not all(each.suspended for each in self._lending.values())
 
     def stats(self) -> Stats:
-        """Idle: slots that could be lent now. Active: slots lent. Queued: callers that wait.
-
-        Connections: all that are not down yet, the connecting and the draining ones included.
-        """
+        """Slots that could be lent and that are; callers that wait; connections that are not down
+        yet, the connecting and the draining ones included."""
         return Stats(
             idle=sum(connection.room for connection in self._lending.values()),
             active=len(self._leased),
@@ -206,10 +207,7 @@ class RoutingTable:
         return self._assign(now)
 
     def stop(self) -> Actions:
-        """Turn away everybody who waits and everybody who will come.
-
-        Connections are stopped by their owner.
-        """
+        """Turn away who waits and who will come. Connections are stopped by their owner."""
         self._stopped = True
         return self._reject_all(Rejection.STOPPED, None)
 
@@ -223,9 +221,15 @@ class RoutingTable:
         return self._assign(now)
 
     def ready(
-        self, connection: int, max_streams: int, now: float, *, early: bool = False
+        self,
+        connection: int,
+        limit: int,
+        now: float,
+        most: int | None = None,
+        *,
+        early: bool = False,
     ) -> Actions:
-        """The handshake is over, and the peer allows `max_streams` streams in all.
+        """The handshake is over; the peer allows `limit` streams in all, `most` at a time.
 
         With `early` it has accepted what was sent before. ValueError when said twice.
         """
@@ -234,7 +238,7 @@ class RoutingTable:
             raise ValueError(f"connection {connection} was ready before")
         if known is None or self._connecting.pop(connection, None) is None:
             return ()
-        known.allow(min(max_streams, self._max_requests))
+        known.allow(min(limit, self._max_requests), most)
         self._lending[connection] = known
         self.proven = True
         self._backoff.succeeded(now)
@@ -247,12 +251,12 @@ class RoutingTable:
                 self._lend(ticket, known, lent)
         return self._relieve() + tuple(lent) + self._assign(now)
 
-    def capacity_changed(self, connection: int, max_streams: int, now: float) -> Actions:
-        """The peer's cumulative limit is `max_streams`; a smaller one is void (RFC 9000 19.11)."""
+    def limited(self, connection: int, limit: int, now: float, most: int | None = None) -> Actions:
+        """The peer's limits are these now, as of `ready`; see `ConnectionSlots.allow`."""
         known = self._connections.get(connection)
         if known is None:
             return ()
-        known.allow(min(max_streams, self._max_requests))
+        known.allow(min(limit, self._max_requests), most)
         return self._assign(now)
 
     def released(
@@ -362,7 +366,7 @@ class RoutingTable:
         if free <= 0:
             return
         wanted = max(len(self._waiting), len(self._retiring)) - len(self._connecting)
-        for _ in range(min(max(wanted, int(eager)), free)):
+        for _ in range(min(max(wanted, eager and self._eager), free)):
             if self._backoff.holds(now):
                 if self._waiting or self._retiring:
                     actions += self._backoff.arrange()

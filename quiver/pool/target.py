@@ -39,6 +39,8 @@ class PoolTarget:
 
     Attributes:
         transport: makes one that is not opened yet.
+        registered_as: what its pool is found by in a registry.
+        http_version: "HTTP/3", say.
 
     Raises:
         InvalidOptions: roots that cannot be read, say.
@@ -55,8 +57,10 @@ class PoolTarget:
         self.origin = origin
         self.config = config
         self.name = str(origin)
-        self.protocol = stack.name
         self.transport = stack(origin, config, self._memory.tickets).transport
+        self.http_version = stack.name.upper()
+        # HTTP/3's are looked for by their origin.
+        self.registered_as = origin if stack is Http3Stack else (origin, stack.name)
 
     def keep(self, ticket: SessionTicket) -> None:
         """Have a connection to come resume by this ticket."""

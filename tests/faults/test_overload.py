@@ -16,7 +16,7 @@ import pytest
 import quiver
 from quiver.models import Stats
 from quiver.pool.actions import Reject
-from quiver.pool.coordinator import HTTP3Pool
+from quiver.pool.http3_pool import HTTP3Pool
 from quiver.pool.routing import RoutingTable
 from quiver.testing import Origin
 from tests.support.chaos.background_load import CallerKind, run_callers

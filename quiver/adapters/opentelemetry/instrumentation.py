@@ -115,7 +115,8 @@ class Instrumentation:
     def _over(self, event: str, measurements: Measurements, metadata: Metadata) -> None:
         del event
         if metadata["established"]:
-            attributes = conventions.of_connection(metadata["origin"])
+            version = metadata["http_version"]
+            attributes = conventions.of_connection(metadata["origin"], version)
             self._lives.record(measurements["duration"], attributes)
 
     def _open_connections(self, options: CallbackOptions) -> Iterable[Observation]:
@@ -176,6 +177,10 @@ class RequestSpan:
         status: int | None = getattr(answer, "status", None)  # a channel has none yet
         if status is None:
             return
+        version = getattr(answer, "http_version", None)
+        if version is not None:
+            self._attributes[conventions.VERSION] = conventions.version_of(version)
+            self._span.set_attribute(conventions.VERSION, conventions.version_of(version))
         self._attributes["http.response.status_code"] = status
         self._span.set_attribute("http.response.status_code", status)
         if status >= 400:

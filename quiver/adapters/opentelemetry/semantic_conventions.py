@@ -48,7 +48,15 @@ def _address(origin: str) -> tuple[str, int]:
     return parsed.host, parsed.port
 
 
-def of_connection(origin: str) -> Attributes:
+VERSION: Final = "network.protocol.version"
+
+
+def version_of(http_version: str) -> str:
+    """As they have it: "2" of "HTTP/2"."""
+    return http_version.removeprefix("HTTP/")
+
+
+def of_connection(origin: str, http_version: str = "HTTP/3") -> Attributes:
     """What is known of every connection to an origin."""
     host, port = _address(origin)
     return {
@@ -56,7 +64,7 @@ def of_connection(origin: str) -> Attributes:
         "server.port": port,
         "url.scheme": "https",
         "network.protocol.name": "http",
-        "network.protocol.version": "3",
+        VERSION: version_of(http_version),
     }
 
 

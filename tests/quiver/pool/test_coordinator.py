@@ -28,12 +28,13 @@ from quiver.errors import (
     RequestTimeout,
 )
 from quiver.models import GetConnections
+from quiver.pool.coordinator import OriginPool
 from quiver.pool.messages import Returned, StartExchange
 from quiver.testing import Origin
 from tests.support.chaos.background_load import run_callers
 from tests.support.waiting import until
 
-PoolRef = GeventActorRef[quiver.HTTP3Pool]
+PoolRef = GeventActorRef[OriginPool]
 SINGLE = {"max_connections": 1, "max_streams_per_connection": 1}
 LATE = 3.0  # seconds that a loaded machine may add; what would end it otherwise comes later
 

@@ -78,7 +78,7 @@ def test_credit_is_cumulative_and_a_release_brings_none() -> None:
     assert pool.submit(1, None, 0.0) == (Forward(1, 1),)
     assert pool.submit(2, None, 0.0) == ()
     assert pool.released(1, 1, 0.0) == ()
-    assert pool.capacity_changed(1, 2, 0.0) == (Forward(2, 1),)
+    assert pool.limited(1, 2, 0.0) == (Forward(2, 1),)
 
 
 def test_who_came_back_goes_before_those_who_wait() -> None:
@@ -86,7 +86,7 @@ def test_who_came_back_goes_before_those_who_wait() -> None:
     for ticket in (1, 2):
         pool.submit(ticket, None, 0.0)
     assert pool.submit(3, None, 0.0, front=True) == ()
-    assert pool.capacity_changed(1, 3, 0.0) == (Forward(3, 1), Forward(2, 1))
+    assert pool.limited(1, 3, 0.0) == (Forward(3, 1), Forward(2, 1))
 
 
 def test_the_queue_is_bounded_but_not_for_who_came_back() -> None:
@@ -194,7 +194,7 @@ def test_a_refusal_leaves_those_alone_that_another_connection_serves() -> None:
     pool.ready(1, 1, 0.0)
     assert pool.down(2, 0.0, REFUSES_US) == (Redial(0.1),)
     assert pool.released(1, 1, 0.0) == ()
-    assert pool.capacity_changed(1, 2, 0.0) == (Forward(2, 1),)
+    assert pool.limited(1, 2, 0.0) == (Forward(2, 1),)
     assert pool.submit(3, None, 0.0) == (), "the other one may serve him yet"
 
 
@@ -254,7 +254,7 @@ def test_late_news_asks_for_nothing() -> None:
     pool.down(1, 0.0)
     late = [
         pool.ready(1, 5, 0.0),
-        pool.capacity_changed(1, 5, 0.0),
+        pool.limited(1, 5, 0.0),
         pool.released(1, 1, 0.0),
         pool.aged(1, 0.0),
         pool.draining(1, 0.0),
@@ -297,7 +297,7 @@ def seconds_beside(waiting: int) -> float:
         pool.submit(extra, 0.5, 0.0)
         pool.cancel(extra, 0.0)
         limit += 1
-        (forward,) = pool.capacity_changed(1, limit, 0.0)
+        (forward,) = pool.limited(1, limit, 0.0)
         assert isinstance(forward, Forward)
         pool.released(1, forward.ticket, 0.0)
         pool.next_deadline()
@@ -319,7 +319,7 @@ def test_a_suspended_connection_is_lent_nothing_until_it_is_resumed() -> None:
     assert pool.submit(2, None, 0.2) == (), "it is live: no other may be dialled"
     assert pool.stats() == Stats(idle=0, active=1, queued=1, connections=1)
     assert [each.state for each in pool.connections()] == ["suspended"]
-    assert pool.capacity_changed(1, 20, 0.2) == ()
+    assert pool.limited(1, 20, 0.2) == ()
     assert pool.resumed(1, 0.3) == (Forward(2, 1),) and pool.lends
     assert [each.state for each in pool.connections()] == ["connected"]
 

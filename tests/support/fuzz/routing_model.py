@@ -112,11 +112,11 @@ class Routing(RuleBasedStateMachine):
         self.obey(self.table.ready(number, streams, self.now))
 
     @rule(choice=CHOICE, streams=st.integers(0, 12))
-    def capacity_changed(self, choice: int, streams: int) -> None:
+    def limited(self, choice: int, streams: int) -> None:
         number, connection = self._any(choice)
         if connection is not None:
             connection.limit = max(connection.limit, streams)
-        actions = self.table.capacity_changed(number, streams, self.now)
+        actions = self.table.limited(number, streams, self.now)
         self.obey(actions, known=connection is not None)
 
     @rule(choice=CHOICE, unused=st.booleans(), back=st.booleans())

@@ -26,6 +26,7 @@ from quiver.adapters.opentelemetry import Instrumentation
 from quiver.testing import Authority, Origin
 from tests.support.opentelemetry_sdk import Collected, attributes
 from tests.support.programs.runner import run_script
+from tests.support.servers.http2_origin import Http2Origin
 from tests.support.waiting import until
 
 
@@ -56,6 +57,14 @@ def test_the_span_of_a_response(sdk: Collected, client: quiver.Client, origin: O
         url_attributes.URL_SCHEME: "https",
         url_attributes.URL_FULL: f"{origin.url}/items/42?REDACTED",
     }
+
+
+def test_the_span_of_a_response_over_http_2(sdk: Collected, authority: Authority) -> None:
+    with Http2Origin(authority) as server:
+        pool = quiver.HTTP2Pool.start(server.url, cafile=server.cafile)
+        assert pool.ask(quiver.Request("GET", "/ok")).status == 200
+        pool.stop()
+    assert attributes(sdk.span())[network_attributes.NETWORK_PROTOCOL_VERSION] == "2"
 
 
 @pytest.mark.parametrize("status", [404, 503])
