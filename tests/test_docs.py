@@ -37,6 +37,10 @@ SHOWN: Final = {
         1,
         "tests/quiver/adapters/requests/test_adapter.py makes such a class",
     ),
+    "docs/guides/actors.md": (
+        1,
+        "it needs a server of HTTP/2; tests/interop/test_http2.py has one",
+    ),
     "docs/guides/locust.md": (4, "Locust runs them; tests/quiver/adapters/test_locust.py does so"),
 }
 OTHER_LANGUAGES: Final = {"", "text", "sh", "console", "toml", "ini"}

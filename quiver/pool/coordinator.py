@@ -68,7 +68,6 @@ class OriginPool(ReplyPolicy):
 
     stack: ClassVar[type[ProtocolStack]]
     eager: ClassVar[bool] = True  # as of the routing table
-
     ref_class = PoolRef
     answers_with = (QuiverError,)
     never_waits = True  # whoever listens to telemetry is called in it

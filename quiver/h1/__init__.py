@@ -1,0 +1,1 @@
+"""HTTP/1.1 on a stream of bytes. Sans-IO and pure."""
