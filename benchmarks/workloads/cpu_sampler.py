@@ -23,7 +23,7 @@ _GENERATED: Final = re.compile(r"<attrs generated \w+ ([\w.]+)\.\w+>")
 
 # The first that matches counts.
 _PLACES: Final = (
-    ("sockets", r"quiver/pool/(udp|transport|dialer)\.py|tests/support/clients/bare\.py"),
+    ("sockets", r"quiver/pool/(udp|udp_transport|dialer)\.py|tests/support/clients/bare\.py"),
     ("QUIC", r"aioquic/(?!h3/)|quiver/quic/"),
     ("HTTP/3", r"aioquic/h3/|quiver/h3/"),
     ("coordinator", r"quiver/pool/(coordinator|routing|waiting_queue|checkout|backoff)\.py"),

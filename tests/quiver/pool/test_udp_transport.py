@@ -61,7 +61,7 @@ class FakeConnection:
 
 
 class FakeTarget:
-    def client_connection(self) -> FakeConnection:
+    def client_connection(self, *, early: bool) -> FakeConnection:
         return FakeConnection()
 
 

@@ -68,7 +68,9 @@ def test_what_cannot_be_done_without_is_named_at_import(tmp_path: Path, name: st
 
 
 @pytest.mark.one_in(3)
-@pytest.mark.parametrize("name", ["_streams_queue", "_confirm_handshake", "packet_time"])
+@pytest.mark.parametrize(
+    "name", ["_ack_eliciting_sent_since_receipt", "_confirm_handshake", "packet_time"]
+)
 def test_the_fast_paths_are_left_where_something_has_moved(tmp_path: Path, name: str) -> None:
     done = run(copied(tmp_path, rf"\b{name}\b", f"{name}_moved"), "-W", "error", "-c", JUDGE)
     assert name in done.stdout, done.stderr
@@ -108,7 +110,9 @@ def test_a_context_that_cannot_become_ours_is_named_at_import(tmp_path: Path) ->
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["_streams_queue", "_spin_highest_pn", "_events", "_pto_count"])
+@pytest.mark.parametrize(
+    "name", ["_ack_eliciting_sent_since_receipt", "_spin_highest_pn", "_events", "_pto_count"]
+)
 def test_everything_works_where_something_has_moved(tmp_path: Path, name: str) -> None:
     copy = copied(tmp_path, rf"\b{name}\b", f"{name}_moved")
     tests = "tests/quiver/quic/test_engine.py"
