@@ -49,7 +49,7 @@ _SMALL: Final = 1_000  # bytes; surely fits a packet of its own
 _CONNECTED: Final = QuicConnectionState.CONNECTED
 _ACKED: Final = QuicDeliveryState.ACKED
 
-_TICK: Final = 0.001  # seconds: an event loop's timers are no finer
+_TICK: Final = 0.002  # seconds: the finest timer of an event loop, and as much until its turn
 _BURST: Final = 48  # packets at once that a server's socket holds by default
 
 _SWIFT, _EASY = 2.0, 1.25
@@ -369,9 +369,9 @@ class Packet:
 class Pacer(QuicPacketPacer):
     """Spaces packets, but lets those of one tick of the loop's timers go together.
 
-    aioquic allows sixteen at once; with one timer a millisecond that is no more than 20 MB/s. And
-    it sends the window in exactly one round trip, so that what was late once is never caught up,
-    and a window that doubles is never full.
+    aioquic allows sixteen at once; with one timer in two milliseconds that is no more than 10 MB/s.
+    And it sends the window in exactly one round trip, so that what was late once is never caught
+    up, and a window that doubles is never full.
     """
 
     def __init__(self, recovery: Any, *, max_datagram_size: int) -> None:
