@@ -34,7 +34,10 @@ from tests.support.waiting import until
 
 # The survey stands in the first test's time.
 
-CLASSES = {each.__name__: each for each in actor_classes()}
+# One coordinator serves all protocols: it is walked through over HTTP/3.
+OTHERS = {"HTTP1Pool", "HTTP2Pool"}
+
+CLASSES = {each.__name__: each for each in actor_classes() if each.__name__ not in OTHERS}
 ROLES = [*CLASSES, "root Supervisor"]
 PLACES = [(role, point) for role in ROLES for point in points(CLASSES[role.split()[-1]])]
 
