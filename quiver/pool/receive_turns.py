@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Final
 
-__all__ = ["CHUNK", "FIRST", "MOST", "SLICE", "TURNS", "Lane", "Overdue", "ReceiveShare"]
+__all__ = ["CHUNK", "FIRST", "LANE", "MOST", "SLICE", "TURNS", "Lane", "Overdue", "ReceiveShare"]
 
 SLICE: Final = 0.004
 """Seconds that one connection may take of a turn, and one chunk more."""
@@ -89,6 +89,10 @@ class Lane:
         begins = max(self._free, now + seconds)
         self._free = begins + 2 * seconds
         return begins - now
+
+
+LANE: Final = Lane()
+"""Of all connections there are, whatever they are made of, as they share the loop."""
 
 
 class Overdue:

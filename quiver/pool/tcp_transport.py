@@ -17,15 +17,12 @@ from quiver.h3.codes import ErrorCode
 from quiver.pool.address_attempts import Address
 from quiver.pool.http_connection import HttpConnection
 from quiver.pool.messages import SocketEvent
-from quiver.pool.receive_turns import CHUNK, SLICE, Lane, ReceiveShare
+from quiver.pool.receive_turns import CHUNK, LANE, SLICE, ReceiveShare
 from quiver.pool.socket_errors import Meaning, SocketError
 from quiver.pool.tcp import TcpSocket
 from quiver.quic.engine import Obstacle
 
 __all__ = ["ByteConnection", "ByteConnectionMaker", "TcpTransport"]
-
-_LANE: Final = Lane()
-"""Of all connections there are, as they share the loop."""
 
 _ROUNDS: Final = 16
 """How often in one turn what there is to send is asked for: of bodies a quarter of a MiB each."""
@@ -152,7 +149,7 @@ class TcpTransport:
             share = self._share = ReceiveShare()
         again = share.took(socket.taken, seconds, socket.more)
         if share.dear and not again:
-            socket.rest(_LANE.rest(share.dear, time.monotonic()))
+            socket.rest(LANE.rest(share.dear, time.monotonic()))
         elif share.is_fresh:
             self._share = None
         return again

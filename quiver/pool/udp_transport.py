@@ -14,21 +14,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from quiver.h3.client_connection import ClientConnection
 from quiver.h3.codes import ErrorCode
 from quiver.pool.local_address import host_of, local_host_to
 from quiver.pool.messages import SocketEvent
-from quiver.pool.receive_turns import CHUNK, SLICE, Lane, ReceiveShare
+from quiver.pool.receive_turns import CHUNK, LANE, SLICE, ReceiveShare
 from quiver.pool.socket_errors import SocketError
 from quiver.pool.udp import Address, UdpSocket
 from quiver.quic.engine import Obstacle
 
 __all__ = ["ConnectionMaker", "UdpTransport"]
-
-_LANE: Final = Lane()
-"""Of all connections there are, as they share the loop."""
 
 
 class ConnectionMaker(Protocol):
@@ -128,7 +125,7 @@ class UdpTransport:
             share = self._share = ReceiveShare()
         again = share.took(socket.taken, seconds, socket.more)
         if share.dear and not again:
-            socket.rest(_LANE.rest(share.dear, time.monotonic()))
+            socket.rest(LANE.rest(share.dear, time.monotonic()))
         elif share.is_fresh:
             self._share = None
         return again
