@@ -123,7 +123,7 @@ class Instrumentation:
         if _attached is None or _attached._meter_provider is not self._meter_provider:
             return []
         counts = Counter(
-            (pool.origin, "active" if connection.active else "idle")
+            (pool.origin, pool.http_version, "active" if connection.active else "idle")
             for pool in pool_counts(min(1.0, options.timeout_millis / 1000))
             for connection in pool.connections
             if connection.state != "connecting"
@@ -131,9 +131,9 @@ class Instrumentation:
         return [
             Observation(
                 count,
-                {**conventions.of_connection(origin), "http.connection.state": state},
+                {**conventions.of_connection(origin, version), "http.connection.state": state},
             )
-            for (origin, state), count in counts.items()
+            for (origin, version, state), count in counts.items()
         ]
 
 

@@ -56,22 +56,28 @@ def version_of(http_version: str) -> str:
     return http_version.removeprefix("HTTP/")
 
 
-def of_connection(origin: str, http_version: str = "HTTP/3") -> Attributes:
-    """What is known of every connection to an origin."""
+def of_origin(origin: str) -> Attributes:
+    """What is known of an origin, whatever it is spoken to by."""
     host, port = _address(origin)
     return {
         "server.address": host,
         "server.port": port,
-        "url.scheme": "https",
+        "url.scheme": origin.partition(":")[0],
         "network.protocol.name": "http",
-        VERSION: version_of(http_version),
     }
 
 
+def of_connection(origin: str, http_version: str | None) -> Attributes:
+    """What is known of every connection to an origin; of HTTP's version, if that is known."""
+    known = {} if http_version is None else {VERSION: version_of(http_version)}
+    return {**of_origin(origin), **known}
+
+
 def of_request(origin: str, request: Request, methods: frozenset[str]) -> Attributes:
-    """What metrics and span of a request have in common when it begins."""
+    """What metrics and span of a request have in common when it begins: the version of HTTP is
+    told by its answer."""
     method = request.method if request.method in methods else OTHER
-    return {"http.request.method": method, **of_connection(origin)}
+    return {"http.request.method": method, **of_origin(origin)}
 
 
 def of_span(

@@ -12,6 +12,7 @@ import pykka
 from quiver.errors import QuiverError
 from quiver.models import ConnectionStats, GetConnections, GetStats, Stats
 from quiver.pool.coordinator import OriginPool
+from quiver.pool.manager import protocol_of
 from quiver.pool.ref import PoolRef
 
 __all__ = ["PoolCounts", "pool_counts"]
@@ -21,9 +22,13 @@ TIMEOUT: Final = 1.0  # seconds for the answers of all pools together
 
 @attrs.frozen
 class PoolCounts:
-    """One pool's counts. One origin may have several pools: each client has its own."""
+    """One pool's counts. One origin may have several pools: each client has its own.
+
+    `http_version` is "HTTP/3", say; None of a pool that is ending.
+    """
 
     origin: str
+    http_version: str | None
     stats: Stats
     connections: list[ConnectionStats]
 
@@ -32,14 +37,16 @@ def pool_counts(timeout: float = TIMEOUT) -> Iterator[PoolCounts]:
     """Ask every pool that lives, whoever started it; leave out what does not answer in time."""
     due = time.monotonic() + timeout
     asked = [
-        (ref.origin, ref.ask(GetStats(), block=False), ref.ask(GetConnections(), block=False))
+        (ref, ref.ask(GetStats(), block=False), ref.ask(GetConnections(), block=False))
         for ref in pykka.ActorRegistry.get_by_class(OriginPool)
         if isinstance(ref, PoolRef)
     ]
-    for origin, stats, connections in asked:
+    for ref, stats, connections in asked:
+        speaks = protocol_of(ref)
         try:
             counted = PoolCounts(
-                origin,
+                ref.origin,
+                None if speaks is None else speaks.upper(),
                 stats.get(timeout=max(0.0, due - time.monotonic())),
                 connections.get(timeout=max(0.0, due - time.monotonic())),
             )

@@ -63,8 +63,16 @@ def test_the_span_of_a_response_over_http_2(sdk: Collected, authority: Authority
     with Http2Origin(authority) as server:
         pool = quiver.HTTP2Pool.start(server.url, cafile=server.cafile)
         assert pool.ask(quiver.Request("GET", "/ok")).status == 200
+        state = "http.connection.state"
+        until(lambda: sdk.values("http.client.open_connections", state) == {"idle": 1})
+        (point,) = sdk.points("http.client.open_connections")
+        with pytest.raises(quiver.StreamReset):
+            pool.ask(quiver.Request("GET", "/reset"))
         pool.stop()
-    assert attributes(sdk.span())[network_attributes.NETWORK_PROTOCOL_VERSION] == "2"
+    answered, failed = (attributes(each) for each in sdk.spans)
+    version = network_attributes.NETWORK_PROTOCOL_VERSION
+    assert answered[version] == "2" == point.attributes[version]
+    assert version not in failed, "nothing has told it"
 
 
 @pytest.mark.parametrize("status", [404, 503])

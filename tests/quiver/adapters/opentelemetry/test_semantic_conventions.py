@@ -49,5 +49,7 @@ def test_a_method_is_known_as_it_is_written() -> None:
 
 
 def test_an_origin_is_told_in_parts() -> None:
-    told = conventions.of_connection("https://[::1]")
+    told = conventions.of_connection("https://[::1]", "HTTP/1.1")
     assert (told["server.address"], told["server.port"]) == ("::1", 443)
+    assert (told["url.scheme"], told[conventions.VERSION]) == ("https", "1.1")
+    assert conventions.VERSION not in conventions.of_connection("https://[::1]", None)
