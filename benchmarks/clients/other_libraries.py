@@ -1,4 +1,4 @@
-"""niquests, curl_cffi and httpx, set up as their own documentation advises, connections reused.
+"""niquests, curl_cffi, httpx and urllib3, set up as they advise themselves, connections reused.
 
 Each asserts the HTTP version of every response, so that none falls back unseen.
 """
@@ -18,9 +18,12 @@ __all__ = [
     "Httpx1Threads",
     "Httpx2Tasks",
     "Httpx2Threads",
+    "NiquestsHttp2Multiplexed",
+    "NiquestsHttp2Threads",
     "NiquestsMultiplexed",
     "NiquestsTasks",
     "NiquestsThreads",
+    "Urllib3Threads",
 ]
 
 _LIMIT = 60.0
@@ -31,11 +34,14 @@ def _method(load: Load) -> str:
     return "POST" if load.upload else "GET"
 
 
-def _niquests_options(settings: Settings, *, multiplexed: bool = False) -> dict[str, Any]:
+def _niquests_options(
+    settings: Settings, *, multiplexed: bool = False, over: int = 30
+) -> dict[str, Any]:
     """A connection for each thread, unless multiplexed; HTTP/3 without asking over TCP first."""
     return {
         "disable_http1": True,
-        "disable_http2": True,
+        "disable_http2": over != 20,
+        "disable_http3": over != 30,
         "multiplexed": multiplexed,
         "pool_connections": max(10, settings.origins),
         "pool_maxsize": max(10, settings.callers),
@@ -49,41 +55,53 @@ def _trusting(session: Any, cafile: str) -> Any:
     return session
 
 
-def _check_niquests(load: Load, response: Any) -> None:
-    check(load, response.http_version, 30, response.status_code, len(response.content))
+def _check_niquests(load: Load, response: Any, version: int = 30) -> None:
+    check(load, response.http_version, version, response.status_code, len(response.content))
 
 
 class NiquestsThreads(ThreadCallers):
     """One Session shared by the threads: each request takes a connection of its pool."""
 
+    version = 30
+
     def __init__(self, settings: Settings) -> None:
         import niquests
 
-        session = niquests.Session(**_niquests_options(settings))
+        session = niquests.Session(**_niquests_options(settings, over=self.version))
         self._session = _trusting(session, settings.cafile)
 
     def ask(self, url: str, load: Load) -> None:
-        _check_niquests(load, self._session.request(_method(load), url, data=load.body))
+        response = self._session.request(_method(load), url, data=load.body)
+        _check_niquests(load, response, self.version)
 
     def begin(self, url: str, load: Load) -> float:
         """Seconds until the first byte of a body, which is then read to its end."""
         began = time.perf_counter()
         with self._session.get(url, stream=True) as response:
             first, size = drain(response.iter_content(_PIECE), began)
-        check(load, response.http_version, 30, response.status_code, size)
+        check(load, response.http_version, self.version, response.status_code, size)
         return first
 
     def close(self) -> None:
         self._session.close()
 
 
+class NiquestsHttp2Threads(NiquestsThreads):
+    """The same over HTTP/2."""
+
+    version = 20
+
+
 class NiquestsMultiplexed:
     """One thread that sends as many lazy requests as there would be callers, and gathers them."""
+
+    version = 30
 
     def __init__(self, settings: Settings) -> None:
         import niquests
 
-        session = niquests.Session(**_niquests_options(settings, multiplexed=True))
+        options = _niquests_options(settings, multiplexed=True, over=self.version)
+        session = niquests.Session(**options)
         self._session = _trusting(session, settings.cafile)
 
     def run(self, load: Load) -> Sample:
@@ -107,9 +125,15 @@ class NiquestsMultiplexed:
             responses.append(self._session.request(_method(load), url, data=load.body))
         self._session.gather()
         for response in responses:
-            _check_niquests(load, response)
+            _check_niquests(load, response, self.version)
         ended = time.perf_counter()
         return [ended - each for each in began]
+
+
+class NiquestsHttp2Multiplexed(NiquestsMultiplexed):
+    """The same over HTTP/2."""
+
+    version = 20
 
 
 class NiquestsTasks(TaskCallers):
@@ -261,3 +285,33 @@ class Httpx1Threads(_HttpxThreads):
     """HTTP/1.1: a connection for each thread."""
 
     version = "HTTP/1.1"
+
+
+class Urllib3Threads(ThreadCallers):
+    """One PoolManager shared by the threads: HTTP/1.1, a connection for each of them.
+
+    Where niquests is installed, it is urllib3-future, which has taken the name.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        import urllib3
+
+        room = max(10, settings.callers)
+        self._pools: Any = urllib3.PoolManager(
+            num_pools=max(10, settings.origins),
+            maxsize=room,
+            ssl_context=ssl.create_default_context(cafile=settings.cafile),
+            timeout=_LIMIT,
+            **self._one_protocol(urllib3),
+        )
+
+    def _one_protocol(self, urllib3: Any) -> dict[str, Any]:
+        versions = getattr(urllib3, "HttpVersion", None)
+        return {} if versions is None else {"disabled_svn": {versions.h2, versions.h3}}
+
+    def ask(self, url: str, load: Load) -> None:
+        response = self._pools.request(_method(load), url, body=load.body)
+        check(load, response.version, 11, response.status, len(response.data))
+
+    def close(self) -> None:
+        self._pools.clear()

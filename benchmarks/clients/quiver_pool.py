@@ -11,18 +11,22 @@ from benchmarks.workloads.load import Load, Sample, Settings, Stopwatch, check, 
 from quiver import Client, Request  # with all that is heavy: it is not to be measured
 from quiver.actors.actor import GeventActor, GeventActorRef
 
-__all__ = ["QuiverActor", "QuiverClient", "QuiverGreenlets", "QuiverThreads"]
+__all__ = ["QuiverActor", "QuiverClient", "QuiverGreenlets", "QuiverThreads", "options"]
 
 
-def _client(settings: Settings) -> Client:
-    options = {
+def options(settings: Settings) -> dict[str, Any]:
+    """Those of its pools."""
+    return {
         "cafile": settings.cafile,
         "max_connections": settings.connections,
         "max_streams_per_connection": 1_000,  # the server allows fewer
         "max_requests_per_connection": None,
         "receive_timeout": 60.0,
     }
-    return Client(pools={"default": options})
+
+
+def _client(settings: Settings) -> Client:
+    return Client(pools={"default": options(settings)})
 
 
 class _Client:

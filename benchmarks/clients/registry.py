@@ -27,6 +27,7 @@ class Client:
         patched: runs in a monkey-patched program.
         over_tcp: speaks HTTP/1.1 or HTTP/2.
         multiplexed: its callers share connections, so a thousand may be open at once.
+        apart: measured beside its like alone, in measures that name it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Client:
     patched: bool = False
     multiplexed: bool = False
     over_tcp: bool = False
+    apart: bool = False
 
     @property
     def ours(self) -> bool:
@@ -65,6 +67,7 @@ class Client:
 
 _AIOQUIC = "benchmarks.clients.aioquic_asyncio"
 _LOCUST = "benchmarks.clients.locust_users"
+_TCP = "benchmarks.clients.quiver_over_tcp"
 _OWN, _PEERS = "benchmarks.clients.quiver_pool", "benchmarks.clients.other_libraries"
 
 CLIENTS = (
@@ -90,7 +93,17 @@ CLIENTS = (
     Client("httpx-http1", f"{_PEERS}:Httpx1Threads", "threads", "httpx", over_tcp=True),
     Client(FLOOR, "benchmarks.clients.bare:Bare", "loop", multiplexed=True),
     *(
-        Client(name, f"{_LOCUST}:{cls}", "users", "locust", patched=True, over_tcp=over_tcp)
+        Client(name, f"{module}:{cls}", kind, needs, kind == "greenlets", over_tcp=True, apart=True)
+        for name, module, cls, kind, needs in (
+            ("quiver-h2-threads", _TCP, "Http2PoolThreads", "threads", "h2"),
+            ("quiver-h2-greenlets", _TCP, "Http2PoolGreenlets", "greenlets", "h2"),
+            ("niquests-h2-threads", _PEERS, "NiquestsHttp2Threads", "threads", "niquests"),
+            ("niquests-h2-multiplexed", _PEERS, "NiquestsHttp2Multiplexed", "batch", "niquests"),
+            ("urllib3-http1", _PEERS, "Urllib3Threads", "threads", "urllib3"),
+        )
+    ),
+    *(
+        Client(name, f"{_LOCUST}:{cls}", "users", "locust", True, over_tcp=over_tcp, apart=True)
         for name, cls, over_tcp in (
             ("HttpUser", "LocustUsers", True),
             ("HTTP3User", "LocustHTTP3Users", False),

@@ -198,6 +198,8 @@ _DONE_BY: dict[str, Callable[[Job], Figures]] = {
     "rate": _rate,
     "where": _where,
     "down": _transfer,
+    "h2": _rate,
+    "h2-down": _transfer,
     "up": _transfer,
     "first": _first,
     "begin": _begin,

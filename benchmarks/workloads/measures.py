@@ -107,11 +107,12 @@ _NAMES = tuple(client.name for client in CLIENTS)
 
 
 def _names(wanted: Callable[[Client], bool] = lambda _: True) -> tuple[str, ...]:
-    """List clients, but Locust's users: these are measured beside one another alone."""
-    return tuple(each.name for each in CLIENTS if each.kind != "users" and wanted(each))
+    """List clients, but those that are measured apart."""
+    return tuple(each.name for each in CLIENTS if not each.apart and wanted(each))
 
 
 _USERS = tuple(each.name for each in CLIENTS if each.kind == "users")
+_OVER_TCP = tuple(each.name for each in CLIENTS if each.over_tcp and each.kind != "users")
 
 
 def _rate(measure: Measure, servers: Servers, scale: Scale, client: str, at: int) -> Job:
@@ -246,6 +247,14 @@ MEASURES = (
     Measure(
         "locust", "GET of 2 bytes by Locust", "users", (1, 10, 50), (1, 20), RATES, _USERS,
         _rate, base="FastHttpUser",
+    ),
+    Measure(
+        "h2", "GET of 2 bytes over TCP", "callers", (1, 20, 50), (1, 20), RATES, _OVER_TCP,
+        _rate, base="quiver-h2-threads",
+    ),
+    Measure(
+        "h2-down", "download over TCP", "bytes", _BODIES, (MIB,), TRANSFERS, _OVER_TCP,
+        _down, base="quiver-h2-threads",
     ),
     Measure(
         "hop", "one hop", "actors", (2,), (2,), _HOP, tuple(HOPS), _alone, base="GeventActor",

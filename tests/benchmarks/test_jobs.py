@@ -5,7 +5,8 @@ import pytest
 from benchmarks.clients.registry import CLIENTS, Client, find
 from benchmarks.workloads.jobs import Job, percentile, rates, run
 from benchmarks.workloads.load import Load, Sample, Settings, check
-from quiver.testing import Origin
+from quiver.testing import Authority, Origin
+from tests.support.servers.http2_origin import Http2Origin
 
 
 def test_a_job_travels_as_json() -> None:
@@ -66,6 +67,20 @@ def test_each_client_that_is_here_counts_every_request(client: Client, origin: O
         adapter.close()
     assert len(sample.latencies) >= 4
     assert all(0 < latency <= sample.seconds for latency in sample.latencies)
+
+
+@pytest.mark.parametrize("name", ["quiver-h2-threads", "niquests-h2-threads", "httpx-http2"])
+def test_each_client_over_http_2_counts_every_request(name: str, authority: Authority) -> None:
+    client = find(name)
+    if client.absence():
+        pytest.skip(client.absence() or "")
+    with Http2Origin(authority) as server:
+        adapter = client.make()(Settings(server.cafile))
+        try:
+            sample = adapter.run(Load((f"{server.url}/ok",), seconds=0.05))
+        finally:
+            adapter.close()
+    assert len(sample.latencies) == server.answered["/ok"] >= 1
 
 
 def test_the_routing_table_is_measured_in_full() -> None:
