@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         Stats,
     )
     from quiver.origin import Origin
+    from quiver.pool.http1_pool import HTTP1Pool
     from quiver.pool.http2_pool import HTTP2Pool
     from quiver.pool.http3_pool import HTTP3Pool
     from quiver.pool.manager import protocol_of
@@ -134,6 +135,7 @@ __all__ = [
     "GetConnections",
     "GetStats",
     "GoAway",
+    "HTTP1Pool",
     "HTTP2Pool",
     "HTTP3Pool",
     "Halt",
@@ -205,6 +207,7 @@ _HOMES: Final = {
             *("Response", "ResponseConnection", "Handshake"),
         ),
         "origin": ("Origin",),
+        "pool.http1_pool": ("HTTP1Pool",),
         "pool.http2_pool": ("HTTP2Pool",),
         "pool.http3_pool": ("HTTP3Pool",),
         "pool.manager": ("protocol_of",),

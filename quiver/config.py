@@ -73,6 +73,12 @@ class PoolConfig:
         "open requests on one connection; the server may allow fewer",
         check.count(1),
     )
+    max_connections_http1: int = _option(
+        20,
+        "connections",
+        "the same over HTTP/1.1, where each has one request at a time",
+        check.count(1),
+    )
     max_waiting: int = _option(
         10_000,
         "callers",

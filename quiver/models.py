@@ -45,8 +45,8 @@ class Handshake:
 
     Attributes:
         version: of QUIC, such as "1" (RFC 9000) or "2" (RFC 9369); over TCP, of TLS ("TLSv1.3").
-        alpn: the application protocol, "h3" or "h2".
-        cipher: the TLS cipher suite, such as "AES_128_GCM_SHA256".
+        alpn: the application protocol: "h3", "h2" or "http/1.1".
+        cipher: the TLS cipher suite, such as "AES_128_GCM_SHA256"; empty without TLS.
         certificate: the server's, in DER; of a session that was resumed, as it was shown when that
             began.
         idle_timeout: seconds of silence that end the connection; infinity over TCP.
@@ -87,12 +87,12 @@ class ResponseConnection:
 
     @property
     def protocol(self) -> str:
-        """The application protocol, "h3" or "h2"."""
+        """The application protocol: "h3", "h2" or "http/1.1"."""
         return self.handshake.alpn
 
     @property
     def http_version(self) -> str:
-        """That as HTTP has it: "HTTP/3" or "HTTP/2"."""
+        """That as HTTP has it: "HTTP/3", "HTTP/2" or "HTTP/1.1"."""
         return _VERSIONS.get(self.handshake.alpn, self.handshake.alpn)
 
     @property
@@ -139,7 +139,7 @@ class Response:
 
     @property
     def http_version(self) -> str | None:
-        """What it came by: "HTTP/3" or "HTTP/2"; None for one that came by nothing."""
+        """What it came by: "HTTP/3", "HTTP/2" or "HTTP/1.1"; None for one that came by nothing."""
         return None if self.connection is None else self.connection.http_version
 
     def header(self, name: str, default: str | None = None) -> str | None:

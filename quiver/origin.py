@@ -12,13 +12,17 @@ from quiver import fields
 from quiver.errors import InvalidURL
 from quiver.redaction import HIDDEN, redacted_url
 
-__all__ = ["Origin", "split_url"]
+__all__ = ["Origin", "no_tls", "split_url"]
 
-DEFAULT_PORT: Final = 443
+DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)([^#]*)")
 _AUTHORITY: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
 _BAD_IN_URL: Final = re.compile(r"[\x00-\x20\x7f\\]")
+
+
+def _default_port(origin: Origin) -> int:
+    return DEFAULT_PORTS.get(str(origin.scheme).lower(), 443)
 
 
 @attrs.frozen(cache_hash=True)
@@ -26,28 +30,29 @@ class Origin:
     """Scheme, host and port: what one pool talks to (RFC 6454).
 
     The host is lower-case ASCII (international names in their IDNA form), an IPv6 address
-    without its brackets. Raises InvalidURL when one of the three is none.
+    without its brackets; the port that of the scheme unless it is given. Raises InvalidURL when one
+    of the three is none.
     """
 
     scheme: str
     host: str
-    port: int = DEFAULT_PORT
+    port: int = attrs.field(default=attrs.Factory(_default_port, takes_self=True))
 
     def __attrs_post_init__(self) -> None:
-        _check_scheme(self.scheme, f"scheme={self.scheme!r}")
+        scheme = _scheme(self.scheme, f"scheme={self.scheme!r}", plain=True)
         _check_port(self.port, f"port={self.port!r}")
-        object.__setattr__(self, "scheme", "https")
+        object.__setattr__(self, "scheme", scheme)
         object.__setattr__(self, "host", _host(self.host, f"host={self.host!r}"))
 
     @classmethod
-    def parse(cls, text: str) -> Origin:
-        """Return the origin of a URL, whatever path follows. Raises InvalidURL."""
-        return split_url(text)[0]
+    def parse(cls, text: str, *, plain: bool = False) -> Origin:
+        """Return the origin of a URL, whatever path follows; see `split_url`. Raises InvalidURL."""
+        return split_url(text, plain=plain)[0]
 
     @classmethod
-    def only(cls, text: str) -> Origin:
-        """Return the origin of a URL without a path. Raises InvalidURL."""
-        origin, target = split_url(text)
+    def only(cls, text: str, *, plain: bool = False) -> Origin:
+        """Return the origin of a URL without a path; see `split_url`. Raises InvalidURL."""
+        origin, target = split_url(text, plain=plain)
         if target != "/":
             raise InvalidURL(
                 f"url={redacted_url(text)!r} has a path: a pool is of an origin, {origin}, and is "
@@ -59,14 +64,17 @@ class Origin:
     def authority(self) -> str:
         """The `:authority` of its requests: `host` or `host:port`, IPv6 in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORT else f"{host}:{self.port}"
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}"
 
 
-def split_url(url: str) -> tuple[Origin, str]:
+def split_url(url: str, *, plain: bool = False) -> tuple[Origin, str]:
     """Split an absolute https URL into its origin and its target: path and query, no fragment.
+
+    Args:
+        plain: take `http://` as well, which HTTP/1.1 alone speaks.
 
     Raises:
         InvalidURL: it is no text, has no host, another scheme, user information or a bad port.
@@ -82,15 +90,15 @@ def split_url(url: str) -> tuple[Origin, str]:
         )
     scheme, authority, rest = parts.groups()
     if scheme != "https":
-        _check_scheme(scheme, f"url={redacted_url(url)!r}")
+        scheme = _scheme(scheme, f"url={redacted_url(url)!r}", plain=plain)
     target = rest if rest.startswith("/") else "/" + rest
     if fields.PATH.fullmatch(target) is None:
         raise InvalidURL(f"url={redacted_url(url)!r}: the path {fields.path_fault(target)}")
-    return _origin_of(authority), target
+    return _origin_of(scheme, authority), target
 
 
 @lru_cache(maxsize=1024)
-def _origin_of(authority: str) -> Origin:
+def _origin_of(scheme: str, authority: str) -> Origin:
     if "@" in authority:
         raise InvalidURL("url has user information before its host: send an authorization header")
     parts = _AUTHORITY.fullmatch(authority)
@@ -103,9 +111,9 @@ def _origin_of(authority: str) -> Origin:
         raise InvalidURL(f"{said}: the port is no number, or an IPv6 address lacks its brackets")
     said = f"url authority {authority!r}"
     host, port = parts.groups()
-    number = int(port) if port else DEFAULT_PORT
+    number = int(port) if port else DEFAULT_PORTS[scheme]
     _check_port(number, said)
-    return Origin("https", _bracketless(host, said), number)
+    return Origin(scheme, _bracketless(host, said), number)
 
 
 def _bracketless(host: str, said: str) -> str:
@@ -116,9 +124,17 @@ def _bracketless(host: str, said: str) -> str:
     return host[1:-1]
 
 
-def _check_scheme(scheme: str, said: str) -> None:
-    if not isinstance(scheme, str) or scheme.lower() != "https":
-        raise InvalidURL(f"{said}: the scheme must be https, HTTP/3 knows no other")
+def no_tls(origin: Origin, protocol: str = "HTTP/3") -> InvalidURL:
+    """The error about an origin of `http://` where a protocol is spoken that has TLS always."""
+    return InvalidURL(f"url={str(origin)!r}: the scheme must be https, {protocol} knows no other")
+
+
+def _scheme(scheme: str, said: str, *, plain: bool) -> str:
+    known = scheme.lower() if isinstance(scheme, str) else ""
+    if known not in DEFAULT_PORTS or (known != "https" and not plain):
+        accepted = "https or http" if plain else "https, HTTP/3 knows no other"
+        raise InvalidURL(f"{said}: the scheme must be {accepted}")
+    return known
 
 
 def _check_port(port: int, said: str) -> None:

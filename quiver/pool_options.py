@@ -32,6 +32,7 @@ class SharedOptions(TypedDict, total=False):
     """Options of a pool alone."""
 
     max_connections: int
+    max_connections_http1: int
     max_streams_per_connection: int
     max_waiting: int
     stream_idle_timeout: float | None

@@ -293,7 +293,7 @@ class Request(metaclass=_Kind):
             raise InvalidRequest("method='CONNECT' opens no exchange: use a channel")
 
     def _take_url(self, url: str) -> None:
-        origin, target = split_url(url)
+        origin, target = split_url(url, plain=True)
         if self.origin is not None and self.origin != origin:
             said = f"target={redacted_url(url)!r} is not at {self.origin}"
             raise InvalidRequest(said, origin=str(self.origin))

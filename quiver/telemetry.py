@@ -5,6 +5,7 @@
 | request.start        |                       | origin, method, target                        |
 | request.stop         | duration              | origin, method, target, status                |
 | request.exception    | duration              | origin, method, target, kind, error           |
+| request.repeated     |                       | origin, connection, method, target            |
 | connection.start     |                       | origin, connection                            |
 | connection.attempt   |                       | origin, connection, address                   |
 | connection.ready     | duration, max_streams | origin, connection, address, local, handshake |
@@ -27,7 +28,7 @@
 | datagram.dropped     | count                 | origin, connection, direction                 |
 | queue.depth          | queued, active, idle  | origin                                        |
 
-Those of a connection also have `http_version`, "HTTP/3" or "HTTP/2".
+Those of a connection also have `http_version`: "HTTP/3", "HTTP/2" or "HTTP/1.1".
 
 Durations are seconds as floats: of the handshake when a connection is ready, of its whole life when
 that is over, of the validation of its new path when it has migrated from the local address `former`
@@ -39,8 +40,10 @@ of a connection in its pool, `established` whether it was ever ready; `kind` the
 of the host's addresses that is tried, several at a time (RFC 8305); `address` and `local` are pairs
 (host, port); `handshake` is a `quiver.models.Handshake`, and `settings` what the server announced,
 by name (RFC 9114 7.2.4). A `ticket` is what a later connection may resume the TLS session by for
-`lifetime` seconds, and `early_data` whether it may carry early data. A streamed response counts as
-answered when its head is there, and a channel when it is opened: from then on it is told of by
+`lifetime` seconds, and `early_data` whether it may carry early data. A request is `repeated` over
+HTTP/1.1 alone, once: an idempotent one that got no byte of an answer on a connection that had
+served another (RFC 9112 9.3.1); whether it was processed, nobody knows. A streamed response counts
+as answered when its head is there, and a channel when it is opened: from then on it is told of by
 itself, until it is over; its `status` is None when no response has come. Datagrams are those of
 channels, `size` bytes of payload together.
 Every `start` is followed by exactly one `stop` or `exception`. `queue.depth` is sent when the
@@ -124,6 +127,7 @@ EVENTS: Final = (
     "request.start",
     "request.stop",
     "request.exception",
+    "request.repeated",
     "connection.start",
     "connection.attempt",
     "connection.ready",

@@ -164,7 +164,7 @@ PURE_TABLES: Final = (
             *("address_attempts", "address_memory", "session_tickets"),
             *("connection_slots", "early_requests"),
             *("exchanges", "actions", "socket_errors", "liveness", "idle_policy"),
-            *("look_up_table", "path_changes", "time_limits"),
+            *("look_up_table", "path_changes", "time_limits", "protocol_limits"),
         )
     ),
     *(

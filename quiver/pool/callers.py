@@ -120,6 +120,12 @@ class Caller:
         """The request to send if it is sent again."""
         return self.exchange.request if self.upload is None else self.upload.request
 
+    @property
+    def again(self) -> StartExchange:
+        """The exchange as another connection gets it."""
+        attempts = self.exchange.attempts + 1
+        return self.exchange._replace(request=self.request, attempts=attempts)
+
     def replayable(self) -> bool:
         """Whether the request can be sent again as if for the first time; it is read no more."""
         return self.upload is None or self.upload.take_back()

@@ -193,6 +193,7 @@ class Refusals:
     """The errors of those who wait, each naming the origin and the limit that was hit."""
 
     def __init__(self, target: PoolTarget) -> None:
+        self._target = target
         self._name = target.name
         self._config = target.config
 
@@ -256,12 +257,14 @@ class Refusals:
             said = f"no stream slot became free within the request's {name}={seconds} seconds"
             return error(said, origin=self._name)
         limit = request.checkout_timeout or config.checkout_timeout
-        return CheckoutTimeout(
-            f"no stream slot became free within checkout_timeout={limit} "
-            f"seconds (max_connections={config.max_connections}, "
-            f"max_streams_per_connection={config.max_streams_per_connection})",
-            origin=self._name,
+        room = (
+            f"max_connections={config.max_connections}, "
+            f"max_streams_per_connection={config.max_streams_per_connection}"
         )
+        if self._target.protocol == "http/1.1":
+            room = f"max_connections_http1={config.max_connections_http1}"
+        said = f"no stream slot became free within checkout_timeout={limit} seconds ({room})"
+        return CheckoutTimeout(said, origin=self._name)
 
     def _no_connection(
         self, request: Request, limits: CheckoutDeadline, now: float, dials: Dials

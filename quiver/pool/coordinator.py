@@ -11,20 +11,15 @@ import itertools
 import random
 import time
 from functools import partial
-from typing import Any, ClassVar, Unpack, cast
+from typing import Any
 
 from quiver import telemetry
-from quiver.actors import registry as registries
-from quiver.actors.descriptors import NoneLeft
-from quiver.actors.hub import HubStalled, HubStopped
 from quiver.actors.loop_stalls import StallWatch, stalled_between
 from quiver.actors.reply import Reply
 from quiver.actors.restarts import RestartIntensity
 from quiver.actors.system_messages import AnyActorRef, ForkedAway, Terminated, TimerFired
-from quiver.config import PoolConfig, PoolOptions
-from quiver.errors import DatagramsDisabled, InvalidRequest, PoolStopped, QuiverError
+from quiver.errors import DatagramsDisabled, InvalidRequest, QuiverError
 from quiver.models import GetConnections, GetStats
-from quiver.origin import Origin
 from quiver.pool import messages
 from quiver.pool.actions import (
     CancelExchange,
@@ -37,14 +32,15 @@ from quiver.pool.actions import (
     RoutingAction,
     SendEarly,
 )
-from quiver.pool.checkout import PendingRequest, PoolTimeout, Refusals, exhausted, is_failure
+from quiver.pool.checkout import PendingRequest, Refusals, is_failure
 from quiver.pool.client_pools import ClientPools
 from quiver.pool.connection import Connection
 from quiver.pool.dial_progress import Dials, Progress
-from quiver.pool.http_connection import ProtocolStack
 from quiver.pool.idle_policy import IdlePolicy
 from quiver.pool.messages import PoolReply
-from quiver.pool.ref import PoolLifetime, PoolRef, ReplyPolicy, RequestReply, tell
+from quiver.pool.pool_start import StartedPool
+from quiver.pool.protocol_limits import limits_of
+from quiver.pool.ref import PoolLifetime, RequestReply, tell
 from quiver.pool.reports import QueueReport, logger, observe_request
 from quiver.pool.routing import RoutingTable
 from quiver.pool.target import PoolTarget
@@ -63,12 +59,9 @@ class TooManyCrashes(Exception):
     """Connection actors failed faster than they may be replaced."""
 
 
-class OriginPool(ReplyPolicy):
+class OriginPool(StartedPool):
     """A pool of connections to one origin, which all speak what `stack` does."""
 
-    stack: ClassVar[type[ProtocolStack]]
-    eager: ClassVar[bool] = True  # as of the routing table
-    ref_class = PoolRef
     answers_with = (QuiverError,)
     never_waits = True  # whoever listens to telemetry is called in it
 
@@ -86,9 +79,10 @@ class OriginPool(ReplyPolicy):
         self.actor_inbox.limit = config.max_waiting + UNREAD_ASKS
         self._config = config
         self._refusals = Refusals(target)
+        most, eager = limits_of(target.protocol, config)
         self._table = RoutingTable(
-            max_connections=config.max_connections,
-            eager=self.eager,
+            max_connections=most,
+            eager=eager,
             max_streams_per_connection=config.max_streams_per_connection,
             max_waiting=config.max_waiting,
             max_requests_per_connection=config.max_requests_per_connection,
@@ -112,67 +106,6 @@ class OriginPool(ReplyPolicy):
     def on_start(self) -> None:
         assert self.hub is not None
         self._stalls.stalls = self.hub.stalls
-
-    @classmethod
-    def start(
-        cls,
-        origin: str | Origin,
-        *,
-        config: PoolConfig | None = None,
-        registry: registries.Registry = registries.default,
-        **options: Unpack[PoolOptions],
-    ) -> PoolRef:
-        """The pool of `origin`: the one that lives, or a new one.
-
-        Args:
-            origin: "https://host[:port]".
-            config: options as a whole, instead of `options`.
-            registry: where the pool is found by its origin.
-            options: see `quiver.PoolConfig`.
-
-        Raises:
-            InvalidURL, InvalidOptions: what is wrong with the arguments; or one that lives has
-                other options than are given.
-            PoolStopped: the interpreter is exiting.
-            RequestTimeout: something blocks the loop.
-            ResourceExhausted: no descriptor is left for the loop under the actors, or to read a
-                file that the options name.
-        """
-        where = origin if isinstance(origin, Origin) else Origin.only(origin)
-        given = config or PoolConfig.build(where, **options)
-        ref = cls.start_at(PoolTarget(where, given, stack=cls.stack), registry)
-        ref.check_options(given, None if config else options)
-        return ref
-
-    @classmethod
-    def start_at(
-        cls,
-        target: PoolTarget,
-        registry: registries.Registry,
-        client_pools: ClientPools | None = None,
-    ) -> PoolRef:
-        """As `start`, where what the options name has been read already.
-
-        With the `client_pools` of a client, which may start it again, it ends when nobody uses it.
-        """
-        pool = cls(target, client_pools)
-        try:
-            ref = registry.start(target.registered_as, cls.stack.name, pool)
-        except HubStopped as stopped:
-            raise PoolStopped(f"{stopped}", origin=target.name) from stopped
-        except HubStalled as stalled:
-            raise PoolTimeout(f"it was not started: {stalled}", origin=target.name) from stalled
-        except NoneLeft as error:
-            raise exhausted(error, target.name) from error
-        if ref is not pool.actor_ref:
-            logger.debug("%s: found a pool that runs; its own options stay", target.name)
-            if client_pools is None and isinstance(ref, PoolRef):
-                ref.lifetime.kept = True
-                if ref.ended():
-                    return cls.start_at(target, registry)
-        elif client_pools is not None:
-            client_pools.add(pool)
-        return cast("PoolRef", ref)
 
     # what it is told ------------------------------------------------------------------------
 

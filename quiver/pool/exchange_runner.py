@@ -438,9 +438,9 @@ class ExchangeRunner:
                 error.add_note("not sent again: some of its body was read, which can be read once")
             caller.reply.fail(error)
         else:
-            attempts = caller.exchange.attempts + 1
-            again = caller.exchange._replace(request=caller.request, attempts=attempts)
-            self._owner.returned(again, caller.reply, unused=False)
+            if not error.unprocessed:
+                self._report.repeated(caller.request)
+            self._owner.returned(caller.again, caller.reply, unused=False)
         self._callers.take_back(ticket)
 
     def fail_all(self, error: QuiverError) -> None:

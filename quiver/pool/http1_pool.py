@@ -8,21 +8,22 @@ from quiver.pool.coordinator import OriginPool
 from quiver.request import OpenChannel
 
 with extra("tcp"):
-    from quiver.pool.http1_stack import Http1Stack
+    from quiver.pool.tcp_stack import Http1Stack
 
 __all__ = ["HTTP1Pool"]
 
 
 class HTTP1Pool(OriginPool):
-    """A pool of HTTP/1.1 connections to one origin. Ask it a `Request`, or `GetStats()`.
+    """A pool of HTTP/1.1 connections to one origin, with TLS or of `http://`. Ask it a `Request`.
 
-    It keeps what `HTTP3Pool` promises, but for one thing (RFC 9112 9.3.1): an idempotent request
-    with a body that can be sent again goes out once more when the connection, which had served one
-    before, is closed before a byte of its answer has come.
+    There are up to `max_connections_http1`, opened as they are needed. It keeps what `HTTP3Pool`
+    promises, but for one thing (RFC 9112 9.3.1): an idempotent request with a body that can be sent
+    again goes out once more when its connection, which had served one before, is closed before a
+    byte of its answer has come. Telemetry tells of each as `request.repeated`. Channels are
+    HTTP/3's: ConnectDisabled.
     """
 
     stack = Http1Stack
-    eager = False
 
     def check_channel(self, request: OpenChannel) -> None:
         said = f"method={request.method!r}: channels are opened over HTTP/3 only"

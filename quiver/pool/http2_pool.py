@@ -8,7 +8,7 @@ from quiver.pool.coordinator import OriginPool
 from quiver.request import OpenChannel
 
 with extra("tcp"):
-    from quiver.pool.http2_stack import Http2Stack
+    from quiver.pool.tcp_stack import Http2Stack
 
 __all__ = ["HTTP2Pool"]
 

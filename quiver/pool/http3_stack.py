@@ -25,6 +25,7 @@ class Http3Stack:
     """
 
     name: ClassVar[str] = "http/3"
+    schemes: ClassVar[tuple[str, ...]] = ("https",)
 
     def __init__(self, origin: Origin, config: PoolConfig, tickets: SessionTickets) -> None:
         self._origin = origin

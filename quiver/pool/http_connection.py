@@ -245,9 +245,11 @@ class ProtocolStack(Protocol):
 
     Attributes:
         name: "http/3", say; what `protocol_of` tells.
+        schemes: of the origins that it is for.
     """
 
     name: ClassVar[str]
+    schemes: ClassVar[tuple[str, ...]]
 
     def __init__(self, origin: Origin, config: PoolConfig, tickets: SessionTickets) -> None:
         """Read what the options name, roots of trust for one. Raises InvalidOptions.

@@ -34,7 +34,7 @@ from quiver.actors.wait_queue import WouldWaitForItself
 from quiver.config import OriginRules, PoolConfig
 from quiver.errors import InternalError, PoolStopped, QuiverError
 from quiver.models import GetStats, Stats
-from quiver.origin import Origin
+from quiver.origin import Origin, no_tls
 from quiver.pool.checkout import PoolTimeout, exhausted
 from quiver.pool.client_pools import ClientPools, Owner
 from quiver.pool.http3_pool import HTTP3Pool
@@ -89,6 +89,7 @@ class Manager:
             PoolStopped: the client is closed, its tree is being stopped, or the interpreter exits.
             InternalError: the start fails.
             RequestTimeout: something blocks the loop.
+            InvalidURL: it has no TLS, without which HTTP/1.1 alone is spoken.
             InvalidOptions: its roots cannot be read.
             ResourceExhausted: no descriptor is left to start it.
         """
@@ -97,6 +98,8 @@ class Manager:
         found = self._registry.find(origin)
         if found is not None:
             return found
+        if origin.scheme != "https":
+            raise no_tls(origin)
         self._before_start(origin)
         try:
             return Hub.current().run(partial(self._start, origin))

@@ -99,6 +99,9 @@ class ConnectionReport:
         if telemetry.listening:
             telemetry.emit(f"early_data.{outcome}", {"count": count}, self._metadata)
 
+    def repeated(self, request: Request) -> None:
+        self._emit("request.repeated", {}, method=request.method, target=request.target)
+
     def draining(self, active: int, reason: str) -> None:
         logger.debug("%s drains: %s", self._name, reason)
         self._emit("connection.draining", {"active": active}, reason=reason)

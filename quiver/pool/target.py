@@ -16,7 +16,7 @@ from quiver.errors import (
     QuiverError,
     ReceiveTimeout,
 )
-from quiver.origin import Origin
+from quiver.origin import Origin, no_tls
 from quiver.pool.address_attempts import Address
 from quiver.pool.address_memory import Worked
 from quiver.pool.dial_progress import Progress
@@ -40,9 +40,10 @@ class PoolTarget:
     Attributes:
         transport: makes one that is not opened yet.
         registered_as: what its pool is found by in a registry.
-        http_version: "HTTP/3", say.
+        protocol: what is spoken with it, "http/3", say.
 
     Raises:
+        InvalidURL: an origin without TLS, where `stack` has TLS always.
         InvalidOptions: roots that cannot be read, say.
     """
 
@@ -53,12 +54,14 @@ class PoolTarget:
         memory: OriginMemory | None = None,
         stack: type[ProtocolStack] = Http3Stack,
     ) -> None:
+        if origin.scheme not in stack.schemes:
+            raise no_tls(origin, stack.name.upper())
         self._memory = OriginMemory() if memory is None else memory
         self.origin = origin
         self.config = config
         self.name = str(origin)
         self.transport = stack(origin, config, self._memory.tickets).transport
-        self.http_version = stack.name.upper()
+        self.protocol = stack.name
         # HTTP/3's are looked for by their origin.
         self.registered_as = origin if stack is Http3Stack else (origin, stack.name)
 

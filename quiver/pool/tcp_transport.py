@@ -20,6 +20,7 @@ from quiver.pool.messages import SocketEvent
 from quiver.pool.receive_turns import CHUNK, LANE, SLICE, ReceiveShare
 from quiver.pool.socket_errors import Meaning, SocketError
 from quiver.pool.tcp import TcpSocket
+from quiver.pool.tcp_negotiation import Negotiation
 from quiver.quic.engine import Obstacle
 
 __all__ = ["ByteConnection", "ByteConnectionMaker", "TcpTransport"]
@@ -84,14 +85,14 @@ class TcpTransport:
         self._told_ready = False  # a READABLE is in the inbox
         self._share: ReceiveShare | None = None  # until it is more than the first chunk
         self._refusal: SocketError | None = None  # that is to be told
+        self._begun = False  # there is a connection, on which the other one has its handshake
         self.left = 0
         self.socket: TcpSocket | None = None
 
-    def open(self, address: Address, now: float) -> None:
+    def open(self, address: Address, now: float) -> None:  # noqa: ARG002
         """Begin to connect to `address`. Raises OSError: it cannot be reached from here."""
         self.socket = TcpSocket(address, self._on_ready)
         self.http = self._maker.client_connection()
-        self.http.connect(now)
 
     def has_moved(self) -> bool:
         """A handshake that goes nowhere is over when its time is."""
@@ -105,6 +106,7 @@ class TcpTransport:
         """Take over what another one has opened, which is closed from then on."""
         assert other.socket is not None
         self.socket, self.http, other.socket = other.socket, other.http, None
+        self._begun = True
         self.socket.listen(self._on_ready)
 
     def receive(self, now: float) -> bool:
@@ -119,10 +121,15 @@ class TcpTransport:
         if not socket.look():
             self._note_refusal(socket, now)
             return False
+        if not self._begun:
+            self._begun = True
+            self.http.connect(now)
         if not self.http.reads:
             return False
         most = CHUNK if self._share is None else self._share.datagrams
         self.http.receive_all(socket.receive(most, time.monotonic() + SLICE), now)
+        if isinstance(self.http, Negotiation):
+            self.http = self.http.successor or self.http
         failure = socket.failure or socket.broken
         if socket.ended or (failure is not None and not socket.more):
             self.http.lost(None if failure is None else str(failure), now)

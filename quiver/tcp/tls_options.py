@@ -28,15 +28,15 @@ class TlsOptions:
     context: ssl.SSLContext
     name: str
     roots: Roots | None
-    protocol: str
+    protocols: tuple[str, ...]
 
     def stream(self) -> TlsStream:
         """A stream that has not begun."""
-        return TlsStream(self.context, self.name, self.roots, self.protocol)
+        return TlsStream(self.context, self.name, self.roots, self.protocols)
 
 
-def make_tls_options(config: PoolConfig, origin: Origin, protocol: str) -> TlsOptions:
-    """Read what the options name; `protocol` is ALPN's name of what is to be spoken.
+def make_tls_options(config: PoolConfig, origin: Origin, *protocols: str) -> TlsOptions:
+    """Read what the options name; `protocols` are ALPN's names of what may be spoken, in order.
 
     Raises:
         InvalidOptions: roots or a certificate of ours that cannot be read.
@@ -45,20 +45,20 @@ def make_tls_options(config: PoolConfig, origin: Origin, protocol: str) -> TlsOp
     name = config.server_name
     with named_for(origin):
         return TlsOptions(
-            _context(config, protocol),
+            _context(config, protocols),
             origin.host if name is None else fields.normal_host(name),
             trusted_roots(config),
-            protocol,
+            protocols,
         )
 
 
-def _context(config: PoolConfig, protocol: str) -> ssl.SSLContext:
+def _context(config: PoolConfig, protocols: tuple[str, ...]) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
     made.verify_mode = ssl.CERT_NONE  # see `TlsStream`
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION  # RFC 9113 9.2.1
-    made.set_alpn_protocols([protocol])
+    made.set_alpn_protocols(list(protocols))
     if config.certfile is not None:
         try:
             made.load_cert_chain(config.certfile, config.keyfile, password=_no_password)

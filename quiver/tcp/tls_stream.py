@@ -31,35 +31,48 @@ class TlsStream:
     """The client's end of a TLS connection.
 
     Args:
-        context: that makes it: it verifies nothing, and offers `protocol` by ALPN.
+        context: that makes it: it verifies nothing, and offers `protocols` by ALPN.
         name: host or address that the server's certificate should be for, and that it is asked by.
         roots: who is trusted; None trusts anybody.
-        protocol: the one that must be agreed on.
+        protocols: one of which must be agreed on.
+
+    Attributes:
+        protocol: which one it was, from `ready` on.
     """
 
     def __init__(
-        self, context: ssl.SSLContext, name: str, roots: Roots | None, protocol: str
+        self,
+        context: ssl.SSLContext,
+        name: str,
+        roots: Roots | None,
+        protocols: tuple[str, ...],
     ) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._name = name
         self._roots = roots
-        self._protocol = protocol
+        self._protocols = protocols
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         self._chain: tuple[bytes, ...] = ()
         self._judged = False
         self._refused = False  # nothing is sent to who is not who it should be
+        self.protocol = ""
         self.ready = False
         self.ended = False
 
     def begin(self) -> None:
         self._shake_hands()
 
-    def receive(self, chunk: bytes) -> bytes:
+    def receive_handshake(self, chunk: bytes) -> bool:
+        """Take what has come, of the handshake alone: what follows waits for `receive`, also of
+        nothing more. Returns whether it is `ready`. Raises ByteStreamFault."""
         self._incoming.write(chunk)
         if not self.ready:
             self._shake_hands()
-            if not self.ready:
-                return b""
+        return self.ready
+
+    def receive(self, chunk: bytes) -> bytes:
+        if not self.receive_handshake(chunk):
+            return b""
         pieces = []
         try:
             while piece := self._tls.read(_LONGEST):
@@ -95,7 +108,7 @@ class TlsStream:
         cipher, certificate = self._tls.cipher(), self._chain[0] if self._chain else None
         name = "" if cipher is None else cipher[0].removeprefix("TLS_")
         version = self._tls.version() or ""
-        return Handshake(version, self._protocol, name, certificate, float("inf"), max_streams, 0)
+        return Handshake(version, self.protocol, name, certificate, float("inf"), max_streams, 0)
 
     # the handshake --------------------------------------------------------------------------
 
@@ -110,8 +123,8 @@ class TlsStream:
         self._judge()
         if not self._judged:
             raise self._broken(_BAD_CERTIFICATE, "it shows no certificate")
-        agreed = self._tls.selected_alpn_protocol()
-        if agreed != self._protocol and (agreed or self._protocol != _OF_OLD):
+        self.protocol = self._tls.selected_alpn_protocol() or _OF_OLD
+        if self.protocol not in self._protocols:
             raise self._broken(_NO_APPLICATION_PROTOCOL, "")
         self.ready = True
 

@@ -20,6 +20,7 @@ PEM = "-----BEGIN CERTIFICATE-----\n...\n-----END CERTIFICATE-----\n"
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 COUNTS = [
     "max_connections",
+    "max_connections_http1",
     "max_streams_per_connection",
     "max_requests_per_connection",
     "max_header_size",

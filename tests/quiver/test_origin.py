@@ -32,6 +32,22 @@ def test_the_origin_of_a_url(url: str, origin: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("http://localhost", "http://localhost"),
+        ("HTTP://localhost:80/x", "http://localhost"),
+        ("http://localhost:443", "http://localhost:443"),
+        ("https://localhost:80", "https://localhost:80"),
+    ],
+)
+def test_an_origin_without_tls_is_one_where_it_is_taken(url: str, origin: str) -> None:
+    parsed = Origin.parse(url, plain=True)
+    assert str(parsed) == origin
+    assert parsed == Origin.only(origin, plain=True) != Origin.parse("https://localhost")
+    assert Origin("http", "localhost").port == 80
+
+
+@pytest.mark.parametrize(
     ("url", "said"),
     [
         ("http://localhost/", "https"),
@@ -82,7 +98,7 @@ def test_an_origin_is_a_value() -> None:
 
 
 @pytest.mark.parametrize(
-    "parts", [("http", "a", 1), ("https", "", 1), ("https", "a", 0), ("https", "a", True)]
+    "parts", [("ftp", "a", 1), ("https", "", 1), ("https", "a", 0), ("https", "a", True)]
 )
 def test_an_origin_judges_its_parts(parts: Any) -> None:
     with pytest.raises(InvalidURL):

@@ -123,8 +123,14 @@ def test_what_is_no_request(changed: dict[str, Any], said: str) -> None:
 
 
 def test_a_bad_url_is_told_as_one() -> None:
-    with pytest.raises(InvalidURL, match="https"):
-        Request("GET", "http://host/")
+    with pytest.raises(InvalidURL, match="https or http"):
+        Request("GET", "ftp://host/")
+
+
+def test_a_url_may_be_without_tls() -> None:
+    """Whoever is asked for it says whether that can be."""
+    request = Request("GET", "http://host/x")
+    assert (request.origin, request.target) == (Origin("http", "host", 80), "/x")
 
 
 def test_a_url_must_be_at_the_origin_that_was_said() -> None:

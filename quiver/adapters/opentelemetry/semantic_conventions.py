@@ -43,9 +43,8 @@ def known_methods(environment: Mapping[str, str]) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1024)
-def _address(origin: str) -> tuple[str, int]:
-    parsed = Origin.parse(origin)
-    return parsed.host, parsed.port
+def _place(origin: str) -> Origin:
+    return Origin.parse(origin, plain=True)
 
 
 VERSION: Final = "network.protocol.version"
@@ -58,11 +57,11 @@ def version_of(http_version: str) -> str:
 
 def of_origin(origin: str) -> Attributes:
     """What is known of an origin, whatever it is spoken to by."""
-    host, port = _address(origin)
+    place = _place(origin)
     return {
-        "server.address": host,
-        "server.port": port,
-        "url.scheme": origin.partition(":")[0],
+        "server.address": place.host,
+        "server.port": place.port,
+        "url.scheme": place.scheme,
         "network.protocol.name": "http",
     }
 

@@ -15,7 +15,10 @@ from typing import Any, Self
 import pytest
 
 import quiver
+from quiver import telemetry
+from quiver.origin import Origin
 from quiver.pool.http1_pool import HTTP1Pool
+from quiver.pool.http2_pool import HTTP2Pool
 from quiver.pool.ref import PoolRef
 from quiver.testing import Authority
 from tests.support.servers.http1_backend import TEXT, backend
@@ -50,6 +53,45 @@ def test_an_answer_tells_what_it_came_by(url: str, authority: Authority) -> None
             pool.ask(quiver.OpenChannel("CONNECT", "/", protocol="webtransport"))
 
 
+def test_an_origin_without_tls(authority: Authority) -> None:
+    with backend() as port, running(f"http://localhost:{port}", authority) as pool:
+        response = pool.ask(quiver.Request("POST", "/back/echo", body=b"abc"))
+        assert response.json()["body"] == "abc" and pool.origin == f"http://localhost:{port}"
+        made = response.connection
+        assert made is not None and made.http_version == "HTTP/1.1" and made.cipher == ""
+        assert (made.certificate, made.handshake.version) == (None, "")
+        asked = quiver.Request("GET", f"http://localhost:{port}/back/plain")
+        assert pool.ask(asked).body == TEXT
+        with pytest.raises(quiver.InvalidRequest, match="not the origin of this pool"):
+            pool.ask(quiver.Request("GET", f"https://localhost:{port}/back/plain"))
+
+
+def test_nobody_listens_without_tls(authority: Authority) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with (
+        running(f"http://localhost:{port}", authority) as pool,
+        pytest.raises(quiver.ConnectionRefused),
+    ):
+        pool.ask(get("/"))
+
+
+@pytest.mark.parametrize("kind", [HTTP2Pool, quiver.HTTP3Pool])
+def test_no_other_protocol_is_without_tls(kind: type[HTTP2Pool]) -> None:
+    for origin in ("http://localhost", Origin("http", "localhost")):
+        with pytest.raises(quiver.InvalidURL, match="the scheme must be https"):
+            kind.start(origin)
+
+
+def test_who_waits_for_too_long_is_told_of_the_limit(url: str, authority: Authority) -> None:
+    with running(url, authority, max_connections_http1=1) as pool:
+        assert pool.ask(get("/back/status/204")).status == 204
+        slow = pool.ask(get("/back/delay/30"), block=False)
+        with pytest.raises(quiver.CheckoutTimeout, match=r"\(max_connections_http1=1\)"):
+            pool.ask(get("/back/plain", checkout_timeout=0.1))
+        slow.cancel()
+
+
 def test_one_caller_has_one_connection(url: str, authority: Authority) -> None:
     """It is not as with HTTP/3, where a second one costs little and is there when it is needed."""
     with running(url, authority) as pool:
@@ -61,7 +103,7 @@ def test_one_caller_has_one_connection(url: str, authority: Authority) -> None:
 
 def test_many_callers_share_as_many_as_there_may_be(url: str, authority: Authority) -> None:
     with (
-        running(url, authority, max_connections=5) as pool,
+        running(url, authority, max_connections_http1=5) as pool,
         ThreadPoolExecutor(20) as threads,
     ):
         asked = [get("/back/plain") if n % 3 else get("/back/delay/0.02") for n in range(200)]
@@ -101,7 +143,7 @@ def test_a_cancelled_ask_costs_its_connection(authority: Authority) -> None:
     half = b"200 OK\r\ncontent-length: 9\r\n\r\nhalf"
     with (
         Scripted(authority, {"/half": [half]}) as server,
-        running(server.url, authority, max_connections=1) as pool,
+        running(server.url, authority, max_connections_http1=1) as pool,
     ):
         slow = pool.ask(get("/half"), block=False)
         until(lambda: server.seen["/half"], what="it is out")
@@ -125,10 +167,23 @@ def test_a_stalled_reader_stops_its_socket_and_no_other(authority: Authority) ->
 # connections that are closed --------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def repeats() -> Iterator[list[str]]:
+    """The targets of requests that were sent once more, as telemetry counts them."""
+    heard: list[str] = []
+    name = "repeats"
+    telemetry.attach(name, ["request.repeated"], lambda *event: heard.append(event[2]["target"]))
+    try:
+        yield heard
+    finally:
+        telemetry.detach(name)
+
+
 def test_what_got_no_byte_on_a_used_connection_is_asked_again_once(authority: Authority) -> None:
     with (
+        repeats() as repeated,
         Scripted(authority, {"/closed": [b"", b""], "/once": [b""]}) as server,
-        running(server.url, authority, max_connections=1) as pool,
+        running(server.url, authority, max_connections_http1=1) as pool,
     ):
         assert pool.ask(get("/ok")).body == b"ok"
         assert pool.ask(get("/once")).body == b"ok"
@@ -137,6 +192,7 @@ def test_what_got_no_byte_on_a_used_connection_is_asked_again_once(authority: Au
         with pytest.raises((quiver.StreamReset, quiver.ConnectionLost)):
             pool.ask(get("/closed"))
         assert server.seen["/closed"] == 2
+    assert repeated == ["/once", "/closed"], "once each"
 
 
 @pytest.mark.parametrize("fresh", [True, False])
@@ -144,7 +200,7 @@ def test_what_may_have_been_carried_out_is_not(authority: Authority, fresh: bool
     """A POST on a used connection, a GET on a new one."""
     with (
         Scripted(authority, {"/closed": [b""]}) as server,
-        running(server.url, authority, max_connections=1) as pool,
+        running(server.url, authority, max_connections_http1=1) as pool,
     ):
         if not fresh:
             assert pool.ask(get("/ok")).body == b"ok"
@@ -157,7 +213,7 @@ def test_connection_close(authority: Authority) -> None:
     said = b"200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"
     with (
         Scripted(authority, {"/bye": [said] * 3}) as server,
-        running(server.url, authority, max_connections=1) as pool,
+        running(server.url, authority, max_connections_http1=1) as pool,
     ):
         numbers = [_number(pool.ask(get("/bye"))) for _ in range(3)]
         assert numbers == [1, 2, 3]

@@ -1,0 +1,95 @@
+"""HTTP/2 and HTTP/1.1 over TLS over TCP, as a pool speaks them; HTTP/1.1 also without TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Final, cast
+
+from quiver.config import PoolConfig
+from quiver.h1.client_connection import ClientConnection as Http1Connection
+from quiver.h2.client_connection import ClientConnection as Http2Connection
+from quiver.origin import Origin
+from quiver.pool.session_tickets import SessionTickets
+from quiver.pool.tcp_negotiation import Negotiation
+from quiver.pool.tcp_transport import ByteConnection, TcpTransport
+from quiver.tcp.byte_stream import ByteStream, PlainStream
+from quiver.tcp.tls_options import TlsOptions, make_tls_options
+
+__all__ = ["Http1Stack", "Http2Stack", "TcpStack"]
+
+H2: Final = "h2"
+HTTP_1_1: Final = "http/1.1"
+
+
+class TcpStack:
+    """What all connections over TCP of one pool share. Raises InvalidOptions: roots, say.
+
+    TLS sessions are not resumed: `tickets` are QUIC's.
+
+    Attributes:
+        offers: ALPN's names of what may be spoken, what is preferred first.
+    """
+
+    name: ClassVar[str] = "tcp"
+    offers: ClassVar[tuple[str, ...]] = (H2, HTTP_1_1)
+    schemes: ClassVar[tuple[str, ...]] = ("https", "http")
+
+    def __init__(self, origin: Origin, config: PoolConfig, tickets: SessionTickets) -> None:  # noqa: ARG002
+        self._origin = origin
+        self._config = config
+        self._tls: TlsOptions | None = None  # none for `http://`
+        if origin.scheme == "https":
+            self._tls = make_tls_options(config, origin, *self.offers)
+
+    def transport(
+        self,
+        tell: Callable[[object], None],
+        *,
+        early: bool = False,  # noqa: ARG002
+    ) -> TcpTransport:
+        """A transport that is not opened yet; nothing goes along with TLS's first flight here."""
+        return TcpTransport(self, tell)
+
+    def client_connection(self) -> ByteConnection:
+        """A connection that has not begun; which one, the handshake says if two are offered."""
+        if self._tls is None:
+            return self._over(HTTP_1_1, PlainStream(HTTP_1_1))
+        stream = self._tls.stream()
+        if len(self.offers) == 1:
+            return self._over(self.offers[0], stream)
+        negotiation = Negotiation(
+            stream,
+            self._origin,
+            lambda: self._over(stream.protocol, stream),
+            certfile=self._config.certfile,
+        )
+        return cast("ByteConnection", negotiation)  # it is asked for no more before Ready
+
+    def _over(self, protocol: str, stream: ByteStream) -> ByteConnection:
+        config = self._config
+        size, certfile = config.max_header_size, config.certfile
+        if protocol != H2:
+            return Http1Connection(stream, self._origin, max_header_size=size, certfile=certfile)
+        return Http2Connection(
+            stream,
+            self._origin,
+            max_header_size=size,
+            window=config.receive_window,
+            window_max=config.receive_window_max,
+            certfile=certfile,
+        )
+
+
+class Http2Stack(TcpStack):
+    """HTTP/2 alone."""
+
+    name: ClassVar[str] = "http/2"
+    offers: ClassVar[tuple[str, ...]] = (H2,)
+    schemes: ClassVar[tuple[str, ...]] = ("https",)
+
+
+class Http1Stack(TcpStack):
+    """HTTP/1.1 alone."""
+
+    name: ClassVar[str] = "http/1.1"
+    offers: ClassVar[tuple[str, ...]] = (HTTP_1_1,)
