@@ -24,6 +24,7 @@ from quiver.quic.engine import (
     SessionTicket,
     StreamDataReceived,
 )
+from tests.support.network.link import Link, LinkConditions
 
 CLIENT: Final = ("192.0.2.1", 50000)
 _STEP: Final = 0.005  # seconds, one way
@@ -167,12 +168,13 @@ class EngineWire:
 
 
 class LongWire(EngineWire):
-    """As long as `one_way` says, in seconds. What is on its way does not wait for more to be sent:
-    a step is a millisecond."""
+    """As long as `one_way` says, in seconds, or as the link `up`. What is on its way does not wait
+    for more to be sent: a step is a millisecond."""
 
-    def __init__(self, *args: Any, one_way: float, **options: Any) -> None:
+    def __init__(self, *args: Any, one_way: float, up: Link | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._one_way = one_way
+        self._link_up = up or Link(LinkConditions(delay=one_way), seed="up")
+        self._link_down = Link(LinkConditions(delay=one_way), seed="down")
         self._up, self._down = deque[tuple[float, bytes]](), deque[tuple[float, bytes]]()
 
     def step(self) -> None:
@@ -181,16 +183,19 @@ class LongWire(EngineWire):
             self._to_server(datagram)
         if self.server is not None:
             self._serve()
-            self._send(self._down, [sent for sent, _ in self.server.datagrams_to_send(self.now)])
+            for datagram, _ in self.server.datagrams_to_send(self.now):
+                self._send(self._link_down, self._down, datagram)
         self.engine.receive(self._arrived(self._down), self.now)
         due = self.engine.timer()
         if due is not None and due <= self.now:
             self.engine.tick(self.now)
         self.take()
-        self._send(self._up, self.engine.datagrams(self.now))
+        for datagram in self.engine.datagrams(self.now):
+            self._send(self._link_up, self._up, datagram)
 
-    def _send(self, way: deque[tuple[float, bytes]], datagrams: list[bytes]) -> None:
-        way.extend((self.now + self._one_way, datagram) for datagram in datagrams)
+    def _send(self, link: Link, way: deque[tuple[float, bytes]], datagram: bytes) -> None:
+        if (arrives := link.carry(len(datagram), self.now)) is not None:
+            way.append((arrives, datagram))
 
     def _arrived(self, way: deque[tuple[float, bytes]]) -> list[bytes]:
         arrived = []

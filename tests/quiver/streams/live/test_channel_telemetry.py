@@ -49,6 +49,7 @@ def test_a_channel_is_a_span_with_its_datagrams(
     assert started == {
         "origin": origin.url,
         "connection": started["connection"],
+        "http_version": "HTTP/3",
         "method": "CONNECT",
         "target": "/session",
         "protocol": "webtransport",
