@@ -1,11 +1,12 @@
 """A server that floods us with QUIC's frames, or TLS's: it costs its own connection only.
 
-Judged by turns of the loop and by CPU, which a busy machine does not change. How long answers take
-is measured by `python -m tests.support.programs.attack_table`.
+Judged by turns of the loop and by CPU beside that of honest ones, which a busy machine does not
+change. How long answers take is measured by `python -m tests.support.programs.attack_table`.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Iterator
 
@@ -18,7 +19,8 @@ from tests.support.programs.attack_table import ATTACKS, attacked, flooding
 from tests.support.short_form import cases
 
 FLOODED = 0.8  # seconds
-LONGEST = 0.1  # seconds of CPU of a turn; some 6 ms are usual, and the collector may take more
+UPLOAD = bytes(50_000)
+LONGEST = 30  # times the CPU of an honest turn; the collector may take more
 SHORT = [
     "handshake: the same CRYPTO",
     "a byte of a stream, each with a hole",
@@ -51,13 +53,15 @@ def test_another_origin_is_answered_as_ever(
     client: quiver.Client, good: Origin, authority: Authority, attack: str
 ) -> None:
     with flooding(authority, attack, FLOODED) as url, LoopTurns() as turns:
-        client.get(good.url + "/ok")
+        for _ in range(20):
+            assert client.post(good.url + "/digest", body=UPLOAD).status == 200
+        honest = statistics.median(sorted(turns.costs)[-20:])
         asking = attacked(client, url, attack, FLOODED)
         until = time.monotonic() + FLOODED
         while time.monotonic() < until:
             assert client.get(good.url + "/ok", timeout=30.0).status == 200
-            assert client.post(good.url + "/digest", body=bytes(50_000)).status == 200
+            assert client.post(good.url + "/digest", body=UPLOAD).status == 200
         asking.join()
     assert turns.taken[good.port]
     assert turns.left.get(good.port, 0) <= 1
-    assert sum(each > LONGEST for each in turns.costs) <= 2
+    assert sum(each > LONGEST * honest for each in turns.costs) <= 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 
@@ -23,6 +22,7 @@ from tests.support.servers.initial_packets import Initials
 from tests.support.servers.packet_floods import PACKETS, Sealer
 from tests.support.servers.quic_floods import FLOODS, STREAMS
 from tests.support.short_form import cases
+from tests.support.untraced import untraced
 
 GET = request_fields(Request("GET", "/"), Origin("https", "localhost", 4433))
 WINDOW = 16 << 20
@@ -62,9 +62,9 @@ def steps(flow: Iterator[bytes]) -> Iterator[list[bytes]]:
 
 def is_flat(costs: list[float]) -> bool:
     """Whether the last bytes cost no more than the first, and these ten seconds for a megabyte at
-    the most, on however slow a machine; ten times that where each line is traced."""
+    the most, on however slow a machine."""
     first, last = statistics.median(costs[:15]), statistics.median(costs[-15:])
-    return last < 3 * first and first < (0.1 if sys.gettrace() is None else 1.0)
+    return last < 3 * first and first < 0.1
 
 
 def flooded(authority: Authority, engine: EngineName, flood: str) -> tuple[Wire, list[float]]:
@@ -105,7 +105,8 @@ SHORT = [("aioquic", flood) for flood in ("PING", "connection ids that are known
 def test_a_byte_costs_the_same_from_the_first_to_the_last(
     authority: Authority, engine: EngineName, flood: str
 ) -> None:
-    wire, costs = flooded(authority, engine, flood)
+    with untraced():
+        wire, costs = flooded(authority, engine, flood)
     if flood in CLOSED:
         assert wire.error is not None
         assert len(costs) < 20
@@ -126,15 +127,16 @@ def test_so_does_a_byte_before_there_is_a_certificate(flood: str, fast_paths: bo
     engine, now = AioquicEngine(configuration, fast_paths=fast_paths), 0.0
     engine.connect(now)
     costs = []
-    for datagrams in steps(HANDSHAKES[flood](Initials(engine.datagrams(now)[0]))):
-        begun = time.thread_time()
-        engine.receive(datagrams, now)
-        happened = list(engine.events())
-        engine.datagrams(now)
-        engine.timer()
-        costs.append(time.thread_time() - begun)
-        if happened:
-            break
-        now += 0.001
+    with untraced():
+        for datagrams in steps(HANDSHAKES[flood](Initials(engine.datagrams(now)[0]))):
+            begun = time.thread_time()
+            engine.receive(datagrams, now)
+            happened = list(engine.events())
+            engine.datagrams(now)
+            engine.timer()
+            costs.append(time.thread_time() - begun)
+            if happened:
+                break
+            now += 0.001
     assert is_flat(costs), costs
     assert (len(costs) < BYTES // STEP) == (flood in OF_HANDSHAKE)
