@@ -25,6 +25,8 @@ from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.stream import H2Stream
 from hyperframe.exceptions import HyperframeError
 
+from quiver.h2.field_blocks import FieldDecoder, FieldEncoder
+
 if TYPE_CHECKING:
     from h2.exceptions import StreamClosedError
     from hyperframe.frame import DataFrame, Frame, GoAwayFrame
@@ -52,12 +54,13 @@ _NOTHING: Final[list[Event]] = [NothingSaid()]
 
 
 class Library(H2Connection):
-    """A client's connection."""
+    """A client's connection, which takes header sections of up to `max_header_size` bytes."""
 
     MAX_CLOSED_STREAMS = 4096  # whose late frames are known for what they are
 
-    def __init__(self) -> None:
+    def __init__(self, max_header_size: int) -> None:
         super().__init__(_CONFIGURATION)
+        self.encoder, self.decoder = FieldEncoder(), FieldDecoder(max_header_size)
         self._look_at = _SPARE  # how many streams are kept before it is looked which have closed
 
     def take(self, content: bytes) -> Iterator[Event]:

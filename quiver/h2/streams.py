@@ -33,10 +33,6 @@ __all__ = ["MOST_STREAMS", "FramesFault", "Streams"]
 MOST_STREAMS: Final = 1 << 30
 """Those of a client in a connection's life: ids are odd, and end at 2^31 (RFC 9113 5.1.1)."""
 
-_BLOCK_MARGIN: Final = 65_536
-"""Bytes by which a section may exceed the limit at the cost of its stream alone: it has to be
-decoded for those that follow. One that is longer costs the connection, as a bomb does."""
-
 _FAULTS: Final[dict[type, ErrorCode]] = {
     events.StreamMalformed: ErrorCode.PROTOCOL_ERROR,
     events.HeadersTooLarge: ErrorCode.ENHANCE_YOUR_CALM,
@@ -78,7 +74,7 @@ class Streams:
         self._origin = origin
         self._max_header_size = max_header_size
         self._window = min(window, LARGEST)
-        self._h2 = Library()
+        self._h2 = Library(max_header_size)
         self._windows = ReceiveWindows(self._window, window_max)
         self._bodies = SendQueue(self._h2)
         self._budget = ResetBudget()
@@ -110,7 +106,6 @@ class Streams:
         local[SettingCodes.MAX_HEADER_LIST_SIZE] = self._max_header_size
         local.acknowledge()  # they stand from the beginning: nothing has come yet
         self._h2.initiate_connection()
-        self._limit_sections()
         self.happened.append(events.Ready(MOST_STREAMS, False, concurrent=self.concurrent))
 
     # what is asked --------------------------------------------------------------------------
@@ -256,10 +251,6 @@ class Streams:
         if self._ended:
             self._close_ended()
 
-    def _limit_sections(self) -> None:
-        """What may be decoded: beyond our limit, see `_BLOCK_MARGIN`."""
-        self._h2.decoder.max_header_list_size = self._max_header_size + _BLOCK_MARGIN
-
     def _count_idle(self, _: object = None) -> None:
         """Note a frame that serves no request."""
         if self.idle_frames.came(self.now):
@@ -352,7 +343,6 @@ class Streams:
         self._tell_room()
 
     def _take_settings_ack(self, _: theirs.SettingsAcknowledged) -> None:
-        self._limit_sections()
         self.confirmed = True
         if self._settings_sent_at is None:
             return self._count_idle()

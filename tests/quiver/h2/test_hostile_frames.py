@@ -97,6 +97,20 @@ def test_a_bomb_of_references() -> None:
     assert "Oversized header block" in str(wire.error)
 
 
+def test_a_section_far_beyond_the_limit_costs_its_stream_alone() -> None:
+    """Beyond what it is refused for it is decoded for those that follow, and for nobody else."""
+    wire = Http2Wire(max_header_size=1_000)
+    stream_id, other = wire.open(), wire.open()
+    large = [*OK, *((b"x-%d" % n, b"v" * 900) for n in range(200))]
+    wire.server.send_headers(stream_id, large)
+    wire.pass_on()
+    (refused,) = wire.of(stream_id)
+    assert isinstance(refused, events.HeadersTooLarge) and 1_000 < refused.size < 3_000
+    wire.answer(other, fields=[*OK, large[-1]])
+    assert wire.of(other) == [events.Headers(other, 200, [("x-199", "v" * 900)], True)]
+    assert not wire.client.closed
+
+
 BREACHES: dict[str, Callable[[], list[bytes | Frame]]] = {
     "no HTTP/2 at all": lambda: [b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"],
     "a frame that is too long": lambda: [b"\x01\x00\x00\x00\x00\x00\x00\x00\x01" + bytes(65_536)],
