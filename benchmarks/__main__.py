@@ -22,6 +22,8 @@ from benchmarks.workloads.measures import MEASURES, Measure, Scale
 _WHAT = """Measure Quiver beside its peers and beside a bare aioquic loop, in turns and in fresh
 programs. Prints tables and the ratios that are aimed at; saves JSON and charts."""
 
+_BRIEF = ("first", "sessions")  # they take no `--seconds`, and so go beside what takes long
+
 
 def main() -> None:
     given = _arguments()
@@ -64,14 +66,19 @@ def _chosen(given: argparse.Namespace) -> list[Measure]:
     if given.only is None:
         chosen = [each for each in MEASURES if not each.alone]
     else:
-        chosen = [each for each in MEASURES if each.name in given.only]
+        chosen = [
+            each
+            for each in MEASURES
+            if each.name in given.only or not given.only.isdisjoint(each.along)
+        ]
     if not given.targets:
         return chosen
     return [less for each in chosen if (less := needed(each)) is not None]
 
 
 def _saved_as(server: str, chosen: list[Measure]) -> str:
-    return f"{server}-{chosen[0].name}" if chosen and chosen[0].alone else server
+    alone = [each.name for each in chosen if each.alone]
+    return f"{server}-{alone[0]}" if alone else server
 
 
 def _arguments() -> argparse.Namespace:
@@ -106,9 +113,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-charts", dest="charts", action="store_false")
     given = parser.parse_args()
     given.clients = tuple(given.clients) if given.clients else None
-    alone = [each.name for each in MEASURES if each.alone and each.name in (given.only or ())]
-    if alone and len(given.only) > 1:
-        parser.error(f"{alone[0]} is measured by itself")
+    given.only = frozenset(given.only) if given.only else None
+    for each in MEASURES:
+        if each.alone and each.name in (given.only or ()) and given.only - {each.name, *_BRIEF}:
+            parser.error(f"{each.name} is measured by itself, or beside {' and '.join(_BRIEF)}")
     return given
 
 

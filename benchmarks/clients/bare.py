@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
+from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - else the handshake would
+from aioquic.tls import SessionTicket
 
-from benchmarks.workloads.load import Load, Sample, Settings, Stopwatch, check
+from benchmarks.workloads.load import Load, Sample, Session, Settings, Stopwatch, check
 from tests.support.clients.bare import BareClient, BareResponse, Pairs
 
 __all__ = ["Bare"]
@@ -22,6 +25,7 @@ class Bare:
     def __init__(self, settings: Settings) -> None:
         self._cafile = settings.cafile
         self._client: _Timed | None = None
+        self._tickets: list[SessionTicket] = []
 
     def run(self, load: Load) -> Sample:
         (url,) = load.urls
@@ -44,14 +48,35 @@ class Bare:
         client.forget()
         return first
 
+    def begin_anew(self, session: Session, load: Load, again: bool) -> Sample:
+        """The first request of a new connection."""
+        (url,) = load.urls
+        ticket = self._tickets.pop() if again and session != "full" else None
+        early = urlsplit(url).path if ticket and session == "early" else None
+        if ticket and session == "resumed":
+            ticket = replace(ticket, max_early_data_size=None)  # else it is offered
+        with Stopwatch() as watch:
+            client = self._connect(
+                url, keep_ticket=self._tickets.append, ticket=ticket, early=early
+            )
+            stream_id = client.ask(urlsplit(url).path) if early is None else 0
+            response = client.wait(stream_id)
+        _judge(load, response)
+        client.wait_for_one(self._tickets)
+        told = client.negotiated
+        assert told is not None and told.session_resumed == (ticket is not None)
+        assert told.early_data_accepted == (early is not None)
+        client.close()
+        return watch.sample([])
+
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
 
-    def _connect(self, url: str) -> _Timed:
+    def _connect(self, url: str, **about: Any) -> _Timed:
         parts = urlsplit(url)
         socket.getaddrinfo(parts.hostname, parts.port)  # part of a first request, as of others'
-        return _Timed(parts.port or 443, self._cafile, timeout=120.0)
+        return _Timed(parts.port or 443, self._cafile, **about)
 
     def _one_by_one(self, client: _Timed, load: Load, path: str) -> None:
         due = time.perf_counter() + load.seconds
@@ -83,10 +108,10 @@ def _judge(load: Load, response: BareResponse) -> None:
 class _Timed(BareClient):
     """Notes when each stream was opened and when it ended."""
 
-    def __init__(self, port: int, cafile: str, *, timeout: float) -> None:
+    def __init__(self, port: int, cafile: str, **about: Any) -> None:
         self.latencies: list[float] = []
         self._began: dict[int, float] = {}
-        super().__init__(port, cafile, timeout=timeout)
+        super().__init__(port, cafile, timeout=120.0, **about)
 
     def forget(self) -> None:
         """Drop the responses that have been judged."""
@@ -97,6 +122,10 @@ class _Timed(BareClient):
         response = self._responses[stream_id]
         self._until(lambda: bool(response.body))
         return time.perf_counter()
+
+    def wait_for_one(self, tickets: list[SessionTicket]) -> None:
+        """Wait until the server has given a ticket."""
+        self._until(lambda: bool(tickets))
 
     def _open(self, path: str, method: str, headers: Pairs, body: bytes | None) -> int:
         began = time.perf_counter()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from typing import Any
 
 from benchmarks.workloads.closed_loop import GreenletCallers, ThreadCallers
-from benchmarks.workloads.load import Load, Sample, Settings, Stopwatch, check, drain
-from quiver import Client, Request  # with all that is heavy: it is not to be measured
+from benchmarks.workloads.load import Load, Sample, Session, Settings, Stopwatch, check, drain
+from quiver import Client, Request, telemetry  # with all that is heavy: it is not to be measured
 from quiver.actors.actor import GeventActor, GeventActorRef
 
 __all__ = ["QuiverActor", "QuiverClient", "QuiverGreenlets", "QuiverThreads", "options"]
@@ -25,15 +26,17 @@ def options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _client(settings: Settings) -> Client:
-    return Client(pools={"default": options(settings)})
+def _client(settings: Settings, **more: Any) -> Client:
+    return Client(pools={"default": {**options(settings), **more}})
 
 
 class _Client:
     """`Client.request`, whoever calls it."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._client = _client(settings)
+        self._beginning: dict[Session, Client] = {}
 
     def ask(self, url: str, load: Load) -> None:
         method = "POST" if load.upload else "GET"
@@ -48,8 +51,31 @@ class _Client:
         check(load, 3, 3, response.status, size)
         return first
 
+    def begin_anew(self, session: Session, load: Load, again: bool) -> Sample:
+        """The first request of a new connection."""
+        (url,) = load.urls
+        client = self._beginning.pop(session, None)
+        if client is None or session == "full":  # without a ticket
+            client = _client(self._settings, early_data=session == "early")
+        self._beginning[session] = client
+        client.pool(url)  # it is there, and has no connection
+        came = threading.Event()
+        telemetry.attach("ticket", ["connection.ticket"], lambda *_: came.set())
+        with Stopwatch() as watch:
+            response = client.get(url)
+        check(load, 3, 3, response.status, len(response.body))
+        by = response.connection
+        assert by is not None and by.resumed == (again and session != "full")
+        assert by.early == (again and session == "early")
+        assert came.wait(60.0)
+        telemetry.detach("ticket")
+        client.pool(url).stop()
+        return watch.sample([])
+
     def close(self) -> None:
         self._client.close()
+        for client in self._beginning.values():
+            client.close()
 
 
 class QuiverClient(_Client, ThreadCallers):

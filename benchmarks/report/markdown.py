@@ -4,8 +4,9 @@
     <!-- /bench -->
 
 Tables of the named measures; `about` is the machine, `targets` are the ratios aimed at, and
-`path-targets` those over long paths. A place of which nothing was measured stays as it is: it may
-hold what another run has measured.
+`path-targets` those over long paths. A place of which nothing was measured stays as it is, and so
+does a table of targets of which some are of measures that were not taken: they hold what another
+run has measured.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ def _filled(found: re.Match[str], results: Results) -> str:
 
 def _part(name: str, results: Results) -> Iterator[str]:
     if name in PLACES:
+        if not all(results.points(each.measure) for each in PLACES[name]):
+            return
         targets = target_grid(results, PLACES[name])
         if targets.rows:
             yield _table(targets)

@@ -31,6 +31,7 @@ class PathTarget:
     steady: bool
     limit: float = 0.95
     more: bool = True
+    measure: str = "paths"
 
     def measured(self, results: Results) -> Spread | None:
         """The ratio over the rounds, or None where there is no such path."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import platform
 import statistics
@@ -76,12 +77,13 @@ class Results:
         *,
         to: str | None = None,
         best: Callable[[list[float]], float] = max,
+        by: Callable[[float, float], float] = operator.truediv,
     ) -> Spread | None:
         """One client's figure as a multiple of the best of others' in the same round.
 
-        Of the others it is the figure `to`, where one is given.
+        Of the others it is the figure `to`, where one is given. `by` is how the two are compared.
         """
-        return Spread.of(self.ratios(measure, client, bases, at, figure, to=to, best=best))
+        return Spread.of(self.ratios(measure, client, bases, at, figure, to=to, best=best, by=by))
 
     def ratios(
         self,
@@ -93,6 +95,7 @@ class Results:
         *,
         to: str | None = None,
         best: Callable[[list[float]], float] = max,
+        by: Callable[[float, float], float] = operator.truediv,
     ) -> list[float]:
         """List what `ratio` is the spread of: one of each round that has both."""
         ours = self._figures(measure, client, at, figure)
@@ -102,12 +105,12 @@ class Results:
             others = [each[number] for each in theirs if number < len(each)]
             known = [each for each in others if each]
             if value is not None and known:
-                found.append(value / best(known))
+                found.append(by(value, best(known)))
         return found
 
     def _figures(self, measure: str, client: str, at: int, figure: str) -> list[float | None]:
         rounds = self.rounds.get(_key(measure, client, at), [])
-        return [None if each is None else each[figure] for each in rounds]
+        return [None if each is None else each.get(figure) for each in rounds]
 
     def points(self, measure: str) -> list[int]:
         """List the points of a measure's axis that were measured, in order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -32,6 +33,7 @@ class Target:
         since: compare with the client's own figure at this point of the axis.
         plain: no ratio: the figure itself is held against the limit.
         to: the others' figure, where it is another one.
+        apart: how far the figure is from the others', in place of the ratio.
     """
 
     text: str
@@ -45,6 +47,7 @@ class Target:
     since: int | None = None
     plain: bool = False
     to: str | None = None
+    apart: bool = False
 
     def measured(self, results: Results) -> Spread | None:
         """The ratio over the rounds, or None where it was not measured."""
@@ -54,8 +57,9 @@ class Target:
             return self._growth(results, self.since)
         best: Callable[[list[float]], float] = max if self.more else min
         return results.ratio(
-            self.measure, self.client, self.bases, self.at, self.figure, to=self.to, best=best
-        )
+            self.measure, self.client, self.bases, self.at, self.figure,
+            to=self.to, best=best, by=operator.sub if self.apart else operator.truediv,
+        )  # fmt: skip
 
     def met(self, ratio: float) -> bool:
         """Whether that is good enough."""
@@ -124,12 +128,28 @@ STREAMED = Target(
     f"down, streamed to buffered: {FAST}",
     "paths", "stream", FAST.number, "quiver-client", ("quiver-client",), 0.9, to="down",
 )  # fmt: skip
+_RESUMED = Target(
+    "CPU of a resumed session's first request, to that of a full handshake's",
+    "sessions", "cpu-resumed", 0, "quiver-client", (), 0.85, more=False, plain=True,
+)  # fmt: skip
+SESSION_TARGETS = (
+    _RESUMED,
+    attrs.evolve(
+        _RESUMED, text="the same, less the bare loop's", bases=(FLOOR,), limit=0.03,
+        plain=False, apart=True,
+    ),
+    Target(
+        "round trips to early data's first byte, of 100 ms",
+        "sessions", "trips-early", 100, "quiver-client", (), 1.2, more=False, plain=True,
+    ),
+)  # fmt: skip
 LOCUST_TARGETS = tuple(
     Target(f"{ours} to {theirs}, 50 users", "locust", "rate", 50, ours, (theirs,), 1.0)
     for ours, theirs in (("HTTP3User", "HttpUser"), ("HTTP3FastUser", "FastHttpUser"))
 )
 PLACES: dict[str, Sequence[Target | PathTarget]] = {
     "targets": TARGETS,
+    "session-targets": SESSION_TARGETS,
     "locust-targets": LOCUST_TARGETS,
     "path-targets": (*PATH_TARGETS, STREAMED),
 }

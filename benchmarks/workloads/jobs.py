@@ -194,6 +194,12 @@ def _paths(job: Job) -> Figures:
     return transfers(job.at, job.client, job.settings, job.load, job.turn)
 
 
+def _sessions(job: Job) -> Figures:
+    from benchmarks.workloads.sessions import first_requests
+
+    return first_requests(job.at, job.client, job.settings, job.load)
+
+
 _DONE_BY: dict[str, Callable[[Job], Figures]] = {
     "rate": _rate,
     "where": _where,
@@ -203,6 +209,7 @@ _DONE_BY: dict[str, Callable[[Job], Figures]] = {
     "up": _transfer,
     "first": _first,
     "begin": _begin,
+    "sessions": _sessions,
     "memory": _memory,
     "streams": _streams,
     "connections": _rate,

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Protocol, Self
+from typing import Final, Literal, Protocol, Self
 
 import attrs
 
-__all__ = ["Adapter", "Load", "Sample", "Settings", "Stopwatch", "check", "drain"]
+__all__ = [
+    "SESSIONS",
+    "Adapter",
+    "Load",
+    "Sample",
+    "Session",
+    "Settings",
+    "Stopwatch",
+    "check",
+    "drain",
+]
+
+Session = Literal["full", "resumed", "early"]
+SESSIONS: Final[tuple[Session, ...]] = ("full", "resumed", "early")
+"""How the session of a new connection begins: by a full handshake, resumed by a ticket, and that
+with the request as early data."""
 
 
 @attrs.frozen

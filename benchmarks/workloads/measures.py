@@ -54,7 +54,8 @@ class Measure:
         base: what ratios are of.
         rounds: at most so many, for what is long and steady.
         times: so often in a round, for what is over in a moment.
-        alone: it takes long: measured when it is named, by itself, and saved by itself.
+        alone: it takes long: measured when it is named, with what goes along, and saved by itself.
+        along: named measures that it goes along with.
         seconds: of one measurement, unless told.
         limit: seconds that a program may take.
         words: what stands for a point in tables.
@@ -73,6 +74,7 @@ class Measure:
     rounds: int | None = None
     times: int = 1
     alone: bool = False
+    along: tuple[str, ...] = ()
     seconds: float = 2.0
     limit: float = 300.0
     words: Callable[[int], str] = "{:,}".format
@@ -209,6 +211,17 @@ _WAYS = (
     Figure("down", "MB/s down, buffered", more=True),
     Figure("stream", "MB/s down, streamed", more=True),
 )
+_SESSIONS = (
+    Figure("full", "ms, full"),
+    Figure("resumed", "ms, resumed"),
+    Figure("early", "ms, early"),
+    Figure("trips-full", "round trips, full"),
+    Figure("trips-resumed", "round trips, resumed"),
+    Figure("trips-early", "round trips, early"),
+    Figure("cpu-full", "CPU ms, full"),
+    Figure("cpu-resumed", "CPU, resumed / full"),
+    Figure("cpu-early", "CPU, early / full"),
+)
 _TABLE = tuple(Figure(name, f"CPU µs, {name}") for name in ("submit", "assign", "cancel", "sweep"))
 
 MEASURES = (
@@ -223,6 +236,11 @@ MEASURES = (
         "first", "time to the first byte of 2", "connections", (1,), (1,),
         (Figure("cold", "ms, cold"), Figure("cpu", "CPU ms, cold"), Figure("warm", "ms, warm")),
         _names(), _first, times=5,
+    ),
+    Measure(
+        "sessions", "the first request of a new connection", "ms of a round trip", (0, 100), (0,),
+        _SESSIONS, ("quiver-client", "quiver-greenlets", FLOOR), _first, base="quiver-client",
+        along=("first", "paths"),
     ),
     Measure(
         "begin", "time to the first byte of a large body", "bytes", _BODIES, (MIB,),

@@ -19,7 +19,7 @@ from benchmarks.workloads.load import Load, Settings, Stopwatch
 from tests.support.network.link import LinkConditions
 from tests.support.network.long_path import LongPath
 
-__all__ = ["FAST", "GRID", "QUICK", "Path", "transfers"]
+__all__ = ["FAST", "GRID", "QUICK", "Path", "through", "transfers"]
 
 _RATE: Final = 100  # Mbit/s of the grid
 _THOUSAND: Final = 1_000
@@ -107,7 +107,7 @@ def transfers(
     figures = {"late": 0.0}
     for way in _WAYS:
         with LongPath(urlsplit(load.urls[0]).port or 443, path.conditions, seed=seed) as relay:
-            urls = [_through(url, relay.port) for url in load.urls]
+            urls = [through(url, relay.port) for url in load.urls]
             adapter: Any = make(settings)
             adapter.run(Load((urls[0],)))
             with Stopwatch() as watch:
@@ -133,6 +133,7 @@ def _move(adapter: Any, way: str, urls: list[str], load: Load) -> int:
     return load.expected
 
 
-def _through(url: str, port: int) -> str:
+def through(url: str, port: int) -> str:
+    """Make it the same URL at another port."""
     parts = urlsplit(url)
     return parts._replace(netloc=f"{parts.hostname}:{port}").geturl()

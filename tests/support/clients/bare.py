@@ -25,6 +25,7 @@ from aioquic.quic.events import (
     StreamDataReceived,
     StreamReset,
 )
+from aioquic.tls import SessionTicket
 
 __all__ = ["BareClient", "BareResponse", "Closed", "Run"]
 
@@ -86,7 +87,13 @@ class _H3(H3Connection):
 
 
 class BareClient:
-    """One connection to a server on 127.0.0.1. Connects on construction; `with` closes it."""
+    """One connection to a server on 127.0.0.1. Connects on construction; `with` closes it.
+
+    Args:
+        keep_ticket: is given the tickets that the server gives; without it, none is taken.
+        ticket: by which the session is resumed.
+        early: a path that is asked in the first flight, on stream 0.
+    """
 
     def __init__(
         self,
@@ -96,6 +103,9 @@ class BareClient:
         host: str = "localhost",
         timeout: float = 10.0,
         max_data: int = 8 * 1024 * 1024,
+        keep_ticket: Callable[[SessionTicket], None] | None = None,
+        ticket: SessionTicket | None = None,
+        early: str | None = None,
     ) -> None:
         self.timeout = timeout
         self.goaways: list[int] = []
@@ -113,11 +123,14 @@ class BareClient:
             cafile=cafile,
             max_data=max_data,
             max_datagram_frame_size=65_536,
+            session_ticket=ticket,
         )
-        self._quic = QuicConnection(configuration=configuration)
+        self._quic = QuicConnection(configuration=configuration, session_ticket_handler=keep_ticket)
         self._server = ("127.0.0.1", port)
         self._quic.connect(self._server, now=time.monotonic())
         self._h3 = _H3(self._quic)
+        if early is not None:
+            self._open(early, "GET", (), None)
         try:
             self._until(lambda: self.negotiated is not None)
         except BaseException:
