@@ -112,6 +112,11 @@ class ReceiveBuffer(Generic[T]):
         """Tell whether the reader has got everything, and no error."""
         return self._ended and not self._items and self._error is None
 
+    @property
+    def complete(self) -> bool:
+        """Tell whether everything has come, read or not, and no error."""
+        return self._ended and self._error is None
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until there is something to take; return False when that took too long.
 

@@ -71,6 +71,11 @@ class StreamedResponse(Reader[bytes]):
         return not self._rest and not self._cut and self.receive_buffer.ended
 
     @property
+    def complete(self) -> bool:
+        """Tell whether all of the body has come: to read it takes no wait, and no error ends it."""
+        return not self._cut and self.receive_buffer.complete
+
+    @property
     def trailers(self) -> Pairs:
         """The pairs that came after the body; none until it has been read to its end."""
         return self.receive_buffer.trailers if self.ended else []

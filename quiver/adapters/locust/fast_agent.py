@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from http.client import HTTPResponse
 from http.cookiejar import Cookie, CookieJar
-from typing import Any, Final, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from gevent.lock import Semaphore
 from geventhttpclient.header import Headers
@@ -19,7 +19,7 @@ from geventhttpclient.useragent import CompatRequest, CompatResponse
 from locust.contrib.fasthttp import FastRequest, FastResponse, LocustUserAgent
 
 from quiver.adapters.requests.bodies import body_source
-from quiver.adapters.shared.request_translation import sendable
+from quiver.adapters.shared.request_translation import KEPT, bodiless, sendable
 from quiver.client import Client
 from quiver.errors import InvalidError, PoolStopped, QuiverError
 from quiver.models import Response
@@ -28,8 +28,6 @@ from quiver.request import Request, StreamRequest
 from quiver.streams.response import StreamedResponse
 
 __all__ = ["Connections", "Cookies", "HTTP3UserAgent", "RequestFailed"]
-
-_MOST: Final = 1_024  # URLs, and requests without a body, that are kept
 
 
 class RequestFailed(OSError):
@@ -81,7 +79,7 @@ class Cookies(CookieJar):
 class SentRequest(FastRequest):
     """A request whose URL is taken apart once for all of them: a load test asks few."""
 
-    kind: Callable[..., Request] = Request
+    kind: type[Request] = Request
     origin: str
     target: str
 
@@ -118,21 +116,15 @@ def _parts_of(url: str, params: object = None) -> dict[str, Any]:
     return vars(made)
 
 
-_parts = lru_cache(_MOST)(_parts_of)
-
-
-@lru_cache(_MOST)
-def _bodiless(
-    kind: Callable[..., Request], method: str, target: str, fields: tuple[tuple[str, str], ...]
-) -> Request:
-    return kind(method, target, sendable(fields))
+_parts = lru_cache(KEPT)(_parts_of)
 
 
 def _request_of(sent: SentRequest) -> Request:
     """Return it as Quiver's; the same one for the same values, without a body."""
     fields, payload = tuple(sent.headers.items()), sent.payload
     if payload is None:
-        return _bodiless(sent.kind, sent.method, sent.target, fields)
+        kept: Request = bodiless(sent.kind, sent.method, sent.target, fields)
+        return kept
     return sent.kind(sent.method, sent.target, sendable(fields), body_source(payload))
 
 

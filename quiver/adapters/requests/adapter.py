@@ -140,7 +140,7 @@ class HTTP3Adapter(HTTPAdapter):
     ) -> Any:
         """Return what sends the request: HTTP/3 before urllib3's pool, or that pool alone."""
         url, given = str(request.url), dict(proxies or {})
-        if select_proxy(url, given):
+        if given and select_proxy(url, given):
             if not self._dispatch.falls_back:
                 raise requests.exceptions.ProxyError("HTTP/3 takes no proxy", request=request)
         elif self._dispatch.takes(url) or self._fallback is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -14,6 +15,7 @@ __all__ = ["LONGEST_AGE", "Alternative", "parse"]
 
 DAY: Final = 86_400  # seconds that an alternative is good for unless it says `ma` (RFC 7838 3.1)
 LONGEST: Final = 8_192  # characters; a longer field is no advertisement
+_KEPT: Final = 256  # fields that were read: an origin says the same each time
 LONGEST_AGE: Final = 30 * DAY
 """Seconds that an alternative is believed at most: a wrong one is not for ever."""
 
@@ -47,6 +49,7 @@ class Alternative:
         return attrs.evolve(self, max_age=other.max_age) == other
 
 
+@lru_cache(_KEPT)
 def parse(value: str) -> tuple[Alternative, ...] | None:
     """Read the alternatives for HTTP/3 that an Alt-Svc field names, the preferred one first.
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypedDict, Unpack
+from functools import lru_cache
+from typing import Any, Final, TypedDict, Unpack, cast
 
 from quiver.adapters.shared.fallback_table import Route
 from quiver.fields import CONNECTION_SPECIFIC
 from quiver.origin import Origin, split_url
-from quiver.request import StreamRequest
+from quiver.request import Request, StreamRequest
 from quiver.request_options import BodyLike, HeaderPairs, TrailersLike
 
-__all__ = ["pairs_of", "sendable", "split", "translated"]
+__all__ = ["KEPT", "bodiless", "pairs_of", "sendable", "split", "translated"]
+
+KEPT: Final = 1_024
+"""URLs, and requests without a body, that are kept: a load test, say, asks few, often."""
 
 
+@lru_cache(KEPT)
 def split(url: str) -> tuple[Origin, str]:
     """Split a URL into origin and target, without user information: that is in the headers by now.
 
@@ -53,12 +58,29 @@ def translated(
     Raises:
         InvalidRequest, and whatever else `quiver.StreamRequest` finds.
     """
+    if not route.elsewhere:
+        if options.get("body") is None and "trailers" not in options:
+            fields = tuple(headers)
+            kept = bodiless(StreamRequest, method, target, fields, **cast(Any, options))
+            return cast(StreamRequest, kept)
+        return StreamRequest(method, target, sendable(headers), **options)
     pairs = sendable(headers)
-    if route.elsewhere:
-        if not any(name == "host" for name, _ in pairs):
-            pairs.append(("host", route.origin.authority))
-        pairs.append(("alt-used", f"{route.place.host}:{route.place.port}"))  # RFC 7838 5
+    if not any(name == "host" for name, _ in pairs):
+        pairs.append(("host", route.origin.authority))
+    pairs.append(("alt-used", f"{route.place.host}:{route.place.port}"))  # RFC 7838 5
     return StreamRequest(method, target, pairs, **options)
+
+
+@lru_cache(KEPT)
+def bodiless(
+    kind: type[Request],
+    method: str,
+    target: str,
+    headers: tuple[tuple[str | bytes, str | bytes], ...],
+    **options: Any,
+) -> Request:
+    """Make a request without a body; the same one for the same values."""
+    return kind(method, target, sendable(headers), **options)
 
 
 def sendable(headers: Iterable[tuple[str | bytes, str | bytes]]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 import threading
 from typing import Any
@@ -12,7 +13,8 @@ import urllib3
 from requests.cookies import extract_cookies_to_jar
 
 from quiver.adapters.requests import HTTP3Adapter
-from quiver.testing import Origin, pattern
+from quiver.testing import Authority, LocalOrigin, Origin, pattern
+from tests.support.waiting import until
 
 
 def test_trailers(session: requests.Session, origin: Origin) -> None:
@@ -67,6 +69,46 @@ def test_chunks_are_full_otherwise(chunk: int, session: requests.Session, origin
         pieces = list(response.iter_content(chunk))
     assert b"".join(pieces) == pattern(70_001)
     assert {len(piece) for piece in pieces[:-1]} == {chunk}
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 1_000])
+@pytest.mark.parametrize("path", ["/bytes/10", "/drip/2/0?size=5"])
+def test_what_has_all_come_is_counted_as_what_comes(
+    path: str, chunk: int, session: requests.Session, origin: Origin
+) -> None:
+    with session.get(origin.url + path, stream=True) as response:
+        raw: Any = response.raw
+        until(lambda: raw._streamed.complete)
+        pieces = raw.stream(chunk, decode_content=True)
+        first = next(pieces)
+        assert raw.tell() == len(first) == min(chunk, 10)
+        assert raw.length_remaining == (10 - len(first) if "bytes" in path else None)
+        assert not raw.closed or len(first) == 10
+        assert first + b"".join(pieces) == (pattern(10) if "bytes" in path else pattern(5) * 2)
+        assert (raw.tell(), raw.closed, raw.read()) == (10, True, b"")
+
+
+def test_what_has_all_come_is_decoded(authority: Authority) -> None:
+    answer = (200, {"content-encoding": "gzip"}, gzip.compress(pattern(10)))
+    with LocalOrigin(authority=authority) as local, requests.Session() as session:
+        local.route("/gzip")(lambda asked: answer)
+        session.trust_env, session.verify = False, local.cafile
+        session.mount("https://", HTTP3Adapter(fallback=False))
+        with session.get(local.url + "/gzip", stream=True) as response:
+            raw: Any = response.raw
+            until(lambda: raw._streamed.complete)
+            assert b"".join(response.iter_content(3)) == pattern(10)
+
+
+def test_closed_amid_what_has_all_come(session: requests.Session, origin: Origin) -> None:
+    with session.get(origin.url + "/bytes/10", stream=True) as response:
+        raw: Any = response.raw
+        until(lambda: raw._streamed.complete)
+        pieces = response.iter_content(3)
+        assert next(pieces) == pattern(10)[:3]
+        raw.shutdown()
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            next(pieces)
 
 
 @pytest.mark.parametrize(

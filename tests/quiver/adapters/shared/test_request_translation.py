@@ -48,6 +48,18 @@ def test_an_alternative_is_told_whom_it_stands_for() -> None:
     assert dict(translated(ELSEWHERE, "GET", "/", [("Host", "c")]).headers)["host"] == "c"
 
 
+def test_the_same_values_without_a_body_make_the_same_request() -> None:
+    fields: list[tuple[str | bytes, str | bytes]] = [("x-a", "1")]
+    asked = [
+        translated(THERE, "GET", "/", fields, receive_timeout=limit) for limit in (1.0, 1.0, 2.0)
+    ]
+    assert asked[0] is asked[1] and asked[2].receive_timeout == 2.0
+    sent = [translated(THERE, "POST", "/", fields, body=b"abc") for _ in range(2)]
+    assert sent[0] is not sent[1] and sent[0].body == sent[1].body == b"abc"
+    ended = translated(THERE, "POST", "/", fields, trailers=[("x-sum", "1")])
+    assert ended.trailers == (("x-sum", "1"),)
+
+
 def test_what_is_wrong_is_refused() -> None:
     with pytest.raises(quiver.InvalidRequest, match="x-bad"):
         translated(THERE, "GET", "/", [("X-Bad", "a\nb")])
