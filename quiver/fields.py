@@ -82,7 +82,7 @@ def value_fault(value: str) -> str | None:
 def connection_fault(name: str, value: str) -> str | None:
     """Check that it says nothing about a connection; `te` only "trailers" (RFC 9114 4.2)."""
     if name in CONNECTION_SPECIFIC:
-        return "is connection-specific and not allowed in HTTP/3 (RFC 9114 4.2)"
+        return "is connection-specific and not allowed from HTTP/2 on (RFC 9114 4.2)"
     if name == "te" and value.lower() != "trailers":
         return 'may only be "trailers" in HTTP/3 (RFC 9114 4.2)'
     return None

@@ -27,8 +27,8 @@ from typing import ClassVar, Final
 from h2.exceptions import ProtocolError
 
 from quiver.errors import ConnectionLost, HandshakeFailed, QuiverError
-from quiver.h2.codes import ErrorCode, code_for, name_of
-from quiver.h2.streams import MOST_STREAMS, FramesFault, Streams
+from quiver.h2.codes import ErrorCode, FramesFault, code_for, name_of
+from quiver.h2.streams import MOST_STREAMS, Streams
 from quiver.h3 import events
 from quiver.h3.close_reasons import Vocabulary, close_reason
 from quiver.h3.headers import Fields

@@ -7,7 +7,7 @@ from typing import Final
 
 from quiver.h3.codes import ErrorCode as Http3Code
 
-__all__ = ["ErrorCode", "code_for", "name_of"]
+__all__ = ["ErrorCode", "FramesFault", "code_for", "name_of"]
 
 
 class ErrorCode(enum.IntEnum):
@@ -36,6 +36,14 @@ _FOR: Final = {
     Http3Code.H3_EXCESSIVE_LOAD: ErrorCode.ENHANCE_YOUR_CALM,
     Http3Code.H3_REQUEST_CANCELLED: ErrorCode.CANCEL,
 }
+
+
+class FramesFault(Exception):
+    """The server breaks HTTP/2 in a way that h2 lets pass; the connection is closed with `code`."""
+
+    def __init__(self, code: ErrorCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 def code_for(code: int) -> int:

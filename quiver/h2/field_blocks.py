@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, Generic, TypeVar
 
-from hpack import Decoder, Encoder, HPACKDecodingError, OversizedHeaderListError
+from hpack import Decoder, Encoder, HPACKDecodingError, HPACKError
 from hpack.hpack import decode_integer
 from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
+from quiver.h2.codes import ErrorCode, FramesFault
 from quiver.h3.headers import Fields
 
 __all__ = ["LONGEST", "MARGIN", "FieldDecoder", "FieldEncoder"]
@@ -28,6 +29,9 @@ MARGIN: Final = 1024 * 1024
 
 LONGEST: Final = 262_144
 """Bytes of one block, in which those of a section are fewer, unless it is made to cost time."""
+
+_TABLE: Final = HeaderTable.DEFAULT_SIZE
+"""Bytes of the table by which we write, at the most: a server may allow any size."""
 
 _REMEMBERED: Final = 64  # sections
 _SHORT: Final = 4_096  # bytes of one that is
@@ -82,6 +86,7 @@ class FieldEncoder(Encoder):
     def header_table_size(self, value: int) -> None:
         """The server has to be told of the least since the last block, and of the last (4.2). hpack
         tells of all, and of none when the last one is told twice."""
+        value = min(value, _TABLE)
         if value != self.header_table.maxsize:
             self.header_table.maxsize = value
             least = min([value, *self.table_size_changes])
@@ -111,13 +116,16 @@ class FieldDecoder(Decoder):
     def decode(self, data: bytes, raw: bool = False) -> Any:  # noqa: ARG002 - always
         """The section of a block; what it returns is not to be changed.
 
-        Raises HPACKDecodingError: of a bomb, OversizedHeaderListError.
+        Raises FramesFault: it cannot be read, or is a bomb.
         """
         section = self._memory.get(data)
         if section is None:
             if len(data) > LONGEST:
-                raise OversizedHeaderListError(f"a header block of {len(data)} bytes")
-            section = self._decode(data)
+                raise _bomb(f"block of {len(data)}")
+            try:
+                section = self._decode(data)
+            except HPACKError as fault:
+                raise FramesFault(ErrorCode.COMPRESSION_ERROR, str(fault)) from fault
             if len(data) <= _SHORT:
                 self._memory.put(data, section)
         return section
@@ -144,7 +152,7 @@ class FieldDecoder(Decoder):
                 section.append(field)
             size += len(field[0]) + len(field[1]) + _FIELD
             if size > self._limit + MARGIN:
-                raise OversizedHeaderListError(f"a header section of {size} bytes and more")
+                raise _bomb(f"section of {size} and more")
         if table.maxsize > self.max_allowed_table_size:
             raise HPACKDecodingError("the table was not made smaller")
         return section
@@ -168,6 +176,10 @@ class FieldDecoder(Decoder):
             raise HPACKDecodingError(f"a table of {size} bytes was not allowed")
         self.header_table_size = size
         return at
+
+
+def _bomb(what: str) -> FramesFault:
+    return FramesFault(ErrorCode.ENHANCE_YOUR_CALM, f"a header {what} bytes")
 
 
 def _integer(data: bytes, at: int, prefix: int) -> tuple[int, int]:

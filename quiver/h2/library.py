@@ -6,6 +6,7 @@
   hundreds are on their way then, and servers take so many resets for an attack (CVE-2023-44487).
 * A response whose length is not what its content-length says costs the connection. It is the
   stream's fault alone (8.1.1), and whoever counts its bytes anyway sees to it.
+* It lets a server begin by another frame than SETTINGS, and reset what was never opened.
 * What it reports of frames before one that breaks HTTP/2 is lost with that. So it is asked frame by
   frame.
 
@@ -24,12 +25,13 @@ from h2.events import ConnectionTerminated, DataReceived, Event
 from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.stream import H2Stream
 from hyperframe.exceptions import HyperframeError
+from hyperframe.frame import SettingsFrame
 
 from quiver.h2.field_blocks import FieldDecoder, FieldEncoder
 
 if TYPE_CHECKING:
     from h2.exceptions import StreamClosedError
-    from hyperframe.frame import DataFrame, Frame, GoAwayFrame
+    from hyperframe.frame import DataFrame, Frame, GoAwayFrame, RstStreamFrame
 
 __all__ = ["Library", "NothingSaid"]
 
@@ -61,6 +63,7 @@ class Library(H2Connection):
     def __init__(self, max_header_size: int) -> None:
         super().__init__(_CONFIGURATION)
         self.encoder, self.decoder = FieldEncoder(), FieldDecoder(max_header_size)
+        self._greeted = False
         self._look_at = _SPARE  # how many streams are kept before it is looked which have closed
 
     def take(self, content: bytes) -> Iterator[Event]:
@@ -73,12 +76,26 @@ class Library(H2Connection):
         frames.max_frame_size = self.max_inbound_frame_size
         try:
             for frame in frames:
+                if not self._greeted:
+                    self._greet(frame)
                 yield from self._receive_frame(frame) or _NOTHING
         except HyperframeError as error:
             raise ProtocolError(f"{error}") from error
         # h2 itself looks when the whole of a frame is there.
         if int.from_bytes(frames._data[:3], "big") > frames.max_frame_size:
             raise FrameTooLargeError("Received overlong frame")
+
+    def _greet(self, frame: Frame) -> None:
+        """The first one: it has to be SETTINGS (RFC 9113 3.4)."""
+        if not isinstance(frame, SettingsFrame) or "ACK" in frame.flags:
+            raise ProtocolError("the first frame is no SETTINGS")
+        self._greeted = True
+
+    def _receive_rst_stream_frame(self, frame: RstStreamFrame) -> tuple[list[Frame], list[Event]]:
+        """RFC 9113 6.4 lets nobody reset what was never opened."""
+        if not frame.stream_id & 1 or frame.stream_id > self.highest_outbound_stream_id:
+            raise ProtocolError(f"RST_STREAM of stream {frame.stream_id}, which was never opened")
+        return super()._receive_rst_stream_frame(frame)
 
     @property
     def open_outbound_streams(self) -> int:

@@ -33,26 +33,33 @@ class ReceiveWindows:
         self._received = 0
         self._limit = FIRST
         self._due: set[int] = set()  # streams whose limit may have to be raised
+        self._late = 0  # bytes that may still come of streams that are closed
 
     def open(self, stream_id: int, window: int | None) -> None:
         """Begin a stream's account; with None all that comes is consumed at once."""
         self._flow_control.open(stream_id, None if window is None else min(window, LARGEST))
         self._streams[stream_id] = [0, self._window]
 
-    def close(self, stream_id: int) -> None:
-        """End it: it gets no more."""
+    def close(self, stream_id: int, over: bool = False) -> None:
+        """End it: it gets no more. Unless it is over, what it was allowed may be on its way."""
         self._flow_control.close(stream_id)
-        self._streams.pop(stream_id, None)
+        stream = self._streams.pop(stream_id, None)
+        if stream is not None and not over:
+            self._late += stream[1] - stream[0]
         self._due.discard(stream_id)
 
-    def received(self, stream_id: int, size: int, content: int) -> None:
-        """Count a DATA frame: the bytes that are flow-controlled, and those of content."""
+    def received(self, stream_id: int, size: int, content: int) -> bool:
+        """Count a DATA frame: the bytes that are flow-controlled, and those of content. Returns
+        whether the server was allowed to send them; of an open stream h2 looks at that."""
         self._received += size
         stream = self._streams.get(stream_id)
-        if stream is not None:
-            stream[0] += size
-            self._flow_control.passed_on(stream_id, content)
-            self._due.add(stream_id)
+        if stream is None:
+            self._late -= size
+            return self._late >= 0
+        stream[0] += size
+        self._flow_control.passed_on(stream_id, content)
+        self._due.add(stream_id)
+        return True
 
     def consumed(self, stream_id: int, size: int) -> None:
         """Count what the reader has taken."""

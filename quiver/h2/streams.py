@@ -17,7 +17,7 @@ from h2.settings import SettingCodes
 from hpack import NeverIndexedHeaderTuple
 
 from quiver.errors import ConnectionLost, InvalidRequest
-from quiver.h2.codes import ErrorCode, code_for, name_of
+from quiver.h2.codes import ErrorCode, FramesFault, code_for, name_of
 from quiver.h2.idle_frames import IdleFrames
 from quiver.h2.library import Library, NothingSaid
 from quiver.h2.receive_windows import LARGEST, ReceiveWindows
@@ -28,7 +28,7 @@ from quiver.h3 import events
 from quiver.h3.headers import Fields, section_size
 from quiver.printable import in_message
 
-__all__ = ["MOST_STREAMS", "FramesFault", "Streams"]
+__all__ = ["MOST_STREAMS", "Streams"]
 
 MOST_STREAMS: Final = 1 << 30
 """Those of a client in a connection's life: ids are odd, and end at 2^31 (RFC 9113 5.1.1)."""
@@ -42,14 +42,6 @@ _FAULTS: Final[dict[type, ErrorCode]] = {
 _NAMES: Final = {each.value: each.name for each in SettingCodes}
 _SECRET: Final = frozenset({b"authorization", b"proxy-authorization"})
 _SHORT_COOKIE: Final = 20  # bytes, of one that could be guessed (RFC 7541 7.1.3)
-
-
-class FramesFault(Exception):
-    """The server breaks HTTP/2 in a way that h2 lets pass; the connection is closed with `code`."""
-
-    def __init__(self, code: ErrorCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
 
 
 class Streams:
@@ -212,9 +204,10 @@ class Streams:
             self._held[stream_id] = code
             self._tell_room()
 
-    def _forget(self, stream_id: int) -> None:
+    def _forget(self, stream_id: int, over: bool = False) -> None:
+        """Nothing more is wanted of it; `over`: nor may anything come."""
         self._responses.pop(stream_id, None)
-        self._windows.close(stream_id)
+        self._windows.close(stream_id, over)
         self._bodies.close(stream_id)
 
     # what goes out --------------------------------------------------------------------------
@@ -287,7 +280,8 @@ class Streams:
     def _take_data(self, event: theirs.DataReceived) -> None:
         stream_id, size = event.stream_id, event.flow_controlled_length or 0
         content, ended = event.data or b"", event.stream_ended is not None
-        self._windows.received(stream_id, size, len(content))
+        if not self._windows.received(stream_id, size, len(content)):
+            raise FramesFault(ErrorCode.STREAM_CLOSED, f"DATA of stream {stream_id}, which is over")
         if stream_id in self._responses and (content or ended):
             self.idle_frames.served()
             self.happened.append(events.Body(stream_id, content, ended))
@@ -299,7 +293,7 @@ class Streams:
         stream_id: int = event.stream_id
         request = self._responses.pop(stream_id, None)
         if request is not None or self._held.pop(stream_id, None) is not None:
-            self._forget(stream_id)
+            self._forget(stream_id, over=True)
             self._ended.append(stream_id)
 
     def _close_ended(self) -> None:
@@ -319,7 +313,7 @@ class Streams:
         self._held.pop(stream_id, None)
         if stream_id not in self._responses:
             return self._count_idle()
-        self._forget(stream_id)
+        self._forget(stream_id, over=event.remote_reset)
         self.confirmed = True
         code = int(event.error_code or 0)
         if not event.remote_reset:  # h2 has: it is about this stream alone

@@ -113,7 +113,7 @@ def response_of(section: Fields, short: bool = False) -> tuple[int, Pairs]:
     if not _STATUS.fullmatch(status):
         raise Malformed(f":status {_shown(status)} is not a number of three digits")
     if status == b"101":
-        raise Malformed(":status 101 does not exist in HTTP/3 (RFC 9114 4.5)")
+        raise Malformed(":status 101 does not exist from HTTP/2 on (RFC 9114 4.5)")
     return int(status), _pairs(section[1:], short)
 
 
