@@ -100,6 +100,7 @@ def test_the_program_runs(name: str, origin: Origin, monkeypatch: pytest.MonkeyP
     assert printed.splitlines() == PROGRAMS[name]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="the extra docs has mkdocs")
 def test_the_site_is_built_without_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -53,6 +53,7 @@ def test_there_is_a_guide_for_each() -> None:
     assert [guide.stem for guide in GUIDES] == sorted(SEEN)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
 def test_the_examples_run(
     guide: Path,

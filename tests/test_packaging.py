@@ -85,6 +85,7 @@ def imported(path: Path) -> Iterator[str]:
                 yield top
 
 
+@pytest.mark.long
 def test_every_import_is_declared() -> None:
     brings = packages_distributions()
     said = declared()
@@ -100,6 +101,7 @@ def test_every_import_is_declared() -> None:
             assert ours & allowed, f"{place} imports {package}, of {ours}: not in setup.cfg"
 
 
+@pytest.mark.long
 def test_every_requirement_of_the_library_is_used_and_has_a_lowest_release() -> None:
     brings = packages_distributions()
     files = [*(ROOT / "quiver").rglob("*.py"), *(ROOT / "actors").glob("*.py")]
@@ -239,6 +241,7 @@ def tree(folder: Path) -> dict[str, tuple[int, bytes | str]]:
     }
 
 
+@pytest.mark.long
 def test_the_source_distribution_is_the_checkout(checkout: Path, unpacked: Path) -> None:
     """Every file as it is: tests, docs, benchmarks, comments, modes, the link quiver/actors."""
     expected = tree(checkout)
@@ -294,6 +297,7 @@ def read(wheel: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+@pytest.mark.long
 def test_the_actors_come_as_a_part_of_quiver(wheel: Path) -> None:
     ours = {f"quiver/actors/{path.name}" for path in (ROOT / "actors").glob("*.py")}
     assert ours <= read(wheel).keys()

@@ -27,6 +27,7 @@ def test_none_is_forgotten() -> None:
     )
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", PRINTS)
 def test_example(name: str) -> None:
     printed = run_program(f"examples/{name}", timeout=50.0)

@@ -248,6 +248,7 @@ def test_six_hundred_that_refuse(server: Origin, names: Names, attempts: list[st
     assert attempts == hosts
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.usefixtures("dead")
 @pytest.mark.parametrize("way", ["close", "win", "give up"])
 def test_nothing_is_left_of_the_attempts(

@@ -118,6 +118,7 @@ def arrived(origin: Origin, request: quiver.Request) -> bool:
     return bool(origin.seen(query[3:]) or origin.bytes_received(path))
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", DROPPED)
 def test_an_ask_whose_future_is_dropped(client: quiver.Client, origin: Origin, name: str) -> None:
     request, told = DROPPED[name]

@@ -92,6 +92,7 @@ def test_first_request_with_so_many_left(origin: Origin, before: str, kind: str,
     assert said == ""
 
 
+@pytest.mark.long
 def test_none_left_at_a_dial(origin: Origin) -> None:
     """Where a name has to be looked up, and where not."""
     script = """

@@ -146,7 +146,7 @@ def victims_outcome(fault: Fault, scene: Scene) -> BaseException | None:
     return None
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_who_notices(
     fault: Fault,

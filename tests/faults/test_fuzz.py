@@ -99,6 +99,7 @@ def told(wire: Wire) -> None:
 # properties ---------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @fuzzing
 @given(story=st.lists(acts(Where.REQUEST, streams) | acts(Where.REQUEST, frames), max_size=8))
 def test_bytes_on_request_streams(
@@ -153,6 +154,7 @@ def test_forged_datagrams_during_the_handshake(
     assert wire.h3.open_request(GET, None) == 0
 
 
+@pytest.mark.long
 @fuzzing
 @given(octets=st.binary(max_size=400), cut=st.integers(0, 400))
 def test_where_a_stream_is_cut_makes_no_difference(

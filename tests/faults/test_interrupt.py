@@ -57,7 +57,7 @@ interrupted(reply.get)
 PATCHED = "from gevent import monkey; monkey.patch_all()\n"
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize(
     ("awaited", "program"),
     cases(

@@ -96,6 +96,7 @@ def receive(caller: Caller, more: int) -> None:
 # in use -------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @four_first
 def test_a_download_survives_two_changes(roaming: Roaming, family: Family) -> None:
     with roaming.path.origin() as origin, roaming.path.caller(max_connections=1) as caller:
@@ -288,6 +289,7 @@ OBSTACLES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize(("options", "why"), OBSTACLES, ids=["forbidden", "no id"])
 def test_who_cannot_move_is_dialled_anew(

@@ -107,6 +107,7 @@ class Decisions:
         self.forwarded.append(pool._asks[ticket].request.target)
 
 
+@pytest.mark.long
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", CROWDS)
 def test_a_crowd_is_served_in_its_order(

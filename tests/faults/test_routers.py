@@ -75,6 +75,7 @@ def answered_on_the_same_connections(
 # a path that takes less than its first link ---------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("mtu", "family", "crowd"),
     cases(
@@ -98,6 +99,7 @@ def test_a_path_that_takes_less(authority: Authority, mtu: int, family: Family, 
         assert network.router.counted(said) > 0, "no probe was too long for the path"
 
 
+@pytest.mark.long
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("link", "family", "crowd"),
@@ -136,6 +138,7 @@ def test_a_link_that_takes_less_than_quic_needs(network: RoutedPath) -> None:
 # a path that is gone --------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @four_first
 def test_a_router_prohibits_it_for_a_moment(network: RoutedPath, family: Family) -> None:
     with answered_on_the_same_connections(network, family) as (_, caller):
@@ -162,6 +165,7 @@ def test_a_router_prohibits_uploads_for_a_moment(
         assert "exception" not in caller.events() and caller.events().count("start") <= 2
 
 
+@pytest.mark.long
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("kind", "family"),
@@ -208,6 +212,7 @@ def test_a_router_prohibits_it_for_good(network: RoutedPath, family: Family) -> 
     assert max(each.seconds for each in failed) < LATE
 
 
+@pytest.mark.long
 @four_first
 def test_nobody_listens_on_the_port_from_some_moment_on(
     network: RoutedPath, family: Family
@@ -230,7 +235,7 @@ def test_nobody_listens_on_the_port_from_some_moment_on(
 # while it is dialled --------------------------------------------------------------------------
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(8)
 @four_first
 @pytest.mark.parametrize(
     ("kind", "at"),
@@ -277,6 +282,7 @@ def test_nobody_listens_on_the_port_while_it_is_dialled(
 # our own machine ------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("kind", "family"),

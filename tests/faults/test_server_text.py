@@ -89,6 +89,7 @@ def test_an_error_on_the_command_line(authority: Authority) -> None:
     assert not STEERS.search(done.stderr) and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_a_body_on_a_terminal_is_text_and_elsewhere_what_came(authority: Authority) -> None:
     with HostileOrigin(authority, answers) as origin:
         asked = ("get", "--cafile", origin.cafile, origin.url + "/attack")

@@ -47,6 +47,7 @@ def walk(origin: Origin, *arguments: str, patched: bool = False) -> dict[str, An
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "step", [pytest.param("17"), pytest.param("1", marks=slow)], ids=["some", "every"]
 )
@@ -56,6 +57,7 @@ def test_first_request_interrupted_at_a_line_of_ours(loop: str, step: str, origi
     assert seen["interrupted SoftTimeLimitExceeded"] > 150 // int(step)
 
 
+@pytest.mark.long
 @ROUNDS
 @LOOPS
 def test_first_requests_in_a_storm_of_signals(loop: str, rounds: str, origin: Origin) -> None:

@@ -118,7 +118,7 @@ def ours(transport: HTTP3Transport) -> Iterator[httpx.Client]:
 OF_H2 = {"a body that is short", "short", "a bad header", "a bad method", "a write timeout"}
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("name", httpx_calls.CALLS)
 def test_httpx(
     name: str, place: Place, stock: httpx.Client, stock_2: httpx.Client, ours: httpx.Client

@@ -186,6 +186,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("way", "kind", "again", "proof", "when"), REFUSED)
 def test_what_is_refused_goes_out_whole_over_tcp_or_not_at_all(
     way: Any, kind: str, again: bool, proof: str, when: str, authority: Authority, over_tcp: int

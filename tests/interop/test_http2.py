@@ -130,6 +130,7 @@ pool.stop()
     run_script(patched + PROGRAM + asks, server.url, server.cafile)
 
 
+@pytest.mark.long
 def test_a_forked_child_has_pools_of_its_own(server: Caddy) -> None:
     forks = """
 child = os.fork()

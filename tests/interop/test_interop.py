@@ -59,7 +59,7 @@ def ask(client: quiver.Client, server: StaticServer, kind: str, number: int) -> 
     return None
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("kind", cases(("threads",), long=(("greenlets",),)))
 def test_a_thousand_mixed_requests(
     client: quiver.Client, server: StaticServer, kind: CallerKind

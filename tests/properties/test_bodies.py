@@ -162,6 +162,7 @@ REFUSALS = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=st.sampled_from(CASES), told=st.booleans(), refusals=REFUSALS)
 def test_whole_or_an_error(
@@ -170,7 +171,7 @@ def test_whole_or_an_error(
     check(ways, *case, told=told, refusals=refusals)
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize(("kind", "way"), CASES)
 def test_refused_once(ways: Ways, kind: str, way: str) -> None:
     for proof, when in some(REFUSED_ONCE, CASES.index((kind, way))):

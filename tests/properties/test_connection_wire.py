@@ -243,7 +243,7 @@ def play(
 both_engines = pytest.mark.parametrize("engine", ENGINES)
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(4)
 @both_engines
 @settings(
     max_examples=examples(120),

@@ -136,6 +136,7 @@ def test_dir_has_all_names() -> None:
     assert set(quiver.__all__) <= set(printed)
 
 
+@pytest.mark.long
 def test_help_shows_what_is_lazy() -> None:
     printed = run_script("import quiver; help(quiver)")
     for said in ("class Client", "max_connections", "get(url: 'str'", "class HTTP3Pool"):
@@ -287,6 +288,7 @@ assert len(turns) - before > 10, "others must go on meanwhile"
 """
 
 
+@pytest.mark.long
 def test_greenlets_that_race_for_it(origin: Origin) -> None:
     run_script(GREENLETS, origin.url + "/ok", origin.cafile)
 
@@ -339,7 +341,7 @@ assert ended == 0, ended
 """
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.1, 0.2, 0.3])
 def test_a_fork_amid_it(delay: float, origin: Origin) -> None:
     run_script(FORK, origin.url + "/ok", origin.cafile, str(delay))
@@ -368,6 +370,7 @@ def test_a_fork_waits_until_the_thread_has_ended_natively() -> None:
     assert run_script(script) == "True True\nFalse\n"
 
 
+@pytest.mark.long
 def test_the_exit_amid_it() -> None:
     for delay in (0.0, 0.03, 0.1):
         script = f"""
@@ -443,6 +446,7 @@ def test_at_a_line_of_ours(more: int, patched: bool, origin: Origin) -> None:
     assert seen["SoftTimeLimitExceeded"] > 0
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1000)
 @in_both
 @pytest.mark.parametrize("more", [150, pytest.param(7, marks=slow)])
@@ -452,6 +456,7 @@ def test_by_signals(kind: str, more: int, patched: bool, origin: Origin) -> None
     assert seen["SoftTimeLimitExceeded"] > 0
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1000)
 @in_both
 @pytest.mark.parametrize("more", [300, pytest.param(7, marks=slow)])

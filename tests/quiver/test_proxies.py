@@ -224,6 +224,7 @@ def test_a_session_of_requests_goes_through_one(
 # the command line -------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("command", [("get",), ("bench", "-n", "1")])
 def test_the_command_line_says_so_in_a_line(

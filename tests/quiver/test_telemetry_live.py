@@ -275,6 +275,7 @@ def test_state_changes_are_told_at_debug(origin: Origin, caplog: pytest.LogCaptu
     assert {record.levelname for record in ours} == {"DEBUG"}
 
 
+@pytest.mark.long
 def test_quiet_by_default(origin: Origin) -> None:
     """A program that has set up no logging hears nothing, also when something fails."""
     program = f"""

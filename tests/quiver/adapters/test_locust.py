@@ -175,6 +175,7 @@ def test_forked_workers(locusts: Locusts, origin: Origin) -> None:
     check_rows(locusts, origin)
 
 
+@pytest.mark.long
 def test_what_a_user_may_do(
     origin: Origin, tmp_path: Path, stranger: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +209,7 @@ def test_what_a_user_may_do(
     assert origin.connections_accepted() == 1 + 1  # and one that the stranger's roots refused
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("kind", ["HTTP3User", "HTTP3FastUser"])
 @pytest.mark.parametrize(("to_each", "pools"), [(1, 3), (2, 2), (50, 1)])
 def test_users_that_stop_close_their_connections(
@@ -222,6 +224,7 @@ def test_users_that_stop_close_their_connections(
     assert set(origin.closes()) == {0x100}  # H3_NO_ERROR: in order, not by silence
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize(
     ("kind", "class_body", "host", "says"),
     [
@@ -256,12 +259,14 @@ def test_what_cannot_be_is_refused_at_the_start(
     assert origin.requests_served() == 0
 
 
+@pytest.mark.long
 def test_imported_before_locust_is() -> None:
     """As by a program that is run without the command `locust`."""
     said = run_script("import quiver.adapters.locust, ssl; print(ssl.SSLContext.__module__)")
     assert said.strip() == "gevent.ssl"
 
 
+@pytest.mark.long
 def test_the_guides_locustfile(origin: Origin, tmp_path: Path) -> None:
     guide = (ROOT / "docs" / "guides" / "locust.md").read_text(encoding="utf-8")
     text = "".join(re.findall(r"```py\n(.*?)```", guide, re.DOTALL)) + ASKING

@@ -70,6 +70,7 @@ def origin() -> Any:
         yield started
 
 
+@pytest.mark.long
 def test_responses_are_as_of_the_fast_session(origin: LocalOrigin) -> None:
     found, told = visited(
         origin,
@@ -112,6 +113,7 @@ def test_responses_are_as_of_the_fast_session(origin: LocalOrigin) -> None:
     assert [each["exception"] for each in told] == [None] * len(told)
 
 
+@pytest.mark.long
 def test_what_is_sent_is_as_of_the_fast_session(origin: LocalOrigin) -> None:
     found, _ = visited(
         origin,
@@ -132,6 +134,7 @@ def test_what_is_sent_is_as_of_the_fast_session(origin: LocalOrigin) -> None:
     assert origin.connections_accepted() == 1  # of both users
 
 
+@pytest.mark.long
 def test_redirects_are_followed_as_far_as_they_may(origin: LocalOrigin) -> None:
     found, told = visited(
         origin,
@@ -152,6 +155,7 @@ def test_redirects_are_followed_as_far_as_they_may(origin: LocalOrigin) -> None:
     assert origin.requests_served("/again") == 4
 
 
+@pytest.mark.long
 def test_failures_are_told_and_grouped_by_their_cause(origin: LocalOrigin) -> None:
     found, told = visited(
         origin,
@@ -206,6 +210,7 @@ def test_failures_are_told_and_grouped_by_their_cause(origin: LocalOrigin) -> No
     assert all(each["response_time"] >= 1_900 for each in told if each["name"] == "late")
 
 
+@pytest.mark.long
 def test_lines_come_whole(origin: LocalOrigin) -> None:
     found, told = visited(
         origin,
@@ -218,6 +223,7 @@ def test_lines_come_whole(origin: LocalOrigin) -> None:
     assert [each["name"] for each in told] == ["lines", "late"]
 
 
+@pytest.mark.long
 def test_a_user_has_no_more_requests_open_than_it_may(origin: LocalOrigin) -> None:
     begun: list[int] = []
 
@@ -237,6 +243,7 @@ def test_a_user_has_no_more_requests_open_than_it_may(origin: LocalOrigin) -> No
     assert max(begun) <= 2
 
 
+@pytest.mark.long
 def test_what_no_request_has_is_refused_with_advice(origin: LocalOrigin) -> None:
     found, told = visited(
         origin,
@@ -255,6 +262,7 @@ def test_what_no_request_has_is_refused_with_advice(origin: LocalOrigin) -> None
     assert origin.requests_served() == 0
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("attributes", "error"),
     [
@@ -272,6 +280,7 @@ def test_whom_to_trust_is_said_as_in_the_fast_user(
     assert (told[0]["exception"] or "None").startswith(str(error))
 
 
+@pytest.mark.long
 def test_a_host_may_have_a_path_and_a_password(origin: LocalOrigin) -> None:
     host = origin.url.replace("https://", "https://me:p%20w@")
     found, _ = visited(
@@ -282,6 +291,7 @@ def test_a_host_may_have_a_path_and_a_password(origin: LocalOrigin) -> None:
     assert found["id"] == {"id": 7}
 
 
+@pytest.mark.long
 def test_all_users_of_a_class_may_share_a_client(origin: LocalOrigin) -> None:
     _, told = visited(
         origin,

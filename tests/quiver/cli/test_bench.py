@@ -68,6 +68,7 @@ def test_a_rate_shows_both_latencies(bench: Bench) -> None:
     assert "ms since due" in done.stdout and "ms since sent" in done.stdout
 
 
+@pytest.mark.long
 def test_a_picture(bench: Bench, tmp_path: Path) -> None:
     picture = tmp_path / "out.png"
     done = bench("/ok", "-n", "20", "--rate", "400", "--plot", str(picture))
@@ -165,6 +166,7 @@ def test_the_live_view(origin: Origin, client: quiver.Client) -> None:
     assert "p99" in shown.getvalue() and "errors 0" in shown.getvalue()
 
 
+@pytest.mark.long
 def test_a_terminal_sees_it_live(origin: Origin) -> None:
     ours, theirs = pty.openpty()
     arguments = ("bench", f"{origin.url}/ok", "-k", "-n", "300", "--rate", "300", "--json")

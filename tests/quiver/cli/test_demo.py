@@ -48,6 +48,7 @@ def agree(demo: Demo) -> bool:
     return 1 <= stats.connections <= len(connections)
 
 
+@pytest.mark.long
 def test_an_interrupted_demo_ends_as_the_other_commands_do() -> None:
     after_ten = """
 import os, signal

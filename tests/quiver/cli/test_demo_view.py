@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 import quiver
@@ -11,6 +12,7 @@ from quiver.cli.demo import Demo
 from quiver.cli.demo_view import run_live
 
 
+@pytest.mark.long
 def test_the_live_view_shows_rate_connections_and_queue() -> None:
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, width=100, no_color=True)

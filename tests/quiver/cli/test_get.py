@@ -176,6 +176,7 @@ def test_the_bar(client: quiver.Client, origin: Origin, tmp_path: Path) -> None:
     assert "2.0/2.0 MB" in shown.getvalue()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="no /proc/self/status there")
 def test_memory_does_not_grow_with_the_file(origin: Origin, tmp_path: Path) -> None:
     watched = (

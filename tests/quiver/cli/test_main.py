@@ -14,6 +14,7 @@ from tests.support.programs.runner import run_program
 from tests.support.short_form import cases
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "asked"), cases((["--requests", "1000"], "1000"), long=(([], "4000"),))
 )

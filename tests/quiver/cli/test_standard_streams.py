@@ -38,7 +38,7 @@ def shell(
     )
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(20)
 @pytest.mark.parametrize("redirected", [">&-", *NO_ROOM])
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_a_stdout_that_takes_nothing_is_told_in_a_line(
@@ -50,7 +50,7 @@ def test_a_stdout_that_takes_nothing_is_told_in_a_line(
     assert done.returncode == 23
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full"])
 @pytest.mark.parametrize(
     ("command", "status", "said"),
@@ -71,7 +71,7 @@ def test_a_stderr_that_takes_nothing_is_done_without(
     assert (done.returncode, done.stdout, done.stderr) == (status, said, b"")
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full"])
 @pytest.mark.parametrize("command", [BENCH, BENCH + " --json", COMMANDS["demo"]])
 def test_so_it_is_by_what_shows_its_progress(command: str, redirected: str, origin: Origin) -> None:
@@ -82,11 +82,13 @@ def test_so_it_is_by_what_shows_its_progress(command: str, redirected: str, orig
     assert b"answered" in done.stdout
 
 
+@pytest.mark.long
 def test_all_three_closed(origin: Origin) -> None:
     assert shell("get {url}/ok -k", "<&- >&- 2>&-", origin).returncode == 23
     assert shell("get {url}/ok -k -o /dev/null", "<&- >&- 2>&-", origin).returncode == 0
 
 
+@pytest.mark.long
 def test_a_closed_stdin_is_no_empty_body(origin: Origin) -> None:
     done = shell("get {url}/echo -k -d @-", "<&-", origin)
     (line,) = done.stderr.decode().splitlines()
@@ -94,6 +96,7 @@ def test_a_closed_stdin_is_no_empty_body(origin: Origin) -> None:
     assert line.startswith("quiver: ")
 
 
+@pytest.mark.long
 @pytest.mark.one_in(2)
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("size", [10, 300_000])
@@ -103,7 +106,7 @@ def test_a_full_disk_ends_a_file_with_a_line(origin: Origin, size: int) -> None:
     assert done.returncode == 23
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize(
     "command",
     [

@@ -110,6 +110,7 @@ def test_the_others_go_on_meanwhile(connect: Connect, stalled: int) -> None:
     assert not any(ended(wire, stream_id) for stream_id in stuck)
 
 
+@pytest.mark.long
 @pytest.mark.one_in(3)
 def test_more_than_the_connections_window_comes_on_one_stream(connect: Connect) -> None:
     size = AT_ONCE + AT_ONCE // 16
@@ -127,6 +128,7 @@ def test_more_than_the_connections_window_comes_on_one_stream(connect: Connect) 
     assert came(wire, stream_id) == size
 
 
+@pytest.mark.one_in(3)
 def test_lost_credit_is_given_again(authority: Authority, engine: EngineName) -> None:
     """A third of all datagrams is lost, MAX_STREAM_DATA frames among them."""
 

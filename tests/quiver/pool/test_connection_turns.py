@@ -94,6 +94,7 @@ def dials(client: quiver.Client, other: Origin) -> None:
         gets(fresh, other)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("does", [gets, uploads, dials])
 @pytest.mark.parametrize("from_the_first", [False, True], ids=["answers", "handshakes"])
 def test_others_are_served_in_the_same_turns(

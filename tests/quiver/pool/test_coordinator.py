@@ -141,6 +141,7 @@ def test_who_came_back_has_waited_before(origin: Origin) -> None:
         held.cancel()
 
 
+@pytest.mark.long
 def test_a_slot_is_free_before_its_caller_hears_of_it(origin: Origin) -> None:
     """So who asks again at once, through the only slot and without a queue, is never refused."""
     with running(origin, **SINGLE, max_waiting=0) as pool:
@@ -322,6 +323,7 @@ def test_a_pool_stopped_while_it_shakes_hands(origin: Origin) -> None:
 # all together -------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_whatever_callers_do_every_slot_comes_back(origin: Origin) -> None:
     with running(origin, max_connections=2, max_streams_per_connection=3) as pool:
         outcomes: list[str] = []

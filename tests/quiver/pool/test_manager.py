@@ -128,6 +128,7 @@ def test_nothing_outlives_a_close_that_races_with_the_first_requests(origin: Ori
         until(lambda: not pools_of(origin), what="no pool is left")
 
 
+@pytest.mark.long
 def test_close_waits_without_limit_when_told_to(origin: Origin) -> None:
     options = {"cafile": origin.cafile, "shutdown_timeout": None}
     client = quiver.Client(pools={"default": options})

@@ -194,6 +194,7 @@ print(asked, [found[0][1][0] for found in (first, second, third, fourth)])
 """
 
 
+@pytest.mark.long
 def test_in_a_patched_program() -> None:
     """The system is asked in a thread; what the program has chosen lives in its own."""
     asked = [("system", False), ("program", True), ("gevent", True), ("option", True)]
@@ -222,6 +223,7 @@ print(*found, resolve("a.example", 1))
 """
 
 
+@pytest.mark.long
 def test_a_resolver_that_gevent_was_told_to_take() -> None:
     """A function of the program's own goes before it."""
     chosen, replaced = ([(2, (f"127.0.0.{n}", 1))] for n in (3, 4))
@@ -279,6 +281,7 @@ def test_another_function_in_its_place_is_asked_itself(monkeypatch: pytest.Monke
     until(lambda: not look_ups())
 
 
+@pytest.mark.long
 def test_names_that_hang_cost_the_others_nothing(names: Names) -> None:
     dead = [f"dead{n}.test" for n in range(40)]
     names.slow.update(dead)
@@ -356,10 +359,12 @@ while not asked:
 """
 
 
+@pytest.mark.long
 def test_the_interpreter_ends_while_one_hangs() -> None:
     run_script(HANGING, timeout=20)
 
 
+@pytest.mark.long
 def test_a_forked_child_looks_the_same_name_up_anew() -> None:
     forked = """
 child = os.fork()

@@ -90,6 +90,7 @@ def for_pss_alone(tmp_path: Path) -> tuple[PoolConfig, tuple[str, str]]:
     return PoolConfig(cafile=str(certfile)), (str(certfile), str(keyfile))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("algorithm", RSA["pss"])
 def test_a_key_for_pss_alone_signs_with_that(
     algorithm: int,

@@ -175,6 +175,7 @@ LEAVES: Final[Odd] = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", LEAVES)
 @pytest.mark.parametrize("below", ["a root", "an intermediate"])
 def test_a_leaf(name: str, below: str) -> None:
@@ -292,7 +293,7 @@ HOSTS: Final = (
 )
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(28)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name(name: str) -> None:
     """Alone, and beside the one that is asked for: an odd one must not spoil it."""
@@ -320,6 +321,7 @@ def certificates(base: Certificate, odd: Odd) -> st.SearchStrategy[Certificate]:
     )
 
 
+@pytest.mark.long
 @settings(max_examples=examples(150))
 @given(data=st.data())
 def test_any_chain(data: st.DataObject) -> None:

@@ -96,6 +96,7 @@ def test_a_handshake(make: Make) -> None:
 # streams ------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("size", [1, 900, 5_000, 2 * MIB])
 def test_what_is_sent_and_what_comes_back(make: Make, size: int) -> None:
     wire = make(echo).connect()

@@ -154,6 +154,7 @@ CASES: dict[str, tuple[bytes, ...]] = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", CASES)
 def test_what_breaks_a_rule_or_is_rare_comes_to_the_same(authority: Authority, name: str) -> None:
     def act(wire: Wire) -> None:
@@ -296,6 +297,7 @@ def test_a_server_that_sends_more_than_it_may_on_one_stream(authority: Authority
     assert "Over stream data limit" in str(wire.error)
 
 
+@pytest.mark.long
 def test_credit_of_a_long_response_is_raised(authority: Authority) -> None:
     def act(wire: Wire) -> None:
         asking(wire)

@@ -72,6 +72,7 @@ def test_one_packet_has_some_acknowledgements_at_the_most(wire: Wire) -> None:
     assert "more than 16 ACK frames are in one packet" in str(wire.error)
 
 
+@pytest.mark.one_in(2)
 def test_who_never_acknowledges_has_us_remember_a_bounded_number_of_packets(wire: Wire) -> None:
     before, sent = quic_of(wire)._packet_number, space_of(wire).sent_packets
     while quic_of(wire)._packet_number < before + 4_000:

@@ -52,6 +52,7 @@ def upload(authority: Authority, tmp_path: Path) -> Upload:
     return uploaded
 
 
+@pytest.mark.long
 def test_slow_start_ends_by_the_queue_without_a_loss(upload: Upload) -> None:
     link, known = upload(LinkConditions(rate=RATE, delay=DELAY, queue=50 * RATE), "ssthresh")
     assert (link.dropped, link.lost) == (0, 0)

@@ -167,7 +167,7 @@ def is_answered(wire: Wire) -> bool:
     return bool(wire.on(stream_id))
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("row", ACCEPTED, ids=lambda row: row.name)
 def test_a_server_may_say(authority: Authority, engine: EngineName, row: Row) -> None:
     wire = begun(authority, engine, row.change)
@@ -204,6 +204,7 @@ def test_a_server_may_say_all_of_it_at_once(
     assert max(wire.sizes) <= min(quic_of(wire).peer_parameters.max_udp_payload_size, LARGER)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.name)
 def test_a_server_must_not_say(authority: Authority, engine: EngineName, row: Row) -> None:
     wire = begun(authority, engine, row.change)
@@ -320,7 +321,7 @@ def test_a_round_trip_does_not_count_how_long_an_acknowledgement_was_put_off(
     assert smoothed(10) == pytest.approx(smoothed(3), abs=0.002)
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("credit", [0, 15, 16, 100, 1024])
 def test_no_request_waits_for_a_table_that_the_server_cannot_be_told_of(
     authority: Authority, engine: EngineName, credit: int

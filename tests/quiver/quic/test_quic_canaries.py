@@ -63,6 +63,7 @@ def test_an_overridden_method_has_its_parameters(name: str) -> None:
         assert list(inspect.signature(getattr(owner, name)).parameters) == OVERRIDDEN[name]
 
 
+@pytest.mark.one_in(9)
 @pytest.mark.parametrize("name", [*REPORTED, *GUARDED])
 def test_what_is_heard_besides_has_its_parameters(name: str) -> None:
     for owner in (QuicConnection, Connection):

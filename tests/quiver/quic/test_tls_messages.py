@@ -45,6 +45,7 @@ def test_one_that_is_longer_is_refused_at_its_head() -> None:
         next(taken)
 
 
+@pytest.mark.long
 def test_byte_by_byte_it_holds_one_message_and_copies_it_once() -> None:
     """aioquic's own way copies what it has for each piece: 8 GB here."""
     taking, octets = TlsMessages(), message(11, bytes(LONGEST_MESSAGE))

@@ -78,6 +78,7 @@ def growth(wire: EngineWire) -> int:
     return GROWTH - wire.engine.connection.flow_control.growth_left
 
 
+@pytest.mark.long
 @pytest.mark.one_in(2)
 def test_a_reader_who_keeps_up_gets_it_as_soon_as_one_without_a_window(connect: Connect) -> None:
     size = 4 * MIB

@@ -81,6 +81,7 @@ def test_its_files_go_with_it() -> None:
     assert not Path(made.cafile).exists()
 
 
+@pytest.mark.long
 def test_the_files_end_with_it_and_in_its_own_process() -> None:
     """A child that was forked ends, or leaves the `with`, without a harm to its parent's files."""
     said = run_script(

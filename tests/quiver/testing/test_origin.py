@@ -200,6 +200,7 @@ os._exit(0)
     pytest.fail("the server outlived its program")
 
 
+@pytest.mark.long
 def test_started_from_a_monkey_patched_program() -> None:
     program = """
 import gevent.monkey; gevent.monkey.patch_all()

@@ -58,10 +58,12 @@ def run(pytester: pytest.Pytester, test: str, *arguments: str) -> pytest.RunResu
     return pytester.runpytest_subprocess(*OPTIONS, *arguments)
 
 
+@pytest.mark.long
 def test_routes_by_decorator(pytester: pytest.Pytester) -> None:
     run(pytester, ROUTES).assert_outcomes(passed=2)
 
 
+@pytest.mark.long
 def test_options_by_mark(pytester: pytest.Pytester) -> None:
     run(pytester, MARKS).assert_outcomes(passed=1)
     assert "http3_origin" in pytester.runpytest_subprocess("--markers").stdout.str()

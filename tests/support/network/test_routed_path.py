@@ -34,6 +34,7 @@ def said_of(network: RoutedPath, family: Family) -> str:
     return network.client.namespace.run(command).strip()
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("user", [False, True], ids=["as we are", "in a user namespace"])
 def test_a_client_reaches_a_server_by_a_router(
     authority: Authority, monkeypatch: pytest.MonkeyPatch, user: bool

@@ -82,6 +82,7 @@ ONE_ALONE = """
 """
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", libraries.NAMES)
 def test_one_of_them_is_enough(name: str) -> None:
     pytest.importorskip(name)
@@ -89,6 +90,7 @@ def test_one_of_them_is_enough(name: str) -> None:
     assert run_script(ONE_ALONE.format(name=name, other=other)).split() == ["True", "True", "False"]
 
 
+@pytest.mark.long
 def test_both_that_are_imported_know_the_transport_for_one_of_theirs() -> None:
     pytest.importorskip("httpx2")
     said = run_script("""
@@ -100,6 +102,7 @@ def test_both_that_are_imported_know_the_transport_for_one_of_theirs() -> None:
     assert said.split() == ["True", "True"]
 
 
+@pytest.mark.long
 def test_httpx2_by_the_name_of_httpx() -> None:
     if not hasattr(pytest.importorskip("httpx2"), "alias_httpx"):
         pytest.skip("the first releases have no such thing")

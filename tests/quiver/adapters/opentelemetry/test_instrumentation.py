@@ -304,6 +304,7 @@ def test_a_streamed_body_travels_as_it_was(
     assert sdk.span().name == "POST"
 
 
+@pytest.mark.long
 def test_greenlets_of_a_patched_program(origin: Origin) -> None:
     """The pool's actors are greenlets beside the callers': each of these has its own context."""
     said = run_script(GREENLETS, origin.url, origin.cafile)

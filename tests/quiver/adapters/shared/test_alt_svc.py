@@ -50,6 +50,7 @@ PARTS = ['h3="', ":", "[", "]", "::1", "a", ".", "1", "99999", '"', "\\", ";", "
 ALMOST = st.lists(st.sampled_from(PARTS), max_size=40).map("".join)
 
 
+@pytest.mark.long
 @given(st.text(max_size=200) | ALMOST)
 def test_nothing_of_it_raises(field: str) -> None:
     for each in parse(field) or ():

@@ -160,6 +160,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.long
 @given(anything | st.lists(st.tuples(st.just(str(A)), st.lists(st.lists(anything, max_size=5)))))
 def test_nothing_else_is_raised(rows: object) -> None:
     known = Alternatives()

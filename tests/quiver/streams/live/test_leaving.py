@@ -173,6 +173,7 @@ def test_closed_with_the_end_unread(
     assert account.settled() == set()
 
 
+@pytest.mark.long
 def test_monkey_patched_program(origin: Origin) -> None:
     """A killed greenlet, and gevent.Timeout in the middle of a body."""
     program = f"""

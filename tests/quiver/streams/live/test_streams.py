@@ -263,6 +263,7 @@ def test_the_largest_number_stands_for_no_limit(origin: Origin) -> None:
                 assert response.read() == pattern(3_000_000)
 
 
+@pytest.mark.long
 def test_a_reader_that_sleeps_stalls_nobody(origin: Origin) -> None:
     """Their windows together are more than a connection grants without them."""
     with client_of(origin) as client:

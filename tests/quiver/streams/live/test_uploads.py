@@ -55,6 +55,7 @@ class Counted:
 SIZES = [0, 1, 5000, 262_144, 3_000_000]
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", ["bytes", "memoryview", "file", "BytesIO", "list", "generator"])
 def test_bodies(
@@ -190,6 +191,7 @@ def test_response_while_the_request_goes_on(client: quiver.Client, origin: Origi
         assert response.trailers == [("x-end", "1")]
 
 
+@pytest.mark.long
 def test_much_both_ways(client: quiver.Client, origin: Origin) -> None:
     """More than all buffers hold: it gets through only while somebody reads."""
     body = pattern(12_000_000)
@@ -294,6 +296,7 @@ def test_callback_that_raises_where_nobody_waits(
 # the send buffer is bounded ---------------------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("ask", ["request", "stream"])
 def test_not_read_ahead_of_a_server_that_stops(
     client: quiver.Client, origin: Origin, ask: str

@@ -19,6 +19,7 @@ def resident(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_and_backpressure_of_a_big_body(origin: Origin) -> None:
     with StreamClient(origin.port, origin.cafile) as client:
