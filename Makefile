@@ -31,7 +31,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(call filled,demo)
 	$(BIN)/quiver demo
 
-test: $(call filled,test)
+test: $(call filled,test) $(call filled,compiled)
 	$(BIN)/python -m pytest $(PARALLEL) $(if $(ALL),$(WHOLE) $(COVERAGE)) $(PYTEST_ARGS)
 
 lint: $(call filled,dev)
@@ -60,6 +60,13 @@ $(VENV)/.dev: EXTRA := dev
 $(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.made setup.cfg pyproject.toml
 	$(if $(LOCKED),$(BIN)/python -m pip install --quiet --require-hashes --requirement $(LOCKED))
 	$(BIN)/python $(INSTALL) '.[$(EXTRA)]' $(if $(LOCKED),--no-deps --no-build-isolation)
+	@touch $@
+
+# Each worker would compile every test for itself: once, by halves, before there are workers. What
+# cannot be imported is told by them.
+$(VENV)/.compiled: $(VENV)/.test
+	@$(BIN)/python -m pytest -qq --collect-only tests/quiver >/dev/null & \
+	  $(BIN)/python -m pytest -qq --collect-only --ignore=tests/quiver >/dev/null; wait
 	@touch $@
 
 $(VENV)/.made:

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -297,7 +298,8 @@ def test_options_of_a_connections_life(server: Http2Origin) -> None:
         until(lambda: _number(pool) not in (0, 1), what="an old one has a successor")
     with running(server, **ONE, max_requests_per_connection=3) as pool:
         numbers = [_by(pool.ask(get("/ok"))) for _ in range(7)]
-        assert numbers[0] == numbers[2] != numbers[3] and numbers[6] > numbers[3]
+        assert numbers == sorted(numbers)  # the next one is dialled before the last request
+        assert numbers[0] == numbers[1] and max(Counter(numbers).values()) <= 3
 
 
 def _by(response: quiver.Response) -> int:
