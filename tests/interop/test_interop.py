@@ -1,4 +1,4 @@
-"""Quiver against Caddy and gtlsserver: mixed requests from threads and greenlets, none lost."""
+"""Quiver against real servers: mixed requests from threads and greenlets, none lost."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from quiver.quic.aioquic.packet_keys import PacketKeys
 from quiver.testing import Authority, pattern
 from tests.support.chaos.background_load import CallerKind, run_callers
 from tests.support.servers.independent import LARGE, SERVERS, Gtls, StaticServer
+from tests.support.servers.packaged import PACKAGED
 from tests.support.short_form import cases
 
 REQUESTS = 1000
@@ -24,7 +25,10 @@ CALLERS = 20
 MIX = ["large", *["missing"] * 2, *["head"] * 4, *["post"] * 5, *["get"] * 8]
 
 
-@pytest.fixture(scope="module", params=SERVERS, ids=lambda kind: str(kind.binary))
+MORE = [pytest.param(kind, marks=pytest.mark.long) for kind in PACKAGED]
+
+
+@pytest.fixture(scope="module", params=[*SERVERS, *MORE], ids=lambda kind: str(kind.__name__))
 def server(request: pytest.FixtureRequest, authority: Authority) -> Iterator[StaticServer]:
     with request.param(authority) as started:
         yield started

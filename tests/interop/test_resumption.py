@@ -1,4 +1,4 @@
-"""Sessions with Caddy and gtlsserver are resumed, as a bare aioquic's with them are."""
+"""Sessions with Caddy, gtlsserver and Envoy are resumed, as a bare aioquic's with them are."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import quiver
 from quiver import telemetry
 from quiver.testing import Authority
 from tests.support.servers.independent import SERVERS, StaticServer
+from tests.support.servers.packaged import PACKAGED
 from tests.support.waiting import until
 
 
-@pytest.fixture(scope="module", params=SERVERS, ids=lambda kind: str(kind.binary))
+@pytest.fixture(scope="module", params=(*SERVERS, *PACKAGED), ids=lambda kind: str(kind.__name__))
 def server(request: pytest.FixtureRequest, authority: Authority) -> Iterator[StaticServer]:
     with request.param(authority) as started:
         yield started

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sysconfig
 import tempfile
 import threading
 import time
@@ -24,10 +25,11 @@ import pytest
 from quiver.testing import Authority, pattern
 from tests.support.clients.bare import BareClient
 
-__all__ = ["LARGE", "SERVERS", "Caddy", "Gtls", "StaticServer", "free_port"]
+__all__ = ["LARGE", "SERVERS", "Caddy", "Gtls", "StaticServer", "free_port", "required"]
 
 LARGE = pattern(1024 * 1024)  # what /large serves
 _READY_TIMEOUT = 15.0
+_MORE_PATH = ("/usr/sbin", "/usr/local/bin")
 _CADDYFILE = """
 {{
   admin off
@@ -65,7 +67,7 @@ class StaticServer:
         self.port = free_port()
         self._certfile, self._keyfile = authority.issue()
         self._flags = flags
-        self._program = _found(self.binary)
+        self._program = self.locate()
         self._folder = tempfile.TemporaryDirectory(prefix="quiver-server-")
         self._process: subprocess.Popen[bytes] | None = None
         self._lay_out(Path(self._folder.name))
@@ -152,6 +154,11 @@ class StaticServer:
             file.seek(0)
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    @classmethod
+    def locate(cls) -> str:
+        """The path of its program."""
+        return _found(cls.binary)
+
     def _lay_out(self, folder: Path) -> None:
         www = folder / "www"
         www.mkdir()
@@ -235,13 +242,20 @@ SERVERS: tuple[type[StaticServer], ...] = (Caddy, Gtls)
 
 
 def _found(binary: str) -> str:
-    program = shutil.which(binary) or shutil.which(binary, path="/usr/sbin:/usr/local/bin")
+    # Not in our own environment, which tox has on the path: there are those that pip brings.
+    ours = sysconfig.get_path("scripts")
+    path = [each for each in os.get_exec_path() if each != ours]
+    return required(shutil.which(binary, path=os.pathsep.join([*path, *_MORE_PATH])), binary)
+
+
+def required(program: str | Path | None, name: str) -> str:
+    """Return where it is; skip the test if that is nowhere, or fail it where servers must be."""
     if program is None:
-        words = f"{binary} is not installed"
+        words = f"{name} is not installed"
         if os.environ.get("QUIVER_REQUIRE_SERVERS") == "1":
             pytest.fail(words)
         pytest.skip(words)
-    return program
+    return str(program)
 
 
 def free_port() -> int:
