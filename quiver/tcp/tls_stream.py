@@ -8,6 +8,7 @@ end of our handshake, our own certificate with it; in TLS 1.2 all but our first 
 
 from __future__ import annotations
 
+import re
 import ssl
 from typing import Any, Final, Protocol, cast
 
@@ -157,12 +158,19 @@ class TlsStream:
 
     def _fault(self, error: ssl.SSLError) -> ByteStreamFault:
         """What ssl has raised: the server's alert, or something that ssl itself takes for wrong."""
-        alert = alert_named(error.reason or "")
+        said = _words_of(error)
+        alert = alert_named(said.replace(" ", "_").upper())
         if alert is not None:
             return ByteStreamFault(ConnectionClosed(Cause.PEER, CRYPTO_ERROR + alert))
-        said = (error.reason or str(error)).replace("_", " ").lower()
         code = CRYPTO_ERROR + _HANDSHAKE_FAILURE
         return ByteStreamFault(ConnectionClosed(Cause.VIOLATION, code, reason=said))
+
+
+def _words_of(error: ssl.SSLError) -> str:
+    """OpenSSL's reason; of one that ssl has no name for it is in the message: "[SSL] tlsv1 alert no
+    application protocol (_ssl.c:1006)"."""
+    said = error.reason or re.sub(r"^\[SSL\] | \(_ssl\.c:\d+\)$", "", str(error))
+    return said.replace("_", " ").lower()
 
 
 class _Certificate(Protocol):

@@ -9,6 +9,8 @@
 /hints         103, then 200
 /refused       REFUSED_STREAM, the first time
 /reset         RST_STREAM after the head
+
+A query changes nothing but what is counted.
 """
 
 from __future__ import annotations
@@ -103,7 +105,7 @@ class Http2Peer:
             self._respond(int(event.stream_id or 0))
 
     def _respond(self, stream_id: int) -> None:
-        path = self.open.get(stream_id, "")
+        path = self.open.get(stream_id, "").partition("?")[0]
         if path == "/refused" and self.origin.seen[path] == 1:
             self.h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
             del self.open[stream_id]
@@ -122,7 +124,7 @@ class Http2Peer:
         elif path.startswith("/bytes/"):
             self.h2.send_headers(stream_id, PLAIN)
             self._unsent[stream_id] = int(path.removeprefix("/bytes/"))
-        elif path.partition("?")[0] in ("/echo", "/ok", "/refused"):
+        elif path in ("/echo", "/ok", "/refused"):
             self.answer(stream_id, self.bodies[stream_id] if path == "/echo" else b"ok")
 
     def _send_bytes(self) -> None:
