@@ -17,8 +17,9 @@ from aioquic.quic.connection import QuicConnection, QuicConnectionError, QuicCon
 from aioquic.quic.packet import QuicFrameType
 from aioquic.tls import Epoch
 
+from quiver.quic.aioquic import required
 from quiver.quic.aioquic.certificates import judge_by
-from quiver.quic.aioquic.early_data import EarlyData
+from quiver.quic.aioquic.no_early_data import NoEarlyData
 from quiver.quic.aioquic.packet_keys import UPDATE_AFTER, PacketKeys
 from quiver.quic.aioquic.session import Session
 from quiver.quic.codes import TransportCode
@@ -43,6 +44,9 @@ from quiver.quic.transport_parameters import (
     completed,
     read_transport_parameters,
 )
+
+if required.can_send_early():  # it is read here, and not while the first request waits
+    import quiver.quic.aioquic.early_data  # noqa: F401
 
 __all__ = ["UNKNOWN", "Connection", "stream_of"]
 
@@ -83,8 +87,9 @@ class Connection(QuicConnection):
         ticket: SessionTicket | None = None,
         early: bool = False,
     ) -> None:
-        self.session = Session(configuration, ticket, early)
-        self.early = EarlyData(self)
+        # None is offered where we could not tell what a server has made of it.
+        self.session = Session(configuration, ticket, early and required.can_send_early())
+        self.early = _early_data_of(self)
         self.flow_control = FlowControl(getattr(configuration, "receive_window_max", 0))
         self.now = 0.0
         self.path_validation = PathValidation()
@@ -391,6 +396,14 @@ class Connection(QuicConnection):
             return False
         due = credit.limit(stream.receiver._buffer_start, limit)
         return not due == limit == told
+
+
+def _early_data_of(connection: Connection) -> NoEarlyData:
+    if not required.can_send_early():
+        return NoEarlyData()
+    from quiver.quic.aioquic.early_data import EarlyData  # not above: it may be impossible
+
+    return EarlyData(connection)
 
 
 def stream_of(buf: Buffer) -> int:

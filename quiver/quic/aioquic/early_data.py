@@ -6,7 +6,8 @@
 
 aioquic knows the keys, and sends by them. It does not know rejection: it would take what was sent
 for lost, and send it again, later, on the same streams, whatever the server allows by now. Nor does
-it send again what had gone before a Retry (RFC 9000 17.2.5.3).
+it send again what had gone before a Retry (RFC 9000 17.2.5.3). So this stands on names of its own,
+which `required.EARLY_DATA` lists; where some are missing `NoEarlyData` takes its place.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from aioquic.quic.packet import QuicFrameType
 from aioquic.quic.packet_builder import QuicDeliveryState
 from aioquic.tls import AlertDescription, Epoch
 
+from quiver.quic.aioquic.no_early_data import NoEarlyData
 from quiver.quic.codes import CRYPTO_ERROR, TransportCode
 from quiver.quic.transport_parameters import TransportParameters
 
@@ -42,7 +44,7 @@ _LIMITS: Final = (
 """What aioquic knows of the server's limits, and sets where the server says something."""
 
 
-class EarlyData:
+class EarlyData(NoEarlyData):
     """The early data of one connection, a part of it: see `Connection`.
 
     Attributes:
@@ -51,18 +53,15 @@ class EarlyData:
     """
 
     def __init__(self, connection: Any) -> None:
+        super().__init__()
         self._connection = connection
-        self.remembered: TransportParameters | None = None
-        self.accepted: bool | None = None
 
     @property
     def sends(self) -> bool:
-        """Whether what is sent now is early data."""
         pair = self._connection._cryptos.get(Epoch.ZERO_RTT)
         return self.accepted is None and pair is not None and pair.send.is_valid()
 
     def forget_packets(self) -> list[Any]:
-        """Before a handshake begins anew: what has gone, and is to be sent again."""
         connection = self._connection
         space = connection._spaces.get(Epoch.ONE_RTT)
         if space is None:
@@ -72,7 +71,7 @@ class EarlyData:
         return gone
 
     def send_again(self, packets: list[Any]) -> None:
-        """Send it again, in packets with other numbers."""
+        """In packets with other numbers."""
         for packet in packets:
             for handler, arguments in packet.delivery_handlers:
                 handler(QuicDeliveryState.LOST, *arguments)
@@ -117,7 +116,6 @@ class EarlyData:
                 raise _wrong(TransportCode.PROTOCOL_VIOLATION, said)
 
     def raise_streams(self, peer: TransportParameters) -> None:
-        """Give the streams that are open what the server's parameters allow, beyond the former."""
         for stream in self._connection._streams.values():
             bidirectional = not stream.stream_id & 2
             limit = (

@@ -1,8 +1,9 @@
 """The names of aioquic that the engine stands on, beyond its documented face; for `required`.
 
 NEEDED is what it cannot do without, FAST_PATHS what the fast paths take as well, MIGRATION what a
-move to another address does. By tests/quiver/quic/test_required.py no private name of aioquic is
-used in this package that is not in one of them.
+move to another address does, EARLY_DATA what goes out before a handshake is over. By
+tests/quiver/quic/test_required.py no private name of aioquic is used in this package that is not in
+one of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 
 from quiver.required_names import Names
 
-__all__ = ["FAST_PATHS", "MIGRATION", "NEEDED"]
+__all__ = ["EARLY_DATA", "FAST_PATHS", "MIGRATION", "NEEDED"]
 
 NEEDED: Final[Mapping[str, Names]] = {
     "aioquic.buffer": {"Buffer": type, "size_uint_var": object},
@@ -71,7 +72,6 @@ NEEDED: Final[Mapping[str, Names]] = {
     },
     "aioquic.quic.packet_builder": {
         "PACKET_NUMBER_SEND_SIZE": int,
-        "QuicDeliveryState.LOST": object,
     },
     "aioquic.tls": {
         "Alert": type,
@@ -80,8 +80,6 @@ NEEDED: Final[Mapping[str, Names]] = {
         "AlertDescription.bad_certificate": int,
         "AlertDescription.certificate_expired": int,
         "AlertDescription.certificate_revoked": int,
-        "AlertDescription.illegal_parameter": int,
-        "AlertDescription.unsupported_extension": int,
         "AlertDescription.unsupported_certificate": int,
         "AlertIllegalParameter": type,
         "CipherSuite.CHACHA20_POLY1305_SHA256": object,
@@ -114,10 +112,7 @@ NEEDED: Final[Mapping[str, Names]] = {
         "_local_max_data.used": int,
         "_local_max_data.value": int,
         "_local_max_data.sent": int,
-        "_local_next_stream_id_bidi": int,
-        "_local_next_stream_id_uni": int,
         "_loss._rtt_smoothed": float,
-        "_loss.discard_space": object,
         "_loss.get_probe_timeout": object,
         "_peer_cid.cid": bytes,
         "_peer_cid.stateless_reset_token": bytes,
@@ -135,10 +130,6 @@ NEEDED: Final[Mapping[str, Names]] = {
         "_spaces": dict,
         "_state": object,
         "_streams": dict,
-        "_streams_blocked_bidi": list,
-        "_streams_blocked_pending": bool,
-        "_streams_blocked_uni": list,
-        "_streams_queue": list,
         "_version": object,
         "configuration.max_datagram_size": int,
         "original_destination_connection_id": bytes,
@@ -168,7 +159,6 @@ NEEDED: Final[Mapping[str, Names]] = {
         "_verify_mode": object,
         "_server_name": object,
         "alpn_negotiated": object,
-        "early_data_accepted": bool,
         "key_schedule": object,
         "new_session_ticket_cb": object,
     },
@@ -237,6 +227,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "_local_max_stream_data_bidi_local": int,
         "_local_max_streams_bidi.sent": int,
         "_local_max_streams_uni.sent": int,
+        "_local_next_stream_id_bidi": int,
         "_logger": object,
         "_loss._cc.ssthresh": object,
         "_loss._pacer.bucket_max": float,
@@ -254,6 +245,8 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "_retire_connection_ids": list,
         "_spin_bit": bool,
         "_spin_highest_pn": int,
+        "_streams_blocked_pending": bool,
+        "_streams_queue": list,
         "host_cid": bytes,
     },
     "a QuicNetworkPath": {"is_validated": bool, "remote_challenges": object},
@@ -326,3 +319,26 @@ MIGRATION: Final[Mapping[str, Names]] = {
     "a QuicPacketSpace": {"loss_time": object, "sent_packets": dict},
 }
 """What it takes to migrate. Without it, a connection whose address has changed is dialled anew."""
+
+
+EARLY_DATA: Final[Mapping[str, Names]] = {
+    "aioquic.quic.packet_builder": {"QuicDeliveryState.LOST": object},
+    "aioquic.tls": {
+        "AlertDescription.illegal_parameter": int,
+        "AlertDescription.unsupported_extension": int,
+        "Epoch.ZERO_RTT": object,
+    },
+    "a CryptoPair": {"send.is_valid": object},
+    "a QuicConnection": {
+        "_local_next_stream_id_bidi": int,
+        "_local_next_stream_id_uni": int,
+        "_loss.discard_space": object,
+        "_streams_blocked_bidi": list,
+        "_streams_blocked_pending": bool,
+        "_streams_blocked_uni": list,
+        "_streams_queue": list,
+    },
+    "a QuicSentPacket": {"delivery_handlers": list},
+    "a tls.Context": {"early_data_accepted": bool},
+}
+"""What is reset when a server has rejected it, and how its packets are sent again."""

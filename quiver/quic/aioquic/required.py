@@ -6,7 +6,8 @@ importing this package fails, with an ImportError that names it. The fast paths 
 `fast_receive`, our congestion control, the probes of the path) stand on many more, FAST_PATHS, and
 on what aioquic does between them. They are taken with releases that the differential tests have
 PROVED, and only if all the names are there and the code is the release's; with any other the engine
-goes aioquic's own ways: slower, and right as well. MIGRATION is what a move takes.
+goes aioquic's own ways: slower, and right as well. MIGRATION is what a move takes, EARLY_DATA what
+it takes to send before the handshake is over.
 
 The tables are in `names`; `quiver/required_names.py` tells what one says, and looks.
 """
@@ -24,16 +25,18 @@ from typing import Any, Final
 import aioquic
 
 from quiver import required_names
-from quiver.quic.aioquic.names import FAST_PATHS, MIGRATION, NEEDED
+from quiver.quic.aioquic.names import EARLY_DATA, FAST_PATHS, MIGRATION, NEEDED
 from quiver.required_names import Names
 
 __all__ = [
+    "EARLY_DATA",
     "FAST_PATHS",
     "MIGRATION",
     "NEEDED",
     "PROVED",
     "ReleaseNotProved",
     "can_migrate",
+    "can_send_early",
     "demand",
     "fast_paths",
     "fingerprint",
@@ -106,6 +109,12 @@ def can_migrate() -> bool:
     return not missing(MIGRATION)
 
 
+@cache
+def can_send_early() -> bool:
+    """Whether early data is offered: else sessions are resumed without."""
+    return not missing(EARLY_DATA)
+
+
 def fingerprint() -> str | None:
     """Of aioquic's code, as far as the fast paths stand on it; None when there is no source."""
     digest = hashlib.sha256()
@@ -147,6 +156,13 @@ def _packet_builder() -> Any:
     return make(host_cid=b"", peer_cid=b"", version=1, is_client=True, max_datagram_size=1200)
 
 
+def _sent_packet() -> Any:
+    kind = _of("quic.packet").QuicPacketType.INITIAL
+    return _of("quic.packet_builder").QuicSentPacket(
+        _of("tls").Epoch.INITIAL, True, True, True, 0, kind
+    )
+
+
 def _key_schedule() -> Any:
     tls = _of("tls")
     return tls.KeySchedule(tls.CipherSuite.AES_128_GCM_SHA256)
@@ -162,6 +178,7 @@ _NEW: Final[Mapping[str, Callable[[], Any]]] = {
     "a QuicNetworkPath": lambda: _of("quic.connection").QuicNetworkPath(("a host", 0)),
     "a QuicPacketBuilder": _packet_builder,
     "a QuicPacketSpace": lambda: _of("quic.recovery").QuicPacketSpace(),
+    "a QuicSentPacket": _sent_packet,
     "a QuicStream": lambda: _of("quic.stream").QuicStream(0, 1, 1),
     "a tls.Context": lambda: _of("tls").Context(is_client=True),
     "a tls.KeySchedule": _key_schedule,

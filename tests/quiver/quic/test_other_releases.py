@@ -109,6 +109,45 @@ def test_a_context_that_cannot_become_ours_is_named_at_import(tmp_path: Path) ->
     assert "__dict__ of a tls.Context" in done.stderr.splitlines()[-1]
 
 
+WITHOUT_EARLY_DATA = """
+import sys
+from quiver.config import PoolConfig
+from quiver.quic.aioquic import required
+from quiver.quic.engine import HandshakeCompleted, TicketReceived
+from quiver.testing import Authority
+from tests.support.engines.quic_wire import EngineWire
+
+print(required.missing(required.EARLY_DATA), "quiver.quic.aioquic.early_data" in sys.modules)
+with Authority() as authority:
+    about = dict(certificate=authority.issue(), given={}, early=True, fast_paths=False)
+    config, ticket = PoolConfig(cafile=authority.cafile), None
+    for _ in range(2):
+        wire = EngineWire(config, ticket=ticket, **about)
+        wire.engine.connect(wire.now)
+        assert not wire.engine.early and wire.engine.max_streams == 0
+        wire.settle()
+        print(wire.of(HandshakeCompleted))
+        ticket = wire.of(TicketReceived)[-1].ticket
+        opened = wire.engine.open_stream(b"asked", True, None)
+        wire.settle()
+        assert any(getattr(each, "data", b"") == b"asked" for each in wire.seen)
+"""
+
+
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("name", ["_streams_blocked_uni", "delivery_handlers"])
+def test_no_early_data_is_sent_where_what_it_takes_has_moved(tmp_path: Path, name: str) -> None:
+    """Sessions are resumed all the same."""
+    copy = copied(tmp_path, rf"\b{name}\b", f"{name}_moved")
+    done = run(copy, "-c", WITHOUT_EARLY_DATA)
+    assert done.returncode == 0, done.stderr
+    lacks, *handshakes = done.stdout.splitlines()
+    assert name in lacks and lacks.endswith(" False")
+    assert handshakes == [
+        f"[HandshakeCompleted(resumed={resumed}, early=None)]" for resumed in (False, True)
+    ]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "name", ["_ack_eliciting_sent_since_receipt", "_spin_highest_pn", "_events", "_pto_count"]

@@ -22,7 +22,8 @@ from quiver.quic.aioquic.fast_connection import FastConnection
 
 ROOM = Path(required.__file__).parent
 FAST = {"congestion", "fast_connection", "fast_receive", "fast_send", "path_probe"}
-MOVING = "migration"  # the file that stands on MIGRATION
+OF_ITS_OWN = {"migration": required.MIGRATION, "early_data": required.EARLY_DATA}
+"""Files that stand on tables of their own: without those, what they do is not done."""
 
 
 def of(table: Any) -> set[str]:
@@ -37,7 +38,12 @@ def of(table: Any) -> set[str]:
 
 
 def files(fast: bool) -> list[str]:
-    found = {each.stem for each in ROOM.glob("*.py")} - {"__init__", "names", "required", MOVING}
+    found = {each.stem for each in ROOM.glob("*.py")} - {
+        "__init__",
+        "names",
+        "required",
+        *OF_ITS_OWN,
+    }
     return sorted(each for each in found if (each in FAST) is fast)
 
 
@@ -69,8 +75,7 @@ MODULES = {"_buffer", "_crypto"}
 COMPOSED = {
     *("_remote_max_data", "_remote_max_data_used", "_remote_max_streams_uni"),
     *("_remote_max_stream_data_bidi_local", "_remote_max_stream_data_bidi_remote"),
-    *("_remote_max_stream_data_uni", "_streams_queue", "_streams_blocked_bidi"),
-    "_streams_blocked_uni",
+    "_remote_max_stream_data_uni",
 }
 """These are set by names that are put together, by aioquic or by us. If one is missing, it may read
 the peer's limits into nowhere, and would never send."""
@@ -94,10 +99,11 @@ def test_what_the_fast_paths_use_is_in_the_tables(name: str) -> None:
     assert set(used(name)) <= of(required.NEEDED) | of(required.FAST_PATHS) | MODULES
 
 
-def test_what_a_move_takes_is_in_the_tables() -> None:
-    assert set(used(MOVING)) <= of(required.NEEDED) | of(required.MIGRATION)
-    tables = looked_for(required.NEEDED) | looked_for(required.MIGRATION)
-    assert set(imported(MOVING)) <= tables
+@pytest.mark.parametrize("name", OF_ITS_OWN)
+def test_what_stands_on_a_table_of_its_own_is_in_that(name: str) -> None:
+    table = OF_ITS_OWN[name]
+    assert set(used(name)) <= of(required.NEEDED) | of(table)
+    assert set(imported(name)) <= looked_for(required.NEEDED) | looked_for(table)
 
 
 def imported(name: str) -> Iterator[tuple[str, str]]:
@@ -129,11 +135,22 @@ def test_nothing_is_in_the_tables_that_is_not_used() -> None:
     )
     fast = {name for each in files(fast=True) for name in used(each)}
     assert of(required.FAST_PATHS) - fast <= overridden()
-    assert of(required.MIGRATION) - set(used(MOVING)) <= RENEWED
+    for name, table in OF_ITS_OWN.items():
+        assert of(table) - set(used(name)) <= PUT_TOGETHER[name]
 
 
-RENEWED = {"_cc", "_pto_count", "_rtt_initialized"}
-"""What a move sets by names that it puts together."""
+PUT_TOGETHER = {
+    "migration": {"_cc", "_pto_count", "_rtt_initialized"},
+    "early_data": {"_streams_queue", "_streams_blocked_bidi", "_streams_blocked_uni"},
+}
+"""What they set by names that they put together."""
+
+
+def test_what_only_early_data_takes_is_not_needed() -> None:
+    """A release without it is used, and sends none."""
+    tables = (required.EARLY_DATA, required.NEEDED)
+    ours, needed = ({(place, name) for place in each for name in each[place]} for each in tables)
+    assert not ours & needed
 
 
 def overridden() -> set[str]:
@@ -161,6 +178,7 @@ def test_all_is_there() -> None:
     assert required.missing(required.NEEDED) == []
     assert required.missing(required.FAST_PATHS) == []
     assert required.missing(required.MIGRATION) == [] and required.can_migrate()
+    assert required.missing(required.EARLY_DATA) == [] and required.can_send_early()
     required.demand()
 
 
