@@ -165,12 +165,10 @@ PURE_TABLES: Final = (
             *("connection_slots", "early_requests"),
             *("exchanges", "actions", "socket_errors", "liveness", "idle_policy"),
             *("look_up_table", "path_changes", "time_limits", "protocol_limits"),
+            *("alt_svc", "alternatives", "fallback_table"),
         )
     ),
-    *(
-        f"quiver/adapters/shared/{name}.py"
-        for name in ("alt_svc", "alternatives", "fallback_table", "groups")
-    ),
+    "quiver/adapters/shared/groups.py",
 )
 CLIENT: Final = ("quiver.client", "quiver.functions", "quiver.shared_clients")
 RENAMED_FILES: Final = tuple(  # former names, for one release

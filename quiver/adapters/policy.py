@@ -12,7 +12,6 @@ from functools import partial
 from typing import Final
 
 from quiver.adapters.shared.alternatives_file import AlternativesFile
-from quiver.adapters.shared.fallback_table import FallbackTable, PolicyName, Route
 from quiver.adapters.shared.fork_safe_lock import ForkSafeLock
 from quiver.errors import (
     CertificateInvalid,
@@ -28,6 +27,7 @@ from quiver.errors import (
     ResourceExhausted,
 )
 from quiver.origin import Origin
+from quiver.pool.fallback_table import FallbackTable, PolicyName, Route
 from quiver.request import Request
 from quiver.streams.body_source import BodySource
 

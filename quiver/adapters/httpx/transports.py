@@ -13,7 +13,7 @@ from quiver.adapters.httpx.two_ways import TwoWays, Verify
 from quiver.adapters.policy import Policy
 from quiver.adapters.shared.clients_by_trust import Certificate, Pools, Trust
 from quiver.adapters.shared.dispatch import FellBack
-from quiver.adapters.shared.fallback_table import Route
+from quiver.pool.fallback_table import Route
 from quiver.streams.body_source import AsyncBodySource
 
 __all__ = ["AsyncHTTP3Transport", "HTTP3Transport"]

@@ -15,8 +15,8 @@ from quiver.adapters.httpx.library import Library, name_of
 from quiver.adapters.policy import Policy
 from quiver.adapters.shared.clients_by_trust import Certificate, Pools, Trust
 from quiver.adapters.shared.dispatch import Dispatch
-from quiver.adapters.shared.fallback_table import Route
 from quiver.errors import InvalidRequest
+from quiver.pool.fallback_table import Route
 from quiver.proxies import ProxyNotice
 from quiver.request import StreamRequest
 from quiver.request_options import BodyLike

@@ -15,8 +15,8 @@ from quiver.adapters.requests.tls_options import TLSOptions, warn_of_unverified
 from quiver.adapters.requests.urllib3_errors import as_urllib3_error
 from quiver.adapters.requests.urllib3_response import StreamedHTTPResponse
 from quiver.adapters.shared.dispatch import Dispatch, FellBack
-from quiver.adapters.shared.fallback_table import Route
 from quiver.errors import InvalidError, InvalidOptions, QuiverError
+from quiver.pool.fallback_table import Route
 from quiver.request import StreamRequest
 from quiver.streams.body_source import BodySource
 

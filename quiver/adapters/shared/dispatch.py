@@ -9,10 +9,10 @@ from typing import Any, TypeVar, Unpack
 from quiver.actors.actor import GeventActorRef
 from quiver.adapters.policy import Policy, cause_of
 from quiver.adapters.shared.clients_by_trust import ClientsByTrust, Pools, Trust
-from quiver.adapters.shared.fallback_table import Route
 from quiver.adapters.shared.request_translation import Options, split, translated
 from quiver.errors import CertificateInvalid, InvalidRequest, InvalidURL, PoolStopped, QuiverError
 from quiver.fields import LONGEST
+from quiver.pool.fallback_table import Route
 from quiver.request import StreamRequest
 from quiver.streams.response import StreamedResponse
 

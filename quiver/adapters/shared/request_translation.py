@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final, TypedDict, Unpack, cast
 
-from quiver.adapters.shared.fallback_table import Route
 from quiver.fields import CONNECTION_SPECIFIC
 from quiver.origin import Origin, split_url
+from quiver.pool.fallback_table import Route
 from quiver.request import Request, StreamRequest
 from quiver.request_options import BodyLike, HeaderPairs, TrailersLike
 

@@ -11,8 +11,8 @@ import quiver
 from quiver.adapters.policy import Policy
 from quiver.adapters.shared.clients_by_trust import Trust
 from quiver.adapters.shared.dispatch import Dispatch, FellBack
-from quiver.adapters.shared.fallback_table import Route
 from quiver.origin import Origin as Place
+from quiver.pool.fallback_table import Route
 from quiver.testing import Origin
 from tests.support.waiting import until
 

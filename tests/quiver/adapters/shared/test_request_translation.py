@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import quiver
-from quiver.adapters.shared.fallback_table import Route
 from quiver.adapters.shared.request_translation import split, translated
 from quiver.origin import Origin
+from quiver.pool.fallback_table import Route
 
 A = Origin.parse("https://a.example:8443")
 ALTERNATIVE = Origin.parse("https://b.example:9443")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quiver.adapters.shared.alt_svc import DAY, LONGEST_AGE, Alternative, parse
+from quiver.pool.alt_svc import DAY, LONGEST_AGE, Alternative, parse
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Any, Final
 import attrs
 
 from quiver import fields
-from quiver.adapters.shared.alt_svc import LONGEST_AGE, Alternative, parse
 from quiver.errors import InvalidURL
 from quiver.origin import Origin
+from quiver.pool.alt_svc import LONGEST_AGE, Alternative, parse
 from quiver.printable import in_message
 
 __all__ = ["Alternatives"]

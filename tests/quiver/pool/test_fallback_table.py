@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quiver.adapters.shared.fallback_table import (
+from quiver.origin import Origin
+from quiver.pool.fallback_table import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     MOST,
     FallbackTable,
     Route,
 )
-from quiver.origin import Origin
 
 A, B = Origin.parse("https://a.example"), Origin.parse("https://b.example:8443")
 

@@ -13,8 +13,8 @@ from typing import Final, Literal, get_args
 
 import attrs
 
-from quiver.adapters.shared.alternatives import Alternatives
 from quiver.origin import Origin
+from quiver.pool.alternatives import Alternatives
 
 __all__ = ["FallbackTable", "PolicyName", "Route"]
 

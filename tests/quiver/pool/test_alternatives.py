@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quiver.adapters.shared.alt_svc import LONGEST_AGE, Alternative
-from quiver.adapters.shared.alternatives import Alternatives
 from quiver.origin import Origin
+from quiver.pool.alt_svc import LONGEST_AGE, Alternative
+from quiver.pool.alternatives import Alternatives
 
 A, B, C = (Origin.parse(f"https://{name}.example") for name in "abc")
 
