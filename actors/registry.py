@@ -72,8 +72,15 @@ class Registry:
 
 
 def marker_of(ref: AnyActorRef) -> object | None:
-    """The marker that `ref` was registered with, while it lives."""
+    """The marker that `ref` was registered with, or given last, while it lives."""
     return Registry._markers.get(getattr(ref, "actor_urn", ""))
+
+
+def mark(ref: AnyActorRef, marker: object) -> None:
+    """Give `ref` another marker, if it is registered still."""
+    with Registry._lock:
+        if ref.actor_urn in Registry._markers:
+            Registry._markers[ref.actor_urn] = marker
 
 
 def _renew() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
@@ -14,6 +14,7 @@ from quiver.models import Response, Stats
 from quiver.origin import Origin
 from quiver.pool.checkout import PoolIdled
 from quiver.pool.manager import Manager
+from quiver.pool.protocols import chosen
 from quiver.pool.ref import PoolRef
 from quiver.pool_options import PoolOptions, unknown
 from quiver.proxies import ProxyNotice
@@ -24,7 +25,14 @@ from quiver.streams.channel import Channel, ChannelHandler, run
 from quiver.streams.response import StreamedResponse
 
 _numbers = itertools.count(1)
-_OPTIONS: Final = (*PoolOptions.__annotations__, "pools", "name", "registry", "trust_env")
+_OPTIONS: Final = (
+    *PoolOptions.__annotations__,
+    "pools",
+    "name",
+    "registry",
+    "trust_env",
+    "protocols",
+)
 
 
 def _no_url(given: object) -> InvalidURL:
@@ -36,7 +44,7 @@ def _no_url(given: object) -> InvalidURL:
 
 
 class Client:
-    """A client of any origin over HTTP/3, each through a pool of its own.
+    """A client of any origin, each through a pool of its own.
 
     Usable from any number of threads and greenlets at once. Pools start on the first request,
     also again in a forked child. Close it, or leave its `with`: one that is dropped instead is
@@ -51,6 +59,10 @@ class Client:
             one that is shared end when they are stopped or idle, not when a client is dropped.
         trust_env: whether to warn, once, when the environment names a proxy for an origin
             (`https_proxy`, `all_proxy`, `no_proxy`): HTTP/3 goes through none, but directly.
+        protocols: what it may speak: "h3", "h2", "http/1.1", by default HTTP/3 alone. The others
+            are of the extra `tcp`. With HTTP/3 and one of them each connection is dialled over
+            QUIC, and 0.3 seconds behind over TCP; the one that is there first is used, and what
+            had failed is asked again later, beside requests. `http://` is HTTP/1.1.
 
     Raises:
         InvalidOptions: a rule or an option is unknown, wrong or contradicts another.
@@ -63,6 +75,7 @@ class Client:
         name: str | None = None,
         registry: Registry | None = None,
         trust_env: bool = True,
+        protocols: Iterable[str] | None = None,
         **options: Unpack[PoolOptions],
     ) -> None:
         for option in options:
@@ -75,6 +88,7 @@ class Client:
             registry,
             self.name,
             before_start=lambda origin: proxies.look(origin.scheme, origin.authority),
+            protocols=chosen(protocols),
         )
 
     def __repr__(self) -> str:
@@ -219,11 +233,11 @@ class Client:
             InvalidURL: it names no https origin.
             PoolStopped: the client is closed.
         """
-        return self._manager.lend(Origin.parse(origin))
+        return self._manager.lend(Origin.parse(origin, plain=True))
 
     def stats(self, origin: str) -> Stats:
         """Return the counts of the origin's pool; all 0, and not `started`, when there is none."""
-        return self._manager.stats(Origin.parse(origin))
+        return self._manager.stats(Origin.parse(origin, plain=True))
 
     def close(self) -> None:
         """Stop its pools. Requests that are open may finish; every caller gets its outcome.

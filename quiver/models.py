@@ -24,7 +24,7 @@ __all__ = [
 _CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?([^\s;"]+)', re.IGNORECASE)
 
 
-_VERSIONS: Final = {"h3": "HTTP/3", "h2": "HTTP/2", "http/1.1": "HTTP/1.1"}
+_VERSIONS: Final = {"h3": "HTTP/3", "h2": "HTTP/2", "http/1.1": "HTTP/1.1"}  # by ALPN's names
 
 
 def first_header(headers: Pairs, name: str, default: str | None = None) -> str | None:
@@ -67,6 +67,11 @@ class Handshake:
     resumed: bool = False
     early: bool = False
 
+    @property
+    def http_version(self) -> str:
+        """The application protocol as HTTP has it: "HTTP/3", "HTTP/2" or "HTTP/1.1"."""
+        return _VERSIONS.get(self.alpn, self.alpn)
+
 
 @attrs.frozen
 class ResponseConnection:
@@ -93,7 +98,7 @@ class ResponseConnection:
     @property
     def http_version(self) -> str:
         """That as HTTP has it: "HTTP/3", "HTTP/2" or "HTTP/1.1"."""
-        return _VERSIONS.get(self.handshake.alpn, self.handshake.alpn)
+        return self.handshake.http_version
 
     @property
     def cipher(self) -> str:

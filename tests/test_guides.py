@@ -33,6 +33,7 @@ SEEN: dict[str, list[str]] = {
     "locust": [],  # its locustfile is run by tests/quiver/adapters/test_locust.py
     "observability": ["True", "order INTERNAL None", "GET CLIENT 200", "1.0", "['/delay/0.1']"],
     "downloads": ["200 3000000", "[]", CUT_SHORT, "3000000"],
+    "every-origin": ["HTTP/3", "http/3"],
     "fallback": ["HTTP/3", "30"],
     "httpx": [
         "{'id': 42} HTTP/3",

@@ -166,6 +166,7 @@ PURE_TABLES: Final = (
             *("exchanges", "actions", "socket_errors", "liveness", "idle_policy"),
             *("look_up_table", "path_changes", "time_limits", "protocol_limits"),
             *("alt_svc", "alternatives", "fallback_table"),
+            *("choice", "lane_race", "spoken", "tcp_negotiation"),
         )
     ),
     "quiver/adapters/shared/groups.py",

@@ -42,6 +42,7 @@ __all__ = [
     "GiveUp",
     "Try",
     "interleaved",
+    "tells_most",
 ]
 
 Address = tuple[int, tuple[Any, ...]]  # family, and what connect() takes
@@ -53,10 +54,11 @@ _OF_SILENCE: Final = 2  # the weight of an error that tells of it: see `_weight`
 
 
 class Try(NamedTuple):
-    """Begin to shake hands with this address; the attempt has this number."""
+    """Begin to shake hands with this address; the attempt has this number, and is of that lane."""
 
     attempt: int
     address: Address
+    lane: str = ""
 
 
 class Abandon(NamedTuple):
@@ -218,8 +220,21 @@ class AddressAttempts:
 
     def _verdict(self) -> QuiverError | None:
         """What a server has said itself; that one refused is no news where another is silent."""
-        said = self._error is not None and _weight(self._error) > _OF_SILENCE
-        return self._error if said else None
+        return tells_most((self._error, None))
+
+
+def tells_most(errors: Iterable[QuiverError | None]) -> QuiverError | None:
+    """Of what several attempts have ended with, the first among those that tell most.
+
+    Args:
+        errors: None for one that was over in silence: that another was refused is no news then.
+    """
+    each = list(errors)
+    said = [error for error in each if error is not None]
+    most = max(said, key=_weight, default=None)
+    if most is not None and None in each and _weight(most) <= _OF_SILENCE:
+        return None
+    return most
 
 
 def _weight(error: QuiverError) -> int:

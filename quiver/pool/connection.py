@@ -69,7 +69,7 @@ class Connection(StateMachine):
         self._coordinator = coordinator
         self._error: QuiverError | None = None  # what the network ended it with
         self._overdue, self._stalls = Overdue(), StallWatch()
-        self._report = ConnectionReport(target.name, number, target.protocol.upper())
+        self._report = ConnectionReport(target.name, number, target.only)
         tell_me = partial(tell, self.actor_ref)
         self._transport = target.transport(tell_me)
         attempt, offer = self._report.attempt, self._offer_early if early else None
@@ -78,19 +78,9 @@ class Connection(StateMachine):
         self._runner = ExchangeRunner(
             self, target, self._transport, self._liveness, self.timers, self._report, tell_me
         )
-        self._keeper = PathKeeper(
-            number,
-            target,
-            self._transport,
-            self._liveness,
-            self._runner.exchanges,
-            self.timers,
-            self._report,
-            self._tell_pool,
-            self._end,
-            self._leave_path,
-            self._withdraw,
-        )
+        parts = self._liveness, self._runner.exchanges, self.timers, self._report
+        calls = self._tell_pool, self._end, self._leave_path, self._withdraw
+        self._keeper = PathKeeper(number, target, self._transport, *parts, *calls)
 
     # its life -------------------------------------------------------------------------------
 
@@ -112,7 +102,8 @@ class Connection(StateMachine):
         self._runner.exchanges.connection = self._report.ready(event, self._transport)
         early = self._runner.flight.settle(event.early)
         limit, most = event.max_streams, event.concurrent
-        self._tell_pool(messages.ConnectionReady(self._number, limit, early, most))
+        speaks = self._transport.http.handshake.http_version.lower()
+        self._tell_pool(messages.ConnectionReady(self._number, limit, early, most, speaks))
         self.check_idle()
         self._keeper.arrange_ping()
         if self._config.max_age is not None:
@@ -229,7 +220,10 @@ class Connection(StateMachine):
             return
         now = time.monotonic()
         match step(now):
-            case Connected(transport, happened):
+            case Connected(transport, lane, happened):
+                if type(transport) is not type(self._transport):
+                    other = self._target.transport(partial(tell, self.actor_ref), lane)
+                    self._transport = self._runner.transport = self._keeper.transport = other
                 self._transport.adopt(transport)
                 self.timers.cancel("dial")
                 self._liveness.heard(now)

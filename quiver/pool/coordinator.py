@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from quiver import telemetry
+from quiver.actors import registry as registries
 from quiver.actors.loop_stalls import StallWatch, stalled_between
 from quiver.actors.reply import Reply
 from quiver.actors.restarts import RestartIntensity
@@ -33,6 +34,7 @@ from quiver.pool.actions import (
     SendEarly,
 )
 from quiver.pool.checkout import PendingRequest, Refusals, is_failure
+from quiver.pool.choice import HTTP3
 from quiver.pool.client_pools import ClientPools
 from quiver.pool.connection import Connection
 from quiver.pool.dial_progress import Dials, Progress
@@ -43,6 +45,7 @@ from quiver.pool.protocol_limits import limits_of
 from quiver.pool.ref import PoolLifetime, RequestReply, tell
 from quiver.pool.reports import QueueReport, logger, observe_request
 from quiver.pool.routing import RoutingTable
+from quiver.pool.spoken import Spoken
 from quiver.pool.target import PoolTarget
 from quiver.request import OpenChannel, Request
 
@@ -60,7 +63,7 @@ class TooManyCrashes(Exception):
 
 
 class OriginPool(StartedPool):
-    """A pool of connections to one origin, which all speak what `stack` does."""
+    """A pool of connections to one origin, which speak what its target says."""
 
     answers_with = (QuiverError,)
     never_waits = True  # whoever listens to telemetry is called in it
@@ -90,6 +93,7 @@ class OriginPool(StartedPool):
         )
         self._tickets = itertools.count(1)
         self._asks: dict[int, PendingRequest] = {}  # those that wait for a slot
+        self._spoken = Spoken(target.only)
         self._connections: dict[int, AnyActorRef] = {}
         self._numbers: dict[str, int] = {}  # of connections, by urn
         self._crashes = RestartIntensity(MAX_CRASHES, WITHIN)
@@ -130,9 +134,13 @@ class OriginPool(StartedPool):
                 self.dials.came(connection, progress)
             case messages.EarlyRoom(connection, streams):
                 self._do(self._table.early_room(connection, streams, now))
-            case messages.ConnectionReady(connection, limit, early, most):
+            case messages.ConnectionReady(connection, limit, early, most, protocol):
                 self.dials.arrived(connection)
+                left = self._spoken.ready(connection, protocol)
+                self._see_protocol()
                 self._do(self._table.ready(connection, limit, now, most, early=early))
+                for each in left:
+                    self._do(self._table.leave(each, now))
             case messages.StreamLimitRaised(connection, limit, most):
                 self._do(self._table.limited(connection, limit, now, most))
             case messages.Suspended(connection):
@@ -140,11 +148,14 @@ class OriginPool(StartedPool):
             case messages.Resumed(connection):
                 self._do(self._table.resumed(connection, now))
             case messages.Draining(connection):
+                self._spoken.draining(connection)
                 self._do(self._table.draining(connection, now))
             case messages.Aged(connection):
                 self._do(self._table.aged(connection, now))
             case messages.ConnectionDown(connection, error):
                 self.dials.ended(connection, error)
+                self._spoken.ended(connection)
+                self._see_protocol()
                 self._do(self._table.down(connection, now, error))
             case messages.Unneeded(for_good):
                 self._idle_policy.unneeded(now, for_good=for_good)
@@ -169,7 +180,7 @@ class OriginPool(StartedPool):
                 observe_request(self.target.name, request, reply, since)
             _, timeout = request.answered_within(self._config.timeout)
             if isinstance(request, OpenChannel):
-                self.check_channel(request)
+                self._check_channel(request)
             deadline = None if timeout is None else since + timeout
             ask = PendingRequest.new(request, reply, self._config, deadline, since)
             unheard = stalled_between(since, now)
@@ -179,10 +190,29 @@ class OriginPool(StartedPool):
         except Exception as error:  # noqa: BLE001 - of a request that is not what it seems
             reply.fail(error if isinstance(error, QuiverError) else self.target.failed(error))
             return None
+        if self._spoken.over_tcp:
+            self._ask_again(now)
         return self._submit(ask, now)
 
-    def check_channel(self, request: OpenChannel) -> None:
+    def _ask_again(self, now: float) -> None:
+        """Dial beside a connection over TCP, if it is time to see whether HTTP/3 is there now."""
+        spoken = self._spoken
+        if not spoken.asking and self.target.asks_again(now):
+            spoken.asking = True
+            self._do(self._table.aged(spoken.over_tcp[0], now))
+
+    def _see_protocol(self) -> None:
+        """Have it known what is spoken: as many connections are opened as that needs."""
+        protocol = self._spoken.protocol
+        if protocol != self.target.protocol:
+            self.target.protocol = protocol
+            self._table.limits = limits_of(protocol, self._config)
+            registries.mark(self.actor_ref, protocol)
+
+    def _check_channel(self, request: OpenChannel) -> None:
         """Refuse a channel that cannot be, for whatever its server might say."""
+        if self.target.protocol not in (None, HTTP3):
+            raise self.target.no_channels(request)
         if request.require_datagrams and not self._config.datagrams:
             said = "require_datagrams=True, but the pool has datagrams=False"
             raise DatagramsDisabled(said, origin=self.target.name)
@@ -255,6 +285,7 @@ class OriginPool(StartedPool):
                 case CancelExchange(ticket, connection):
                     self._tell(connection, messages.GiveUp(ticket))
                 case Retire(connection):
+                    self._spoken.draining(connection)
                     self._tell(connection, messages.Drain("its successor is there"))
                 case Redial(at):
                     self.timers.at("redial", at)
@@ -339,6 +370,7 @@ class OriginPool(StartedPool):
         number = self._numbers.pop(ref.actor_urn)
         del self._connections[number]
         self.dials.ended(number)
+        self._spoken.ended(number)
         self._do(self._table.down(number, now))
         if self._stopping and not self._connections:
             self.leave()

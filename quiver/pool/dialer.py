@@ -2,9 +2,9 @@
 
     start --> Resolved, a message --> resolved(addresses) --> receive*, tick*, flush* --> an outcome
 
-Which address is tried when is decided by `AddressAttempts` (RFC 8305). Here each attempt has a
-transport of its own, a socket and an HTTP/3 connection, until the first of them has shaken hands:
-that is the outcome, and the others say CONNECTION_CLOSE and are gone. One time limit,
+Which address is tried when, and over what, is decided by `LaneRace` (RFC 8305). Here each attempt
+has a transport of its own, a socket and an HTTP connection, until the first of them has shaken
+hands: that is the outcome, and the others say goodbye and are gone. One time limit,
 `connect_timeout`, holds for all of it.
 """
 
@@ -27,15 +27,16 @@ from quiver.h3 import events
 from quiver.pool.address_attempts import (
     Abandon,
     Address,
-    AddressAttempts,
     AttemptAction,
     GiveUp,
     Try,
     interleaved,
 )
 from quiver.pool.checkout import exhausted
+from quiver.pool.choice import HTTP3
 from quiver.pool.dial_progress import Progress
 from quiver.pool.http_connection import HttpConnection, Transport
+from quiver.pool.lane_race import LaneRace
 from quiver.pool.local_address import host_of
 from quiver.pool.messages import Resolved
 from quiver.pool.name_resolution import resolve
@@ -55,10 +56,12 @@ class Connected:
 
     Attributes:
         transport: of the attempt that has won; its owner adopts it.
+        lane: of that.
         events: of its HTTP/3 connection, Ready among them.
     """
 
     transport: Transport
+    lane: str
     events: list[events.Event]
 
 
@@ -95,7 +98,7 @@ class Dialer:
         self._on_progress = on_progress
         self._on_early = on_early
         self._until = math.inf
-        self._table: AddressAttempts | None = None  # when the name is resolved
+        self._table: LaneRace | None = None  # when the name is resolved
         self._attempts: dict[int, Transport] = {}  # those that are alive
         self._addresses: dict[int, Address] = {}  # and where they go
         self._anew: dict[int, int] = {}  # how often they were begun anew
@@ -117,7 +120,8 @@ class Dialer:
         if not addresses:
             host, name = self._target.origin.host, self._target.name
             return NameResolutionFailed(f"host {host!r} has no address", origin=name)
-        self._table = AddressAttempts(interleaved(addresses, self._target.recall(now)), self._until)
+        in_order = interleaved(addresses, self._target.recall(now))
+        self._table = LaneRace(self._target.lanes(now), in_order, self._until, now)
         return self._do(self._table.tick(now), now)
 
     # its time ------------------------------------------------------------------------------
@@ -249,7 +253,9 @@ class Dialer:
         # The winner stays among them until it is adopted.
         self._target.worked(self._addresses[attempt], host_of(transport.socket.name), now)
         self._do(self._table.won(attempt), now)
-        return Connected(transport, happened)
+        lane, behind = self._table.lane_of(attempt), self._table.behind(attempt)
+        self._target.won(lane, behind, now)
+        return Connected(transport, lane, happened)
 
     def _fail(self, attempt: int, error: QuiverError, now: float) -> Outcome:
         """End one attempt; its server hears of that, if there is a way to it."""
@@ -263,9 +269,9 @@ class Dialer:
         outcome: Outcome = None
         self._to_do.extend(actions)
         while self._to_do:
-            match self._to_do.popleft():
-                case Try(attempt, address):
-                    self._to_do.extend(self._try(self._table, attempt, address, now))
+            match action := self._to_do.popleft():
+                case Try():
+                    self._to_do.extend(self._try(self._table, action, now))
                 case Abandon(attempt):
                     self._end(attempt)
                 case GiveUp(error):
@@ -273,12 +279,16 @@ class Dialer:
         self._tell_progress()
         return outcome
 
-    def _try(
-        self, table: AddressAttempts, attempt: int, address: Address, now: float
-    ) -> tuple[AttemptAction, ...]:
+    def _try(self, table: LaneRace, begun: Try, now: float) -> tuple[AttemptAction, ...]:
+        attempt, address, lane = begun
         self._on_attempt(address[1][:2])
-        on_early, self._on_early = self._on_early, None
-        transport = self._target.transport(self._tell, early=on_early is not None)
+        on_early = self._on_early if lane == HTTP3 else None
+        if on_early is not None:
+            self._on_early = None
+        try:
+            transport = self._target.transport(self._tell, lane, early=on_early is not None)
+        except QuiverError as unfit:  # what the options name, only read now
+            return table.failed(attempt, unfit, now)
         self._attempts[attempt], self._addresses[attempt] = transport, address
         try:
             transport.open(address, now)

@@ -94,7 +94,7 @@ class ExchangeRunner:
         tell: sends the owner a message, from any thread.
 
     Attributes:
-        exchanges: the table of what is open.
+        transport, exchanges: what the dial has come by; the table of what is open.
         flight, callbacks: what was sent early; answers that wait for their `on_informational`.
         waiting: channels that are to be opened when the server's SETTINGS have come.
         sending: by ticket, those whose request is not sent to its end.
@@ -114,7 +114,7 @@ class ExchangeRunner:
         self._owner = owner
         self._target = target
         self._config = target.config
-        self._transport = transport
+        self.transport = transport
         self._liveness = liveness
         self._timers = timers
         self._report = report
@@ -144,7 +144,7 @@ class ExchangeRunner:
             self._not_begun(exchange, reply, error)
 
     def _begin(self, exchange: StartExchange, reply: PoolReply) -> Caller:
-        request, now, http = exchange.request, time.monotonic(), self._transport.http
+        request, now, http = exchange.request, time.monotonic(), self.transport.http
         mode = mode_of(request)
         body, ended = self._callers.whole_body(request)
         fields = request_fields(request, self._target.origin, self._config.user_agent)
@@ -183,7 +183,7 @@ class ExchangeRunner:
             reply.fail(fault)
             return self._owner.returned(exchange, reply, unused=True)
         caller = self._begin(exchange, reply)
-        size = self._transport.http.max_datagram_size(caller.stream_id)
+        size = self.transport.http.max_datagram_size(caller.stream_id)
         return self._callers.open_channel(caller, size, self._report.channel(request))
 
     def settle(self, settings: events.Settings) -> None:
@@ -233,7 +233,7 @@ class ExchangeRunner:
         """End an exchange wherever it stands, also in the midst of its end."""
         caller = None if ticket is None else self._callers.get(ticket)
         if caller is not None:
-            http, ticket = self._transport.http, caller.exchange.ticket
+            http, ticket = self.transport.http, caller.exchange.ticket
             used = caller.stream_id < http.next_stream_id
             theirs = isinstance(cause, InvalidError)
             code = ErrorCode.H3_REQUEST_CANCELLED if theirs else ErrorCode.H3_INTERNAL_ERROR
@@ -322,7 +322,7 @@ class ExchangeRunner:
         caller = self._callers.get(ticket)
         buffer = None if caller is None else caller.receive_buffer
         if caller is not None and buffer is not None:
-            self._transport.http.consumed(caller.stream_id, buffer.newly_consumed())
+            self.transport.http.consumed(caller.stream_id, buffer.newly_consumed())
             self.exchanges.is_read(ticket, buffer.unread, buffer.last_read)
 
     def filled(self, ticket: int) -> None:
@@ -337,7 +337,7 @@ class ExchangeRunner:
         if caller.send_buffer.error is not None:
             self._do(self.exchanges.break_off(ticket, caller.send_buffer.error))
             return
-        send_datagrams(self._transport.http, caller, self._report)
+        send_datagrams(self.transport.http, caller, self._report)
 
     def give_up(self, ticket: int) -> None:
         """End one whose caller has left."""
@@ -356,7 +356,7 @@ class ExchangeRunner:
             self._contained(ticket, self._send_on, ticket, caller, now)
 
     def _send_on(self, ticket: int, caller: Caller, now: float) -> None:
-        if send_stream(self._transport.http, caller, self._config.send_buffer):
+        if send_stream(self.transport.http, caller, self._config.send_buffer):
             self.exchanges.is_sent(ticket, now)
         elif caller.channel is None:
             self.exchanges.is_stuck(ticket)
@@ -418,14 +418,14 @@ class ExchangeRunner:
             case Inform(ticket, status, headers):
                 self._callers.inform(ticket, status, headers)
             case ResetStream(stream_id, code):
-                self._transport.http.cancel(stream_id, code)
+                self.transport.http.cancel(stream_id, code)
             case Retry(ticket, error):
                 self._retry(ticket, error)
 
     def _end_sending(self, ticket: int) -> None:
         caller = self._callers.get(ticket)
         assert caller is not None, "its outcome is the last that is heard of it"
-        drop_unsent(self._transport.http, caller, ErrorCode.H3_REQUEST_CANCELLED)
+        drop_unsent(self.transport.http, caller, ErrorCode.H3_REQUEST_CANCELLED)
 
     def _retry(self, ticket: int, error: QuiverError) -> None:
         """Send it again, once; but all connections may say GOAWAY, each after the other."""

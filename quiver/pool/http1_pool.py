@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from quiver.errors import ConnectDisabled
 from quiver.optional_imports import extra
 from quiver.pool.coordinator import OriginPool
-from quiver.request import OpenChannel
 
 with extra("tcp"):
     from quiver.pool.tcp_stack import Http1Stack
@@ -24,7 +22,3 @@ class HTTP1Pool(OriginPool):
     """
 
     stack = Http1Stack
-
-    def check_channel(self, request: OpenChannel) -> None:
-        said = f"method={request.method!r}: channels are opened over HTTP/3 only"
-        raise ConnectDisabled(said, origin=self.target.name)

@@ -34,11 +34,13 @@ from quiver.actors.wait_queue import WouldWaitForItself
 from quiver.config import OriginRules, PoolConfig
 from quiver.errors import InternalError, PoolStopped, QuiverError
 from quiver.models import GetStats, Stats
-from quiver.origin import Origin, no_tls
+from quiver.origin import Origin
 from quiver.pool.checkout import PoolTimeout, exhausted
 from quiver.pool.client_pools import ClientPools, Owner
 from quiver.pool.http3_pool import HTTP3Pool
+from quiver.pool.http_pool import HTTPPool
 from quiver.pool.origin_memory import OriginMemory
+from quiver.pool.protocols import H3_ALONE, Stacks, stacks_for
 from quiver.pool.ref import LentRef, PoolRef
 from quiver.pool.target import PoolTarget
 
@@ -61,6 +63,7 @@ class Manager:
             not the client's to end.
         name: of the client, for the log.
         before_start: called with each origin whose pool is not found, in the thread that asks.
+        protocols: that are spoken, by ALPN's names.
     """
 
     def __init__(
@@ -69,7 +72,9 @@ class Manager:
         registry: Registry | None,
         name: str,
         before_start: Callable[[Origin], object] = lambda _: None,
+        protocols: tuple[str, ...] = H3_ALONE,
     ) -> None:
+        self._protocols = protocols
         self._before_start = before_start
         self._rules = rules
         self._registry = Registry() if registry is None else registry
@@ -95,20 +100,28 @@ class Manager:
         """
         if self._closed:
             raise PoolStopped("the client is closed", origin=str(origin))
-        found = self._registry.find(origin)
+        found = self._find(origin)
         if found is not None:
             return found
-        if origin.scheme != "https":
-            raise no_tls(origin)
+        stacks = stacks_for(origin, self._protocols)
         self._before_start(origin)
         try:
-            return Hub.current().run(partial(self._start, origin))
+            return Hub.current().run(partial(self._start, origin, stacks))
         except NoneLeft as error:
             raise exhausted(error, str(origin)) from error
         except HubStopped as error:  # the interpreter exits
             raise PoolStopped(f"it was not started: {error!r}", origin=str(origin)) from error
         except HubStalled as error:
             raise PoolTimeout(f"it was not started: {error}", origin=str(origin)) from error
+
+    def _find(self, origin: Origin) -> GeventActorRef[Any] | None:
+        """The pool that lives; where registries are shared, also one of HTTP/3 alone."""
+        if self._protocols == H3_ALONE:
+            return self._registry.find(origin)
+        found = self._registry.find((origin, self._protocols))
+        if found is None and "h3" in self._protocols:
+            found = self._registry.find(origin)
+        return found
 
     def lend(self, origin: Origin) -> LentRef:
         """As `pool`; the ref is somebody's own, and keeps the pool from ending for idleness."""
@@ -121,7 +134,7 @@ class Manager:
 
     def stats(self, origin: Origin) -> Stats:
         """Counts of the origin's pool; all 0 when there is none. It is not started for this."""
-        pool = self._registry.find(origin)
+        pool = self._find(origin)
         none = Stats(idle=0, active=0, queued=0, connections=0, started=False)
         try:
             return none if pool is None else pool.ask(GetStats(), timeout=ANSWERS_WITHIN)
@@ -153,9 +166,9 @@ class Manager:
 
     # in the loop's thread, where no signal handler's exception comes in between ---------------
 
-    def _start(self, origin: Origin) -> GeventActorRef[Any]:
+    def _start(self, origin: Origin, stacks: Stacks) -> GeventActorRef[Any]:
         try:
-            return self._started(origin)
+            return self._started(origin, stacks)
         except (QuiverError, HubStopped, HubStalled, WouldWaitForItself):
             raise
         except pykka.Timeout as error:
@@ -165,10 +178,13 @@ class Manager:
                 raise
             raise InternalError(f"it was not started: {error!r}", origin=str(origin)) from error
 
-    def _started(self, origin: Origin) -> GeventActorRef[Any]:
+    def _started(self, origin: Origin, stacks: Stacks) -> GeventActorRef[Any]:
         config = self._rules.config_for(origin)
         supervisor = origin_spec(origin, config)
-        pool = pool_spec(origin, config, self._registry, self._client_pools, self._memory)
+        name = origin if self._protocols == H3_ALONE else (origin, self._protocols)
+        # It knows nothing of this manager, which is dropped with its client.
+        target = cache(partial(PoolTarget, origin, config, self._memory, *stacks, name))
+        pool = pool_spec(target, config, self._registry, self._client_pools)
         self._longest = max(self._longest, supervisor.shutdown)
         for _ in range(ATTEMPTS):
             root = self._root()
@@ -195,7 +211,10 @@ class Manager:
 
 
 def protocol_of(ref: AnyActorRef) -> str | None:
-    """What a pool speaks, "http/3", from its bare ref; None for a ref that is no live pool."""
+    """What a pool speaks, from its bare ref: "http/3", "http/2" or "http/1.1".
+
+    None for a ref that is no live pool, and before the first handshake of one that may speak any.
+    """
     marker = marker_of(ref)
     return marker if isinstance(marker, str) else None
 
@@ -219,20 +238,26 @@ def origin_spec(origin: Origin, config: PoolConfig) -> ChildSpec:
 
 
 def pool_spec(
-    origin: Origin,
+    target: Callable[[], PoolTarget],
     config: PoolConfig,
     registry: Registry,
     client_pools: ClientPools,
-    memory: OriginMemory,
 ) -> ChildSpec:
     """What the origin's supervisor starts. A pool that has ended in order stays away.
 
-    One that takes the place of another reads no file again: that could fail where it went well.
+    Args:
+        target: the same each time. A pool that takes the place of another reads no file again: that
+            could fail where it went well.
     """
-    target = cache(partial(PoolTarget, origin, config, memory))
+
+    def start() -> PoolRef:
+        to = target()
+        kind = HTTP3Pool if to.only == "http/3" else HTTPPool
+        return kind.start_at(to, registry, client_pools)
+
     return ChildSpec(
         id=POOL,
-        start=lambda: HTTP3Pool.start_at(target(), registry, client_pools),
+        start=start,
         restart=Restart.TRANSIENT,
         shutdown=_shutdown(config),
     )

@@ -93,12 +93,13 @@ class EarlyRoom(NamedTuple):
 
 class ConnectionReady(NamedTuple):
     """The handshake is over; the server allows this many streams in the connection's life, and so
-    many at a time. `early`: it has accepted what went along."""
+    many at a time. `early`: it has accepted what went along. `protocol` is what it speaks."""
 
     connection: int
     max_streams: int
     early: bool = False
     concurrent: int | None = None
+    protocol: str = "http/3"
 
 
 class StreamLimitRaised(NamedTuple):

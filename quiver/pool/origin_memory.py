@@ -11,6 +11,7 @@ import weakref
 from typing import Final
 
 from quiver.pool.address_memory import AddressMemory
+from quiver.pool.choice import Choices
 from quiver.pool.session_tickets import SessionTickets
 
 __all__ = ["OriginMemory"]
@@ -22,6 +23,7 @@ class OriginMemory:
     def __init__(self) -> None:
         self.addresses = AddressMemory()
         self.tickets = SessionTickets()
+        self.choices = Choices()
         _memories.add(self)
 
 

@@ -65,7 +65,7 @@ class PathKeeper:
     ) -> None:
         self._number = number
         self._target = target
-        self._transport = transport
+        self.transport = transport
         self._liveness = liveness
         self._exchanges = exchanges
         self._timers = timers
@@ -79,7 +79,7 @@ class PathKeeper:
 
     def arrange_ping(self) -> None:
         """Have the next PING sent in time, so that neither side's idle timeout ends it."""
-        idle_timeout, busy = self._transport.http.idle_timeout, bool(self._exchanges)
+        idle_timeout, busy = self.transport.http.idle_timeout, bool(self._exchanges)
         seconds = keep_alive_interval(self._target.config.keep_alive, idle_timeout, busy=busy)
         if seconds < math.inf:
             self._timers.start_in_step("ping", seconds)
@@ -90,7 +90,7 @@ class PathKeeper:
             now = time.monotonic()
             if self._liveness.wants_look(now):
                 self._follow(now)
-            self._transport.http.ping(PING)
+            self.transport.http.ping(PING)
         self.arrange_ping()
 
     def ping_in_silence(self) -> None:
@@ -98,7 +98,7 @@ class PathKeeper:
         now = time.monotonic()
         if self._exchanges and self._liveness.wants_ping(now):
             self._follow(now)
-            self._transport.http.ping(PING)
+            self.transport.http.ping(PING)
 
     # suspicion ------------------------------------------------------------------------------
 
@@ -115,12 +115,12 @@ class PathKeeper:
 
     def _suspect(self, cause: SocketError | None) -> None:
         """Lend it no more until it says something: it may be gone without a CONNECTION_CLOSE."""
-        probe_timeout = self._transport.http.probe_timeout
+        probe_timeout = self.transport.http.probe_timeout
         self.proceed(self._liveness.suspect(cause, probe_timeout, time.monotonic()))
 
     def proceed(self, step: Step) -> None:
         """Do what the suspicion has come to."""
-        suspicion, http = self._liveness.suspicion, self._transport.http
+        suspicion, http = self._liveness.suspicion, self.transport.http
         match step:
             case Step.SUSPEND:
                 self._tell_pool(messages.Suspended(self._number))
@@ -153,7 +153,7 @@ class PathKeeper:
         return True
 
     def _gone(self, cause: SocketError | None, silence: float) -> QuiverError:
-        socket = self._transport.socket
+        socket = self.transport.socket
         if self._former is None or socket is None:
             return self._target.gone(cause, silence)
         return self._target.not_followed(self._former, socket.local, silence)
@@ -174,7 +174,7 @@ class PathKeeper:
 
     def _follow(self, now: float, *, lending: bool = False) -> Outlook:
         """Look from where the server is reached, and go there if that has changed."""
-        socket, changes = self._transport.socket, self._changes
+        socket, changes = self.transport.socket, self._changes
         if socket is None or not changes.may_look(now):
             return changes.outlook
         here, refusal, found = host_of(socket.name), None, None
@@ -198,7 +198,7 @@ class PathKeeper:
 
     def _move(self, socket: ConnectedSocket, found: str, now: float) -> None:
         try:
-            obstacle = self._transport.migrate(now)
+            obstacle = self.transport.migrate(now)
         except OSError as error:
             if error.errno not in EXHAUSTED:
                 self._suspect(SocketError(error.errno or 0, local=True))
@@ -222,7 +222,7 @@ class PathKeeper:
 
     def validated(self, seconds: float) -> None:
         """Note that the server is reached from the new path."""
-        socket, former = self._transport.socket, self._former
+        socket, former = self.transport.socket, self._former
         self._former = None
         if socket is not None and former is not None:
             self._report.migrated(seconds, former, socket.local, None)
@@ -230,7 +230,7 @@ class PathKeeper:
 
     def invalid(self, seconds: float) -> None:
         """End what the server does not answer from the new path, unless there is another one."""
-        socket, former = self._transport.socket, self._former
+        socket, former = self.transport.socket, self._former
         self._former = None
         if socket is None or former is None:
             return

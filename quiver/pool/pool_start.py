@@ -79,7 +79,7 @@ class StartedPool(ReplyPolicy):
         made: Any = cls  # whose __init__ is that of a pool
         pool = made(target, client_pools)
         try:
-            ref = registry.start(target.registered_as, cls.stack.name, pool)
+            ref = registry.start(target.registered_as, target.protocol, pool)
         except HubStopped as stopped:
             raise PoolStopped(f"{stopped}", origin=target.name) from stopped
         except HubStalled as stalled:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from quiver.config import PoolConfig
 
-__all__ = ["Limits", "limits_of"]
+__all__ = ["ConnectionLimits", "limits_of"]
 
 
-class Limits(NamedTuple):
+class ConnectionLimits(NamedTuple):
     """As the routing table has them.
 
     `eager`: each request opens one more, room or not. Connections with one request at a time are
@@ -20,8 +20,8 @@ class Limits(NamedTuple):
     eager: bool
 
 
-def limits_of(protocol: str | None, config: PoolConfig) -> Limits:
+def limits_of(protocol: str | None, config: PoolConfig) -> ConnectionLimits:
     """The limits of a pool that speaks this, as `protocol_of` has it; None: no one knows yet."""
     if protocol == "http/1.1":
-        return Limits(config.max_connections_http1, eager=False)
-    return Limits(config.max_connections, eager=True)
+        return ConnectionLimits(config.max_connections_http1, eager=False)
+    return ConnectionLimits(config.max_connections, eager=True)

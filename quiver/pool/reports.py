@@ -50,13 +50,13 @@ log_forwarder.take(
 class ConnectionReport:
     """The events of one connection: start, ready, draining, then stop or exception."""
 
-    def __init__(self, origin: str, connection: int, http_version: str = "HTTP/3") -> None:
+    def __init__(self, origin: str, connection: int, protocol: str | None = "http/3") -> None:
         self._number = connection
         self._name = f"{origin} connection {connection}"
         self._metadata: Metadata = {
             "origin": origin,
             "connection": connection,
-            "http_version": http_version,
+            "http_version": None if protocol is None else protocol.upper(),  # until it is ready
         }
         self._started = time.monotonic()
         self._established = False
@@ -80,6 +80,7 @@ class ConnectionReport:
             return None
         agreed = transport.http.handshake
         made = ResponseConnection(self._number, socket.address, socket.local, agreed, self._age())
+        self._metadata["http_version"] = made.http_version
         if telemetry.listening:
             most = event.max_streams if event.concurrent is None else event.concurrent
             measurements = {"duration": made.seconds, "max_streams": most}

@@ -69,6 +69,7 @@ from quiver.pool.actions import (
 from quiver.pool.backoff import Backoff, refuses
 from quiver.pool.connection_slots import ConnectionSlots
 from quiver.pool.early_requests import EarlyRequests
+from quiver.pool.protocol_limits import ConnectionLimits
 from quiver.pool.waiting_queue import WaitingQueue
 
 Actions = tuple[RoutingAction, ...]
@@ -93,8 +94,7 @@ class RoutingTable:
         eager: bool = True,
         jitter: Callable[[], float] = lambda: 1.0,
     ) -> None:
-        self._max_connections = max_connections
-        self._eager = eager
+        self.limits = ConnectionLimits(max_connections, eager)  # which what is spoken may change
         self._max_streams = max_streams_per_connection
         self._max_waiting = max_waiting
         self._max_requests = max_requests_per_connection or sys.maxsize
@@ -281,6 +281,11 @@ class RoutingTable:
         self._retiring[connection] = self._lending[connection]
         return self._assign(now)
 
+    def leave(self, connection: int, now: float) -> Actions:
+        """Retire the connection: what is spoken on another one goes before it."""
+        known = self._lending.get(connection)
+        return () if known is None else (self._retire(known), *self._assign(now))
+
     def suspended(self, connection: int, now: float) -> Actions:
         """The connection's peer may be gone: it is not lent before that is known."""
         return self._suspend(connection, True, now)
@@ -362,11 +367,11 @@ class RoutingTable:
 
     def _dial(self, now: float, eager: bool, actions: list[RoutingAction]) -> None:
         """One connecting for each that waits and each that retires; when eager, one more."""
-        free = 0 if self._stopped else self._max_connections - self._live
+        free = 0 if self._stopped else self.limits.max_connections - self._live
         if free <= 0:
             return
         wanted = max(len(self._waiting), len(self._retiring)) - len(self._connecting)
-        for _ in range(min(max(wanted, eager and self._eager), free)):
+        for _ in range(min(max(wanted, eager and self.limits.eager), free)):
             if self._backoff.holds(now):
                 if self._waiting or self._retiring:
                     actions += self._backoff.arrange()

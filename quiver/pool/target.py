@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable, Hashable, Iterable
 
 from greenlet import GreenletExit
 
 from quiver.config import PoolConfig
 from quiver.errors import (
+    ConnectDisabled,
     ConnectionLost,
     ConnectionRefused,
     InternalError,
@@ -19,13 +21,15 @@ from quiver.errors import (
 from quiver.origin import Origin, no_tls
 from quiver.pool.address_attempts import Address
 from quiver.pool.address_memory import Worked
+from quiver.pool.choice import TCP, Lane
 from quiver.pool.dial_progress import Progress
 from quiver.pool.http3_stack import Http3Stack
-from quiver.pool.http_connection import ProtocolStack
+from quiver.pool.http_connection import ProtocolStack, Transport
 from quiver.pool.local_address import local_host_to
 from quiver.pool.origin_memory import OriginMemory
 from quiver.pool.socket_errors import Meaning, SocketError
 from quiver.quic.engine import SessionTicket
+from quiver.request import OpenChannel
 
 
 class PoolTarget:
@@ -36,11 +40,13 @@ class PoolTarget:
     Args:
         memory: of origins, and their tickets; None begins one for this pool alone.
         stack: what its connections speak.
+        over_tcp: yields the stack of a second lane, when it is needed; a dial races both.
+        registered_as: what its pool is found by in a registry, if not by origin and stack.
 
     Attributes:
-        transport: makes one that is not opened yet.
-        registered_as: what its pool is found by in a registry.
-        protocol: what is spoken with it, "http/3", say.
+        registered_as: as given, or of its own.
+        only: what all of its connections speak, "http/3", say; None where each handshake says it.
+        protocol: what is spoken with it now; None before the first handshake has said it.
 
     Raises:
         InvalidURL: an origin without TLS, where `stack` has TLS always.
@@ -53,6 +59,8 @@ class PoolTarget:
         config: PoolConfig,
         memory: OriginMemory | None = None,
         stack: type[ProtocolStack] = Http3Stack,
+        over_tcp: Callable[[], type[ProtocolStack]] | None = None,
+        registered_as: Hashable = None,
     ) -> None:
         if origin.scheme not in stack.schemes:
             raise no_tls(origin, stack.name.upper())
@@ -60,10 +68,42 @@ class PoolTarget:
         self.origin = origin
         self.config = config
         self.name = str(origin)
-        self.transport = stack(origin, config, self._memory.tickets).transport
-        self.protocol = stack.name
+        self._over_tcp = over_tcp
+        self._stacks = {stack.name: self._made(stack)}
+        self._lanes = (stack.name,) if over_tcp is None else (stack.name, TCP)
+        self.only = None if TCP in self._lanes else stack.name
+        self.protocol = self.only
         # HTTP/3's are looked for by their origin.
-        self.registered_as = origin if stack is Http3Stack else (origin, stack.name)
+        own = origin if stack is Http3Stack else (origin, stack.name)
+        self.registered_as = registered_as or own
+
+    # What is spoken with it.
+
+    def lanes(self, now: float) -> tuple[Lane, ...]:
+        """The lanes of a dial that begins now."""
+        return self._memory.choices.lanes(self.origin, self._lanes, now)
+
+    def transport(
+        self, tell: Callable[[object], None], lane: str | None = None, *, early: bool = False
+    ) -> Transport:
+        """A transport that is not opened yet, of a lane; None: the first. Raises InvalidOptions."""
+        name = self._lanes[0] if lane is None else lane
+        if name not in self._stacks:
+            assert self._over_tcp is not None
+            self._stacks[name] = self._made(self._over_tcp())
+        return self._stacks[name].transport(tell, early=early)
+
+    def won(self, lane: str, behind: Iterable[tuple[str, str]], now: float) -> None:
+        """Note which lane of a dial was the first; see `Choices.won`."""
+        if len(self._lanes) > 1:
+            self._memory.choices.won(self.origin, lane, behind, now)
+
+    def asks_again(self, now: float) -> bool:
+        """Whether HTTP/3 is to be tried beside what is spoken over TCP."""
+        return len(self._lanes) > 1 and self._memory.choices.asks_again(self.origin, now)
+
+    def _made(self, stack: type[ProtocolStack]) -> ProtocolStack:
+        return stack(self.origin, self.config, self._memory.tickets)
 
     def keep(self, ticket: SessionTicket) -> None:
         """Have a connection to come resume by this ticket."""
@@ -97,6 +137,12 @@ class PoolTarget:
     def too_slow(self, progress: Progress) -> QuiverError:
         limit = f"connect_timeout={self.config.connect_timeout} seconds"
         return progress.too_slow(limit, self.name)
+
+    def no_channels(self, request: OpenChannel) -> QuiverError:
+        """The error of a channel over TCP."""
+        spoken = f", and this is {self.protocol.upper()}" if self.protocol else ""
+        said = f"method={request.method!r}: channels are opened over HTTP/3 only{spoken}"
+        return ConnectDisabled(said, origin=self.name)
 
     def no_settings(self) -> QuiverError:
         return ReceiveTimeout("the server has not sent its SETTINGS", origin=self.name)

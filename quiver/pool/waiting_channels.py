@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from quiver.actors.timers import Timers
 from quiver.errors import ConnectDisabled, DatagramsDisabled, QuiverError
 from quiver.h3 import events
+from quiver.pool.choice import HTTP3
 from quiver.pool.messages import PoolReply, StartExchange
 from quiver.pool.target import PoolTarget
 from quiver.request import OpenChannel
@@ -81,6 +82,8 @@ class WaitingChannels:
     def fault(self, request: OpenChannel) -> QuiverError | None:
         """The error if the server, whose SETTINGS are known, takes no such channel, or None."""
         assert self._settings is not None
+        if self._target.protocol not in (None, HTTP3):
+            return self._target.no_channels(request)
         if request.protocol is not None and not self._settings.connect:
             said = f"protocol={request.protocol!r}: the server takes no extended CONNECT"
             return ConnectDisabled(said, origin=self._target.name)

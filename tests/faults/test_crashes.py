@@ -35,7 +35,7 @@ from tests.support.waiting import until
 # The survey stands in the first test's time.
 
 # One coordinator serves all protocols: it is walked through over HTTP/3.
-OTHERS = {"HTTP1Pool", "HTTP2Pool"}
+OTHERS = {"HTTP1Pool", "HTTP2Pool", "HTTPPool"}
 
 CLASSES = {each.__name__: each for each in actor_classes() if each.__name__ not in OTHERS}
 ROLES = [*CLASSES, "root Supervisor"]

@@ -69,7 +69,7 @@ class FakeTransport:
     fails: dict[str, int]  # errno by host
     made: list[FakeTransport]
 
-    def __init__(self, tell: object, *, early: bool = False) -> None:
+    def __init__(self, tell: object, lane: str, *, early: bool = False) -> None:
         self.early = early
         self.http = FakeConnection()
         self.errors: list[SocketError] = []

@@ -1,0 +1,83 @@
+"""Which protocols a client speaks, and by which stacks of connections it does.
+
+They go by ALPN's names: "h3" is HTTP/3, "h2" HTTP/2, "http/1.1" HTTP/1.1. The last two come with
+the extra `tcp`, and are imported when a connection over TCP is needed first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+from importlib.util import find_spec
+from typing import Final, NamedTuple
+
+from quiver.errors import InvalidOptions
+from quiver.optional_imports import extra
+from quiver.origin import Origin, no_tls
+from quiver.pool.http3_stack import Http3Stack
+from quiver.pool.http_connection import ProtocolStack
+
+__all__ = ["ALL", "H3_ALONE", "Stacks", "chosen", "stacks_for"]
+
+ALL: Final = ("h3", "h2", "http/1.1")
+H3_ALONE: Final = ("h3",)
+
+
+@cache
+def missing_for_tcp() -> str | None:
+    """What of the extra `tcp` is not installed; None: all of it is. Looked up once."""
+    return next((name for name in ("h2", "h11") if find_spec(name) is None), None)
+
+
+def chosen(protocols: Iterable[str] | None) -> tuple[str, ...]:
+    """The protocols of a client, as it was given them.
+
+    Raises:
+        InvalidOptions: there are none, or there is no such protocol.
+        ModuleNotFoundError: what one of them needs is not installed.
+    """
+    if protocols is None:
+        return H3_ALONE
+    if isinstance(protocols, str) or not isinstance(protocols, Iterable):
+        raise InvalidOptions(f"protocols={protocols!r}: must be a tuple of {', '.join(ALL)}")
+    given = tuple(protocols)
+    if not given or any(each not in ALL for each in given):
+        raise InvalidOptions(f"protocols={given!r}: must be one or more of {', '.join(ALL)}")
+    if set(given) != {"h3"} and missing_for_tcp() is not None:
+        with extra("tcp"):
+            raise ModuleNotFoundError(name=missing_for_tcp())
+    return tuple(each for each in ALL if each in given)
+
+
+class Stacks(NamedTuple):
+    """What the connections of a pool are made of.
+
+    Attributes:
+        first: what is spoken, or is dialled first.
+        over_tcp: yields what is dialled behind it; None: nothing is.
+    """
+
+    first: type[ProtocolStack]
+    over_tcp: Callable[[], type[ProtocolStack]] | None = None
+
+
+def stacks_for(origin: Origin, protocols: tuple[str, ...]) -> Stacks:
+    """What an origin is spoken to by. Raises InvalidURL: no TLS, and no HTTP/1.1."""
+    if origin.scheme == "http":
+        if "http/1.1" not in protocols:
+            raise no_tls(origin)
+        return Stacks(_over_tcp(("http/1.1",)))
+    behind = tuple(each for each in protocols if each != "h3")
+    if "h3" not in protocols:
+        return Stacks(_over_tcp(behind))
+    return Stacks(Http3Stack, partial(_over_tcp, behind) if behind else None)
+
+
+def _over_tcp(protocols: tuple[str, ...]) -> type[ProtocolStack]:
+    with extra("tcp"):
+        from quiver.pool import tcp_stack
+    alone: dict[tuple[str, ...], type[ProtocolStack]] = {
+        ("h2",): tcp_stack.Http2Stack,
+        ("http/1.1",): tcp_stack.Http1Stack,
+    }
+    return alone.get(protocols, tcp_stack.TcpStack)

@@ -1,0 +1,65 @@
+"""Spoken: what the connections of one pool speak, where each handshake says it. Pure.
+
+HTTP/3 goes before what is spoken over TCP: as soon as there is a connection of it, those over TCP
+take nothing more. What a pool is said to speak is HTTP/3 while it has such a connection, and else
+what its newest one speaks.
+"""
+
+from __future__ import annotations
+
+from quiver.pool.choice import HTTP3
+
+__all__ = ["Spoken"]
+
+
+class Spoken:
+    """Of the pool of one origin.
+
+    Args:
+        only: what all of its connections speak; None where that is not known before.
+
+    Attributes:
+        protocol: what the pool speaks; the last one, when no connection is there; None at first.
+        over_tcp: numbers of connections beside which HTTP/3 may be tried, the oldest first.
+        asking: a connection is dialled beside one of those, to see whether HTTP/3 is there by now.
+    """
+
+    def __init__(self, only: str | None) -> None:
+        self._only = only
+        self._there: set[int] = set()  # all that were ready, also those that drain
+        self._lending: dict[int, str] = {}
+        self.protocol = only
+        self.over_tcp: list[int] = []
+        self.asking = False
+
+    def ready(self, connection: int, protocol: str) -> tuple[int, ...]:
+        """A connection is there. Returns those which are to take nothing more."""
+        if self._only is not None:
+            return ()
+        left = tuple(self.over_tcp) if protocol == HTTP3 else ()
+        self.asking = False
+        self._there.add(connection)
+        self._lending[connection] = protocol
+        self._see()
+        return left
+
+    def draining(self, connection: int) -> None:
+        """A connection takes nothing more."""
+        if self._lending.pop(connection, None) is not None:
+            self._see()
+
+    def ended(self, connection: int) -> None:
+        """A connection is gone, or its dial has come to nothing."""
+        self.draining(connection)
+        if connection in self._there:
+            self._there.remove(connection)
+        else:
+            self.asking = False
+
+    def _see(self) -> None:
+        lending = self._lending
+        self.over_tcp = [each for each, protocol in lending.items() if protocol != HTTP3]
+        if len(self.over_tcp) < len(lending):
+            self.protocol = HTTP3
+        elif lending:
+            self.protocol = lending[self.over_tcp[-1]]

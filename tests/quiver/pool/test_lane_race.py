@@ -1,0 +1,163 @@
+"""LaneRace: two lanes to the same addresses; the second begins in time, or when it is needed."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quiver.errors import (
+    CertificateInvalid,
+    ConnectionRefused,
+    HandshakeFailed,
+    QuiverError,
+    ResourceExhausted,
+)
+from quiver.pool.address_attempts import DELAY, Abandon, AddressAttempts, GiveUp, Try
+from quiver.pool.choice import HTTP3, TCP, Lane
+from quiver.pool.lane_race import LaneRace
+
+ONE = (socket.AF_INET, ("192.0.2.1", 443))
+TWO = (socket.AF_INET, ("192.0.2.2", 443))
+BOTH = Lane(HTTP3, 0.0), Lane(TCP, 0.3)
+QUIC, OVER_TCP = 2, 3  # the first attempts of the lanes: n * 2 + i
+REFUSED = ConnectionRefused("nobody listens there")
+
+
+def race(*addresses: tuple[int, tuple[str, int]], until: float = 5.0) -> LaneRace:
+    return LaneRace(BOTH, addresses or (ONE,), until, 0.0)
+
+
+def test_the_second_begins_in_time() -> None:
+    table = race()
+    assert table.due() == 0.0 and table.tick(0.0) == (Try(QUIC, ONE, HTTP3),)
+    assert table.due() == 0.3 and table.tick(0.29) == ()
+    assert table.tick(0.3) == (Try(OVER_TCP, ONE, TCP),)
+    assert table.due() == 5.0 and table.tick(1.0) == ()
+    assert [table.lane_of(each) for each in (QUIC, OVER_TCP)] == [HTTP3, TCP]
+
+
+def test_the_second_begins_at_once_when_the_first_has_failed() -> None:
+    table = race(ONE, TWO)
+    assert table.tick(0.0) == (Try(QUIC, ONE, HTTP3),)
+    assert table.failed(QUIC, REFUSED, 0.1) == (Try(QUIC + 2, TWO, HTTP3),), "its next address"
+    assert table.failed(QUIC + 2, REFUSED, 0.1) == (Try(OVER_TCP, ONE, TCP),)
+    assert table.due() == 0.1 + DELAY
+    assert table.behind(OVER_TCP) == [(HTTP3, "nobody listens there")]
+
+
+def test_who_wins_ends_all_others() -> None:
+    table = race(ONE, TWO)
+    table.tick(0.0)
+    assert table.tick(0.25) == (Try(QUIC + 2, TWO, HTTP3),)
+    assert table.tick(0.3) == (Try(OVER_TCP, ONE, TCP),)
+    assert set(table.won(OVER_TCP)) == {Abandon(QUIC), Abandon(QUIC + 2)}
+    ((lane, why),) = table.behind(OVER_TCP)
+    assert lane == HTTP3 and why.endswith("192.0.2.2:443 answered nothing")
+    assert table.due() is None and table.tick(9.0) == ()
+    assert table.failed(QUIC, REFUSED, 9.0) == (), "that is late"
+
+
+def test_where_the_first_wins_alone_nothing_was_behind() -> None:
+    table = race()
+    table.tick(0.0)
+    assert table.won(QUIC) == () and table.behind(QUIC) == []
+    assert table.tick(0.3) == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (REFUSED, CertificateInvalid("it is refused"), 1),
+        (HandshakeFailed("no common ALPN"), REFUSED, 0),
+        (REFUSED, ConnectionRefused("nor here"), 0),
+        (ResourceExhausted("no descriptor"), REFUSED, 0),
+    ],
+)
+def test_the_error_that_tells_most_is_told(
+    first: QuiverError, second: QuiverError, told: int
+) -> None:
+    table = race()
+    table.tick(0.0)
+    assert table.failed(QUIC, first, 0.1) == (Try(OVER_TCP, ONE, TCP),)
+    (end,) = table.failed(OVER_TCP, second, 0.2)
+    error, other = (first, second) if told == 0 else (second, first)
+    assert end == GiveUp(error)
+    assert error.__notes__[-1] == f"over {(TCP, HTTP3)[told].upper()}: {other.message}"
+    assert table.tick(9.0) == ()
+
+
+def test_silence_goes_before_a_refusal() -> None:
+    table = race()
+    table.tick(0.0)
+    table.tick(0.3)
+    assert table.failed(OVER_TCP, REFUSED, 0.4) == ()
+    assert table.progress.failed == "nobody listens there"
+    assert set(table.tick(5.0)) == {Abandon(QUIC), GiveUp(None)}
+
+
+def test_the_lane_that_has_answered_tells_the_progress() -> None:
+    table = race()
+    table.tick(0.0)
+    table.tick(0.3)
+    assert not table.progress.answered
+    table.answered(OVER_TCP)
+    assert table.progress.answered
+    table.unsent(QUIC, "no route")
+    assert table.progress.unsent == ""
+
+
+def test_time_that_nobody_had_counts_for_all() -> None:
+    table = race()
+    table.tick(0.0)
+    table.excuse(10.0)
+    assert table.due() == 10.3
+    assert table.tick(10.3) == (Try(OVER_TCP, ONE, TCP),)
+    assert table.due() == 15.0
+
+
+def test_no_time_for_the_second() -> None:
+    table = race(until=0.2)
+    table.tick(0.0)
+    assert table.due() == 0.2
+    assert set(table.tick(0.2)) == {Abandon(QUIC), GiveUp(None)}
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["tick", "fail", "answer", "unsent", "excuse"]), st.integers(0, 9)),
+    max_size=60,
+)
+
+
+@given(steps, st.integers(1, 8))
+def test_one_lane_does_what_its_attempts_do(did: list[tuple[str, int]], addresses: int) -> None:
+    hosts = [(socket.AF_INET, (f"192.0.2.{n}", 443)) for n in range(1, addresses + 1)]
+    plain, race_of_one = AddressAttempts(hosts, 5.0), LaneRace([Lane("x")], hosts, 5.0, 0.0)
+    now, tried, ended = 0.0, 0, False
+    for step, number in did:
+        now += number / 10
+        attempt = 1 + number % max(tried, 1)
+        if ended or (step in ("fail", "answer", "unsent") and attempt > tried):
+            continue
+        if step == "tick":
+            got, wanted = race_of_one.tick(now), plain.tick(now)
+        elif step == "fail":
+            got, wanted = (
+                each.failed(attempt, ConnectionRefused("x"), now) for each in (race_of_one, plain)
+            )
+        else:
+            got = wanted = ()
+            for table in (race_of_one, plain):
+                if step == "answer":
+                    table.answered(attempt)
+                elif step == "unsent":
+                    table.unsent(attempt, "why")
+                else:
+                    table.excuse(0.1)
+        named = [each[:2] if isinstance(each, Try) else each for each in got]
+        assert str(named) == str([each[:2] if isinstance(each, Try) else each for each in wanted])
+        tried += sum(isinstance(each, Try) for each in wanted)
+        ended = any(isinstance(each, GiveUp) for each in wanted)
+        assert race_of_one.progress == plain.progress or not tried or ended
