@@ -29,6 +29,7 @@ from quiver.actors.hub import Hub
 from quiver.pool.connection import Connection
 from quiver.pool.dialer import Dialer
 from quiver.pool.exchange_runner import ExchangeRunner
+from quiver.pool.tcp_transport import TcpTransport
 from quiver.pool.udp_transport import UdpTransport
 from quiver.pool.waiting_channels import WaitingChannels
 
@@ -36,7 +37,7 @@ __all__ = ["CrashInjector", "Point", "actor_classes", "points", "role_of"]
 
 RUNTIME = ("quiver.actors.actor", "quiver.actors.state_machine")  # under the actors; not theirs
 PARTS: dict[type[GeventActor], tuple[type, ...]] = {
-    Connection: (Dialer, UdpTransport, ExchangeRunner, WaitingChannels),
+    Connection: (Dialer, UdpTransport, TcpTransport, ExchangeRunner, WaitingChannels),
 }  # what an actor holds and does its work by: they fail as it does
 LAST = (
     "on_exit",

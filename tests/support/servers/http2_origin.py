@@ -152,7 +152,7 @@ class Http2Peer:
     def release(self) -> None:
         """Answer what is held."""
         with self.lock:
-            for stream_id in [each for each, path in self.open.items() if path == "/held"]:
+            for stream_id in [each for each, path in self.open.items() if _is_held(path)]:
                 self.answer(stream_id, b"released")
             self.flush()
 
@@ -278,9 +278,13 @@ class Http2Origin:
     @property
     def held(self) -> int:
         """Requests that wait for `release`."""
-        return sum(path == "/held" for peer in self.peers for path in list(peer.open.values()))
+        return sum(_is_held(path) for peer in self.peers for path in list(peer.open.values()))
 
     def release(self) -> None:
         for peer in self.peers:
             with contextlib.suppress(OSError, H2Error):
                 peer.release()
+
+
+def _is_held(path: str) -> bool:
+    return path.partition("?")[0] == "/held"
