@@ -18,7 +18,7 @@ __all__ = ["Results", "Spread", "about"]
 
 _PACKAGES = (
     *("aioquic", "pykka", "gevent", "niquests", "urllib3-future", "curl_cffi", "httpx", "h2"),
-    *("locust", "requests", "geventhttpclient"),
+    *("locust", "requests", "urllib3", "geventhttpclient"),
 )
 
 
