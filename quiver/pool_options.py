@@ -81,9 +81,27 @@ _ELSEWHERE: Final = {
 }
 """What other libraries call it, from where no spelling leads to ours."""
 
+_FOLLOWED: Final = "none are followed; requests and httpx do so, over quiver.adapters"
+_ABSENT: Final = {
+    "allow_redirects": _FOLLOWED,
+    "auth": "send an authorization header",
+    "cookies": "send a cookie header",
+    "files": "send the form as body with its content-type, by urllib3's"
+    " encode_multipart_formdata, say; or ask by requests or httpx, over quiver.adapters",
+    "follow_redirects": _FOLLOWED,
+    "max_retries": "an error's `kind` and `unprocessed` tell whether to ask again",
+    "proxies": "HTTP/3 goes through no proxy",
+    "proxy": "HTTP/3 goes through no proxy",
+    "retries": "an error's `kind` and `unprocessed` tell whether to ask again",
+    "stream": "call stream() for a response that is read as it comes",
+}
+"""What they have and we have not, and what to do instead."""
+
 
 def unknown(given: str, what: str, known: Sequence[str]) -> str:
     """Say that there is no such option, or whatever it is, and which one may have been meant."""
+    if given in _ABSENT:
+        return f"{given} is no {what}: {_ABSENT[given]}"
     meant = _ELSEWHERE.get(given)
     close = [meant] if meant in known else difflib.get_close_matches(given, known, 1, _ALIKE)
     if close:

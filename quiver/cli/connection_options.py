@@ -121,6 +121,9 @@ def client_of(connection: Connection, **more: Unpack[PoolOptions]) -> Iterator[q
     try:
         with quiver.Client(name="command line", trust_env=False, **options) as client:
             yield client
+    except quiver.CertificateInvalid as error:
+        said = error.message.replace("set cafile or cadata", "give its root to --cafile")
+        raise quiver.CertificateInvalid(said, origin=error.origin) from error
     except quiver.InvalidOptions as error:
         named = re.findall(r"\w+", str(error))
         flags = [flag for option, flag in _FLAGS.items() if option in named]

@@ -313,6 +313,28 @@ def test_a_misspelt_keyword_of_a_request(kind: Any, options: dict[str, Any], sai
         kind("GET", "/", **options)
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("files", "send the form as body with its content-type"),
+        ("auth", "send an authorization header"),
+        ("follow_redirects", "none are followed; requests and httpx do so"),
+        ("proxies", "HTTP/3 goes through no proxy"),
+    ],
+)
+def test_what_other_libraries_have_and_we_have_not(name: str, advice: str) -> None:
+    get: Any = quiver.get
+    client: Any = quiver.Client
+    request: Any = quiver.Request
+    given = {name: None}
+    with pytest.raises(TypeError, match=f"{name} is no keyword: {advice}"):
+        get("https://localhost/", **given)
+    with pytest.raises(TypeError, match=f"{name} is no keyword of a request: {advice}"):
+        request("GET", "/", **given)
+    with pytest.raises(quiver.InvalidOptions, match=f"{name} is no option: {advice}"):
+        client(**given)
+
+
 def test_a_pool_is_started_and_not_made() -> None:
     pool: Any = quiver.HTTP3Pool
     with pytest.raises(TypeError, match=r"write HTTP3Pool.start\('https://host\[:port\]'\)"):

@@ -278,6 +278,7 @@ def test_certificates(origin: Origin) -> None:
     status, said = ends(origin.url + "/ok")
     assert status == 6
     assert "issuer is unknown" in said
+    assert said.strip().endswith("give its root to --cafile, if it is to be trusted")
 
 
 def test_protocols(origin: Origin, authority: Authority) -> None:
