@@ -13,6 +13,8 @@ from quiver.streams.body_source import BodySource
 __all__ = ["TextFile", "body_source"]
 
 PIECE: Final = 16_384  # characters read from a file in one go
+COUNTED: Final = 16 * 2**20
+"""Bytes of a text file, at most, that are counted before they are sent."""
 
 
 def body_source(body: object) -> bytes | BodySource | None:
@@ -49,16 +51,32 @@ def _text_file(body: object) -> TextIO | None:
 
 
 class TextFile(BodySource):
-    """A file in text mode, from where it stands. Its length in bytes only its end will tell."""
+    """A file in text mode, from where it stands. Its length in bytes only reading it will tell."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._start: int | None = None
+        self._count: int | None = None  # of bytes, as far as they were counted
         with contextlib.suppress(OSError):  # somebody iterates over it, say
             seekable = isinstance(file, io.TextIOBase) and file.seekable()
             self._start = file.tell() if seekable else None
         once = self._start is None
         super().__init__(_pieces(file, None) if once else partial(_pieces, file, self._start))
+
+    def counted(self) -> int | None:
+        """Return its length in bytes, found by reading it once; None if it is long, or cannot seek.
+
+        requests takes the size of the file for that, and some servers want to be told.
+        """
+        if self._count is None and self._start is not None and not self.opened:
+            size = 0
+            for piece in _pieces(self._file, self._start):
+                size += len(piece)
+                if size > COUNTED:
+                    break
+            self._file.seek(self._start)
+            self._count = size
+        return None if self._count is None or self._count > COUNTED else self._count
 
     def withdraw(self) -> bool:
         if not super().withdraw():

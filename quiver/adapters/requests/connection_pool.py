@@ -147,6 +147,9 @@ class HTTP3First:
         fields: Iterable[tuple[str, str | bytes]] = headers.items()
         if isinstance(source, TextFile):  # requests has counted characters, or bytes on the disk
             fields = [pair for pair in fields if pair[0].lower() != "content-length"]
+            length = source.counted()
+            if length is not None:
+                fields.append(("content-length", str(length)))
         limits = timeout
         if timeout.total is not None:  # which begins to run now
             limits = timeout.clone()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import os
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any, TextIO
 import pytest
 import requests
 
+from quiver.adapters.requests import bodies
 from quiver.adapters.requests.bodies import TextFile
 from quiver.testing import Origin
 from tests.support.waiting import until
@@ -116,6 +118,25 @@ def test_text_files_go_out_as_utf_8(
     assert session.post(origin.url + "/echo", data=text).content == TEXT.encode()
 
 
+@pytest.mark.filterwarnings("ignore::requests.exceptions.FileModeWarning")
+def test_the_length_of_a_text_file_is_told_in_bytes(
+    session: requests.Session,
+    origin: Origin,
+    text_file: TextIO,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = str(len(TEXT.encode()))
+    for body in (text_file, io.StringIO(TEXT)):
+        told = dict(session.post(origin.url + "/headers", data=body).json())
+        assert told["content-length"] == size
+    monkeypatch.setattr(bodies, "COUNTED", int(size) - 1)
+    text_file.seek(0)
+    told = dict(session.post(origin.url + "/headers", data=text_file).json())
+    assert "content-length" not in told
+    with reading_a_pipe(TEXT[:100]) as pipe:
+        assert TextFile(pipe).counted() is None
+
+
 def test_a_text_file_is_sent_again_from_where_it_stood(text_file: TextIO) -> None:
     body = TextFile(text_file)
     first, second = body.open(), body.open()
@@ -132,11 +153,17 @@ def test_a_text_file_that_is_iterated_over_is_sent_once(text_file: TextIO) -> No
     assert b"".join(body.open()) == TEXT.partition("\n")[2].encode()
 
 
-def test_a_text_file_that_cannot_seek_is_sent_once() -> None:
+@contextlib.contextmanager
+def reading_a_pipe(text: str) -> Iterator[TextIO]:
     reading, writing = os.pipe()
     with open(reading, encoding="utf-8") as pipe, open(writing, "w", encoding="utf-8") as other:
-        other.write(TEXT[:100])
+        other.write(text)
         other.close()
+        yield pipe
+
+
+def test_a_text_file_that_cannot_seek_is_sent_once() -> None:
+    with reading_a_pipe(TEXT[:100]) as pipe:
         body = TextFile(pipe)
         assert not body.replayable
         assert b"".join(body.open()) == TEXT[:100].encode()
