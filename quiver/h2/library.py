@@ -25,13 +25,13 @@ from h2.events import ConnectionTerminated, DataReceived, Event
 from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.stream import H2Stream
 from hyperframe.exceptions import HyperframeError
-from hyperframe.frame import SettingsFrame
+from hyperframe.frame import DataFrame, SettingsFrame
 
 from quiver.h2.field_blocks import FieldDecoder, FieldEncoder
 
 if TYPE_CHECKING:
     from h2.exceptions import StreamClosedError
-    from hyperframe.frame import DataFrame, Frame, GoAwayFrame, RstStreamFrame
+    from hyperframe.frame import Frame, GoAwayFrame, RstStreamFrame
 
 __all__ = ["Library", "NothingSaid"]
 
@@ -84,6 +84,15 @@ class Library(H2Connection):
         # h2 itself looks when the whole of a frame is there.
         if int.from_bytes(frames._data[:3], "big") > frames.max_frame_size:
             raise FrameTooLargeError("Received overlong frame")
+
+    def _receive_frame(self, frame: Frame) -> list[Event]:
+        """Those that bodies come in go by h2's log, which describes each: that takes as long as all
+        the rest."""
+        if type(frame) is not DataFrame:
+            return super()._receive_frame(frame)
+        frames, events = self._receive_data_frame(frame)
+        self._prepare_for_sending(frames)
+        return events
 
     def _greet(self, frame: Frame) -> None:
         """The first one: it has to be SETTINGS (RFC 9113 3.4)."""
