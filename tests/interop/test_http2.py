@@ -9,13 +9,11 @@ import pytest
 
 import quiver
 from quiver.pool.ref import PoolRef
-from quiver.testing import Authority, pattern
-from tests.support.chaos.background_load import CallerKind, run_callers
+from quiver.testing import Authority
+from tests.support.cases.mixed_requests import ask_mixed
+from tests.support.chaos.background_load import CallerKind
 from tests.support.programs.runner import run_script
 from tests.support.servers.independent import LARGE, Caddy
-
-REQUESTS, CALLERS = 600, 20
-MIX = ("large", *["missing"] * 2, *["head"] * 4, *["post"] * 5, *["get"] * 8)
 
 
 @pytest.fixture(scope="module")
@@ -33,43 +31,14 @@ def running(server: Caddy) -> Iterator[PoolRef]:
         pool.stop()
 
 
-def ask(pool: PoolRef, kind: str, number: int) -> str | None:
-    """Make one request of the mix; return what was wrong with the answer."""
-    method, path, body, status, expected = "GET", "/small", None, 200, b"ok"
-    match kind:
-        case "large":
-            path, expected = "/large", LARGE
-        case "missing":
-            path, status = f"/missing-{number}", 404
-        case "head":
-            method, path, expected = "HEAD", "/large", b""
-        case "post":
-            body = pattern(number * 7 % 5000).replace(b"\0", b"0")
-            method, path, expected = "POST", "/echo", body
-    response = pool.ask(quiver.Request(method, path, body=body, timeout=30.0))
-    if response.status != status:
-        return f"{number} {method} {path}: {response.status}, not {status}"
-    if status != 404 and response.body != expected:
-        return f"{number} {method} {path}: {len(response.body)} bytes, not {len(expected)}"
-    return None
-
-
 @pytest.mark.parametrize("kind", ["threads", "greenlets"])
 def test_mixed_requests(server: Caddy, kind: CallerKind) -> None:
-    answered: list[int] = []
-    wrong: list[str] = []
     with running(server) as pool:
 
-        def caller(first: int) -> None:
-            for number in range(first, REQUESTS, CALLERS):
-                fault = ask(pool, MIX[(number + number // CALLERS) % len(MIX)], number)
-                answered.append(number)
-                if fault is not None:
-                    wrong.append(fault)
+        def ask(method: str, path: str, body: bytes | None) -> quiver.Response:
+            return pool.ask(quiver.Request(method, path, body=body, timeout=30.0))
 
-        run_callers(kind, CALLERS, caller)
-    assert wrong == []
-    assert sorted(answered) == list(range(REQUESTS))
+        ask_mixed(ask, server, kind, 600)
 
 
 def test_large_bodies_both_ways(server: Caddy) -> None:

@@ -13,17 +13,12 @@ import pytest
 import quiver
 from quiver.quic.aioquic import certificates, configuration, connection
 from quiver.quic.aioquic.packet_keys import PacketKeys
-from quiver.testing import Authority, pattern
-from tests.support.chaos.background_load import CallerKind, run_callers
+from quiver.testing import Authority
+from tests.support.cases.mixed_requests import Ask, ask_mixed, wrong_with
+from tests.support.chaos.background_load import CallerKind
 from tests.support.servers.independent import LARGE, SERVERS, Gtls, StaticServer
 from tests.support.servers.packaged import PACKAGED
 from tests.support.short_form import cases
-
-REQUESTS = 1000
-CALLERS = 20
-# Of every twenty: one large, two missing, four HEAD, five POST, eight GET.
-MIX = ["large", *["missing"] * 2, *["head"] * 4, *["post"] * 5, *["get"] * 8]
-
 
 MORE = [pytest.param(kind, marks=pytest.mark.long) for kind in PACKAGED]
 
@@ -40,27 +35,10 @@ def client(server: StaticServer) -> Iterator[quiver.Client]:
         yield made
 
 
-def ask(client: quiver.Client, server: StaticServer, kind: str, number: int) -> str | None:
-    """Make one request of the mix; return what was wrong with the answer."""
-    method, path, body, status, expected = "GET", "/small", None, 200, b"ok"
-    match kind:
-        case "large":
-            path, expected = "/large", LARGE
-        case "missing":
-            path, status = f"/missing-{number}", 404
-        case "head":
-            method, path, expected = "HEAD", "/large", b""
-        case "post" if server.can_echo:
-            method, path, body = "POST", "/echo", pattern(number * 7 % 5000).replace(b"\0", b"0")
-            expected = body
-        case "post":
-            method, body = "POST", pattern(number)  # taken, and answered with the file
-    response = client.request(method, server.url + path, body=body, timeout=30.0)
-    if response.status != status:
-        return f"{number} {method} {path}: {response.status}, not {status}"
-    if status != 404 and response.body != expected:
-        return f"{number} {method} {path}: {len(response.body)} bytes, not {len(expected)}"
-    return None
+def asking(client: quiver.Client, server: StaticServer) -> Ask:
+    return lambda method, path, body: client.request(
+        method, server.url + path, body=body, timeout=30.0
+    )
 
 
 @pytest.mark.one_in(4)
@@ -68,20 +46,7 @@ def ask(client: quiver.Client, server: StaticServer, kind: str, number: int) -> 
 def test_a_thousand_mixed_requests(
     client: quiver.Client, server: StaticServer, kind: CallerKind
 ) -> None:
-    answered: list[int] = []
-    wrong: list[str] = []
-
-    def caller(first: int) -> None:
-        for number in range(first, REQUESTS, CALLERS):
-            turn = (number + number // CALLERS) % len(MIX)
-            fault = ask(client, server, MIX[turn], number)
-            answered.append(number)
-            if fault is not None:
-                wrong.append(fault)
-
-    run_callers(kind, CALLERS, caller)
-    assert wrong == []
-    assert sorted(answered) == list(range(REQUESTS))
+    ask_mixed(asking(client, server), server, kind, 1000)
 
 
 def test_head_tells_the_length(client: quiver.Client, server: StaticServer) -> None:
@@ -118,7 +83,8 @@ def test_keys_are_updated_again_and_again(
     rules = {"default": {"cafile": server.cafile, "max_connections": 1}}
     with quiver.Client(pools=rules) as client:
         for number in range(300):
-            assert ask(client, server, "large" if number % 50 == 0 else "get", number) is None
+            kind = "large" if number % 50 == 0 else "get"
+            assert wrong_with(asking(client, server), server, kind, number) is None
     (keys,) = made
     assert isinstance(keys, Observed)
     assert keys.updates >= 4
