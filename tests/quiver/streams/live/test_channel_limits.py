@@ -27,10 +27,11 @@ def test_settings_never_come(authority: Authority) -> None:
 
 
 def test_response_that_does_not_come(client: quiver.Client, origin: Origin) -> None:
-    with client.open_channel(origin.url + "/hang", method="GET", open_timeout=0.3) as channel:
+    client.get(origin.url + "/ok")  # else the handshake takes of its time
+    with client.open_channel(origin.url + "/hang", method="GET", open_timeout=1.0) as channel:
         error = last_of(channel).error
     assert isinstance(error, quiver.ReceiveTimeout)
-    assert error.message == "no response within open_timeout=0.3 seconds"
+    assert error.message == "no response within open_timeout=1.0 seconds"
 
 
 def test_response_that_does_not_come_for_as_long_as_the_pool_allows(origin: Origin) -> None:
@@ -46,6 +47,7 @@ def test_settings_that_do_not_come_before_it_must_be_open(authority: Authority) 
         Origin(authority=authority, settings_delay=60.0) as origin,
         client_of(origin) as client,
     ):
+        client.get(origin.url + "/ok")  # which waits for no SETTINGS
         with pytest.raises(quiver.ReceiveTimeout, match="SETTINGS"):
             client.open_channel(origin.url + "/session", **SESSION, open_timeout=0.3)
         with pytest.raises(quiver.ReceiveTimeout, match="SETTINGS"):

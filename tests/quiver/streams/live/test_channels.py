@@ -245,7 +245,8 @@ def test_given_up_to_the_collector(client: quiver.Client, origin: Origin, accoun
 
 
 def test_timeout_of_the_whole(client: quiver.Client, origin: Origin, account: Account) -> None:
-    with client.open_channel(origin.url + "/session", **SESSION, timeout=0.4) as channel:
+    client.get(origin.url + "/ok")  # else the handshake takes of its time
+    with client.open_channel(origin.url + "/session", **SESSION, timeout=1.0) as channel:
         closed = last_of(channel)
     assert closed.reason == "lost"
     assert isinstance(closed.error, quiver.RequestTimeout)
