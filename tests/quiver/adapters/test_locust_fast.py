@@ -38,6 +38,15 @@ def tell(**about):
 user, found = Visitor(environment), {}
 client = user.client
 
+def sent(asking=client, **options):
+    return dict(asking.get("/headers", name="headers", **options).json())
+
+def error_of(call, *given, **options):
+    try:
+        call(*given, **options)
+    except (OSError, TypeError, ValueError) as error:
+        return type(error).__name__ + ": " + str(error)
+
 def visit():
 %s
 
@@ -46,13 +55,25 @@ print(json.dumps([found, told]))
 """
 
 
+class Told(list[dict[str, Any]]):
+    """What Locust was told of each request, in order."""
+
+    @property
+    def names(self) -> list[str]:
+        return [each["name"] for each in self]
+
+    @property
+    def faults(self) -> list[str | None]:
+        return [each["exception"] for each in self]
+
+
 def visited(
     origin: LocalOrigin, *lines: str, attributes: str = "", path: str = "", host: str = ""
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[dict[str, Any], Told]:
     text = USER % (attributes, "\n".join(f"    {line}" for line in lines))
     said = run_script(text, host or origin.url, origin.cafile, path, timeout=90.0)
     found, told = json.loads(said.splitlines()[-1])
-    return found, told
+    return found, Told(told)
 
 
 @pytest.fixture
@@ -107,22 +128,20 @@ def test_responses_are_as_of_the_fast_session(origin: LocalOrigin) -> None:
         "response_length": len(body),
         "context": {"who": "visitor", "more": 1},
     }
-    assert [each["name"] for each in told[1:3]] == ["params", "/ok"]
-    assert told[-1]["name"] == "renamed"
+    assert (told.names[1:3], told.names[-1]) == (["params", "/ok"], "renamed")
     assert told[-2]["response_length"] == 70_000
-    assert [each["exception"] for each in told] == [None] * len(told)
+    assert set(told.faults) == {None}
 
 
 @pytest.mark.long
 def test_what_is_sent_is_as_of_the_fast_session(origin: LocalOrigin) -> None:
     found, _ = visited(
         origin,
-        "found['first'] = dict(client.get('/headers', headers={'X-Mine': '1'}).json())",
+        "found['first'] = sent(headers={'X-Mine': '1'})",
         "client.get('/cookie')",
         "h = {'Connection': 'keep-alive', 'Keep-Alive': '5'}",  # as of a recorded script
-        "found['second'] = dict(client.get('/headers', auth=('me', 'pw'), headers=h).json())",
-        "other = Visitor(environment).client",
-        "found['other'] = dict(other.get('/headers').json())",
+        "found['second'] = sent(auth=('me', 'pw'), headers=h)",
+        "found['other'] = sent(Visitor(environment).client)",
         attributes="default_headers = {'x-all': 'yes'}",
     )
     first, second, other = found["first"], found["second"], found["other"]
@@ -147,12 +166,28 @@ def test_redirects_are_followed_as_far_as_they_may(origin: LocalOrigin) -> None:
         attributes="max_redirects = 3",
     )
     assert found == {"to": [200, {"id": 7}, 1], "not": [302, "/items/7"]}
-    faults = {each["name"]: each["exception"] for each in told}
-    assert (faults["to"], faults["not"]) == (None, None)
-    assert "Redirection limit reached (3)" in faults["round"]
-    assert "RequestFailed" in faults["plain"]
-    assert "the scheme must be https" in faults["plain"]
+    assert told.names == ["to", "not", "round", "plain"]
+    assert told.faults[:2] == [None, None]
+    around, plain = map(str, told.faults[2:])
+    assert "Redirection limit reached (3)" in around
+    assert "RequestFailed" in plain and "the scheme must be https" in plain
     assert origin.requests_served("/again") == 4
+
+
+FAULTS = [
+    ("reset", "StreamReset('https://"),
+    ("late", "ReceiveTimeout('https://"),
+    ("late", "ReceiveTimeout('https://"),
+    ("closed", "ConnectionRefused('https://127.0.0.1:1: "),
+    ("status", "LocustBadStatusCode(code=503)"),
+    ("binary", "LocustBadStatusCode(code=500)"),
+    ("large", "RequestFailed('ResponseTooLarge: "),
+    ("wrong", "CatchResponseError('no good')"),
+    ("right", "None"),
+    ("no JSON", "CatchResponseError('Could not parse response as JSON. ok, "),
+    ("JSON", "CatchResponseError('another')"),
+    ("nothing", "CatchResponseError('https://"),
+]
 
 
 @pytest.mark.long
@@ -181,32 +216,10 @@ def test_failures_are_told_and_grouped_by_their_cause(origin: LocalOrigin) -> No
         "js": None,
         "none": None,
     }
-    faults = [(each["name"], each["exception"]) for each in told]
-    says = {
-        "reset": "StreamReset('https://",
-        "late": "ReceiveTimeout('https://",
-        "closed": "ConnectionRefused('https://127.0.0.1:1: ",
-        "status": "LocustBadStatusCode(code=503)",
-        "binary": "LocustBadStatusCode(code=500)",
-        "large": "RequestFailed('ResponseTooLarge: ",
-        "wrong": "CatchResponseError('no good')",
-        "no JSON": "CatchResponseError('Could not parse response as JSON. ok, ",
-        "JSON": "CatchResponseError('another')",
-        "nothing": "CatchResponseError('https://",
-    }
-    for name, fault in faults:
-        if name == "right":
-            assert fault is None
-        else:
-            assert fault.startswith(says[name]), (name, fault)
-    assert [name for name, _ in faults] == [
-        "reset",
-        "late",
-        *list(says)[1:7],
-        "right",
-        *list(says)[7:],
-    ]
-    assert len({fault for name, fault in faults if name == "late"}) == 1  # whatever the URL
+    said = list(zip(told.names, map(str, told.faults), strict=True))
+    for (name, fault), (expected, beginning) in zip(said, FAULTS, strict=True):
+        assert name == expected and fault.startswith(beginning), (name, fault)
+    assert len({fault for name, fault in said if name == "late"}) == 1  # whatever the URL
     assert all(each["response_time"] >= 1_900 for each in told if each["name"] == "late")
 
 
@@ -215,12 +228,11 @@ def test_lines_come_whole(origin: LocalOrigin) -> None:
     found, told = visited(
         origin,
         "found['lines'] = list(client.iter_lines('/lines', name='lines'))",
-        "lines = client.iter_lines('/hang', name='late')",
-        "try: next(lines)",
-        "except OSError as error: found['late'] = type(error).__name__",
+        "found['late'] = error_of(next, client.iter_lines('/hang', name='late'))",
     )
-    assert found == {"lines": ["one", "twö", "end"], "late": "ReceiveTimeout"}
-    assert [each["name"] for each in told] == ["lines", "late"]
+    assert found["lines"] == ["one", "twö", "end"]
+    assert found["late"].startswith("ReceiveTimeout: ")
+    assert told.names == ["lines", "late"]
 
 
 @pytest.mark.long
@@ -248,10 +260,8 @@ def test_what_no_request_has_is_refused_with_advice(origin: LocalOrigin) -> None
     found, told = visited(
         origin,
         "for wrong in ({'timeout': 3}, {'verify': 0}, {'nam': 1}, {'headers': {'a b': '1'}}):",
-        "    try: client.get('/ok', **wrong)",
-        "    except (TypeError, ValueError) as error: found[next(iter(wrong))] = str(error)",
-        "try: client.get('http://127.0.0.1:1/')",
-        "except ValueError as error: found['http'] = str(error)",
+        "    found[next(iter(wrong))] = error_of(client.get, '/ok', **wrong)",
+        "found['http'] = error_of(client.get, 'http://127.0.0.1:1/')",
     )
     assert found["timeout"].endswith("network_timeout and connection_timeout of the class are")
     assert "insecure of the class is" in found["verify"]
@@ -277,15 +287,13 @@ def test_whom_to_trust_is_said_as_in_the_fast_user(
 ) -> None:
     trusting = "trusting = lambda: ssl.create_default_context(cafile=sys.argv[2])"
     _, told = visited(origin, "client.get('/ok')", attributes=f"{trusting}\n    {attributes}")
-    assert (told[0]["exception"] or "None").startswith(str(error))
+    assert str(told.faults[0]).startswith(str(error))
 
 
 @pytest.mark.long
 def test_a_host_may_have_a_path_and_a_password(origin: LocalOrigin) -> None:
     host = origin.url.replace("https://", "https://me:p%20w@")
-    found, _ = visited(
-        origin, "found['sent'] = dict(client.get('/headers').json())", host=host, path=""
-    )
+    found, _ = visited(origin, "found['sent'] = sent()", host=host)
     assert found["sent"]["authorization"] == "Basic bWU6cCB3"
     found, _ = visited(origin, "found['id'] = client.get('/7').json()", path="/items")
     assert found["id"] == {"id": 7}
@@ -299,5 +307,5 @@ def test_all_users_of_a_class_may_share_a_client(origin: LocalOrigin) -> None:
         attributes="import quiver; http3_client = quiver.Client(cafile=sys.argv[2])\n"
         "    users_per_connection = 1",
     )
-    assert [each["exception"] for each in told] == [None, None]
+    assert told.faults == [None, None]
     assert origin.connections_accepted() <= 4  # of the client's one pool
