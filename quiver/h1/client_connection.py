@@ -157,8 +157,9 @@ class ClientConnection:
             broken = f"the server broke off the handshake: {said}"
             return self._end(HandshakeFailed(broken, origin=self._origin, lasting=False))
         if why is None and self._open is not None and self._answered:
-            with contextlib.suppress(h11.RemoteProtocolError):  # that may be how its content ends
-                self._take(b"")
+            if self._stream.ended or not self._stream.says_its_end:  # RFC 9112 9.8
+                with contextlib.suppress(h11.RemoteProtocolError):  # so its content may end
+                    self._take(b"")
             if self._open is None:
                 return None
             said += " in the midst of its answer"
@@ -298,12 +299,13 @@ class ClientConnection:
     def _receive(self, chunk: bytes) -> None:
         content = self._stream.receive(chunk)
         self._look_whether_ready()
-        if content:
-            if self._open is None:
-                return self._leave()  # whatever that is, it answers nothing
+        if content and self._open is None:
+            self._leave()  # whatever that is, it answers nothing
+        elif content:
             self._answered = True
             self._take(content)
-        return None
+        if self._stream.fault is not None:
+            raise self._stream.fault
 
     def _take(self, content: bytes) -> None:
         self._h11.receive_data(content)

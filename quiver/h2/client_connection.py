@@ -243,6 +243,8 @@ class ClientConnection:
         self._look_whether_ready()
         if content:
             self._streams.take(content)
+        if self._stream.fault is not None:
+            raise self._stream.fault
 
     def _look_whether_ready(self) -> None:
         if not self._ready and self._stream.ready:

@@ -32,6 +32,14 @@ class ByteStream(Protocol):
     """Bytes to and from one server."""
 
     @property
+    def says_its_end(self) -> bool:
+        """Whether TCP's end without `ended` may be anybody's: what it cuts off is not whole."""
+
+    @property
+    def fault(self) -> ByteStreamFault | None:
+        """What has come behind the bytes that were received last, and ended it."""
+
+    @property
     def ready(self) -> bool:
         """Whether the handshake is done, and the server is who it should be."""
 
@@ -63,6 +71,8 @@ class PlainStream:
 
     ready = True
     ended = False
+    says_its_end = False
+    fault: ByteStreamFault | None = None
 
     def __init__(self, protocol: str) -> None:
         self._protocol = protocol

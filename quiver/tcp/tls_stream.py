@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from typing import Any, Final, Protocol, cast
+from typing import Any, ClassVar, Final, Protocol, cast
 
 from quiver.models import Handshake
 from quiver.quic.certificate_judgement import CertificateRefused, judge
@@ -41,6 +41,8 @@ class TlsStream:
         protocol: which one it was, from `ready` on.
     """
 
+    says_its_end: ClassVar[bool] = True  # close_notify (RFC 8446 6.1)
+
     def __init__(
         self,
         context: ssl.SSLContext,
@@ -59,6 +61,7 @@ class TlsStream:
         self.protocol = ""
         self.ready = False
         self.ended = False
+        self.fault: ByteStreamFault | None = None
 
     def begin(self) -> None:
         self._shake_hands()
@@ -86,7 +89,7 @@ class TlsStream:
         except ssl.SSLError as error:
             if not pieces:
                 raise self._fault(error) from error
-            self.ended = True  # what came before it counts
+            self.fault = self._fault(error)  # what came before it counts
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def write(self, content: bytes) -> None:

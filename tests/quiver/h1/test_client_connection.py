@@ -11,7 +11,8 @@ from quiver.h1.client_connection import ClientConnection
 from quiver.h3 import events
 from quiver.h3.headers import Fields
 from quiver.origin import Origin
-from quiver.tcp.byte_stream import PlainStream
+from quiver.quic.engine import Cause, ConnectionClosed
+from quiver.tcp.byte_stream import ByteStreamFault, PlainStream
 
 GET: Fields = [
     (b":method", b"GET"),
@@ -28,10 +29,11 @@ MOST = 1 << 62
 class Wire:
     """A connection and what it says."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, stream: PlainStream | None = None, **options: Any) -> None:
         options = {"max_header_size": 65_536, **options}
         origin = Origin("https", "example.com", 4443)
-        self.client = ClientConnection(PlainStream("http/1.1"), origin, **options)
+        stream = PlainStream("http/1.1") if stream is None else stream
+        self.client = ClientConnection(stream, origin, **options)
         self.client.connect(1.0)
         self.seen = self.client.events()
 
@@ -254,3 +256,40 @@ def test_a_section_without_end(answer: bytes) -> None:
     large, away = wire.seen[-2:]
     assert isinstance(large, events.HeadersTooLarge) and large.limit == 1_000
     assert away == events.GoAwayReceived(1)
+
+
+class Secured(PlainStream):
+    """As TLS, whose end is said."""
+
+    says_its_end = True
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_over_tls_an_end_that_nobody_has_said_is_a_cut(said: bool) -> None:
+    """Else anybody on the path could shorten content whose length was not told (RFC 9112 9.8)."""
+    stream = Secured("http/1.1")
+    wire = Wire(stream)
+    wire.ask()
+    wire.sent()
+    wire.give(b"HTTP/1.1 200 OK\r\n\r\nhello")
+    stream.ended = said
+    happened = wire.lose()
+    if said:
+        assert happened[0] == events.Body(0, b"", True)
+    else:
+        (ended,) = happened
+        assert isinstance(ended, events.ConnectionEnded)
+        assert "in the midst of its answer" in str(ended.error)
+
+
+def test_a_fault_behind_an_answer_leaves_it_whole() -> None:
+    stream = Secured("http/1.1")
+    wire = Wire(stream)
+    wire.ask()
+    wire.sent()
+    closed = ConnectionClosed(Cause.VIOLATION, 0x128, reason="bad record mac")
+    stream.fault = ByteStreamFault(closed)
+    happened = wire.give(OK)
+    assert [type(each) for each in happened][-2:] == [events.Body, events.ConnectionEnded]
+    ended: Any = happened[-1]
+    assert "bad record mac" in str(ended.error)

@@ -231,6 +231,17 @@ def test_bytes_that_were_changed_on_their_way(good: tuple[PoolConfig, Pair]) -> 
         client.receive(bytes(record))
 
 
+def test_what_came_before_a_fault_counts_and_is_not_the_end(good: tuple[PoolConfig, Pair]) -> None:
+    config, certificate = good
+    client, server = stream(config), Server(certificate)
+    shake_hands(client, server)
+    server.tls.write(b"content")
+    whole = server.outgoing.read()
+    assert client.receive(whole + whole[:5] + bytes(len(whole) - 5)) == b"content"
+    assert not client.ended and client.says_its_end
+    assert client.fault is not None and "bad record mac" in str(client.fault)
+
+
 @pytest.mark.parametrize(
     ("reason", "alert"),
     [
@@ -255,3 +266,4 @@ def test_bytes_as_they_are() -> None:
     assert plain.take() == b"ab" and plain.take() == b""
     assert plain.receive(b"c") == b"c" and plain.handshake(1).alpn == "http/1.1"
     plain.end()
+    assert not plain.says_its_end and plain.fault is None
