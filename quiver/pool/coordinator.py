@@ -55,6 +55,10 @@ MAX_CRASHES, WITHIN = 10, 5.0  # within so many seconds
 # A caller that does not wait for its answers may have as many asks unread beyond `max_waiting`.
 UNREAD_ASKS = 10_000
 
+# Seconds that early data waits for its own connection, when another one has room: more than a round
+# trip, after which it may reach the server twice.
+EARLY_PATIENCE = 1.0
+
 AFTER_STALL = 0.05  # seconds for connections to take what came while the loop was deaf
 
 
@@ -133,6 +137,7 @@ class OriginPool(StartedPool):
             case messages.DialProgress(connection, progress):
                 self.dials.came(connection, progress)
             case messages.EarlyRoom(connection, streams):
+                self.timers.start(("early", connection), EARLY_PATIENCE)
                 self._do(self._table.early_room(connection, streams, now))
             case messages.ConnectionReady(connection, limit, early, most, protocol):
                 self.dials.arrived(connection)
@@ -250,6 +255,8 @@ class OriginPool(StartedPool):
                 self._do(self._table.sweep(now))
             case "redial":
                 self._do(self._table.redial(now))
+            case ("early", int(number)):
+                self._do(self._table.early_late(number, now))
             case "shutdown":
                 for connection in self._connections.values():
                     connection.stop(block=False)

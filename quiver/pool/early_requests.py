@@ -5,7 +5,8 @@
 A ticket that is out early waits all the same: its deadline, its place in the line and its caller's
 Reply stay where they are. What has gone is a copy of its request, on one connection at most. While
 that connects, the ticket is for no other: when its handshake is over, and the server has accepted
-early data, the ticket is lent to it; else it is as if nothing had gone.
+early data, the ticket is lent to it; else it is as if nothing had gone. One that connects for too
+long keeps no ticket from another connection that has room: the copy is given up then.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ class EarlyRequests:
 
     Attributes:
         out: the connection that each ticket is out on.
+        held: those of them that are for no other.
         willing: the tickets that want to, and are not out.
     """
 
     def __init__(self) -> None:
         self.out: dict[int, int] = {}
+        self.held: set[int] = set()
         self.willing: OrderedDict[int, None] = OrderedDict()
         self._room: dict[int, int] = {}  # streams of a connection that is connecting
         self._sent: dict[int, list[int]] = {}  # what has gone on it, in order
@@ -45,6 +48,7 @@ class EarlyRequests:
             while room and self.willing:
                 ticket, _ = self.willing.popitem(last=False)
                 self.out[ticket] = connection
+                self.held.add(ticket)
                 self._sent[connection].append(ticket)
                 gone.append((ticket, connection))
                 room -= 1
@@ -54,7 +58,14 @@ class EarlyRequests:
     def drop(self, ticket: int) -> int | None:
         """Forget one that waits no more. Returns the connection that it was out on."""
         self.willing.pop(ticket, None)
+        self.held.discard(ticket)
         return self.out.pop(ticket, None)
+
+    def let_go(self, connection: int) -> None:
+        """Have no more go on a connection that connects too long, and hold none for it."""
+        if connection in self._room:
+            self._room[connection] = 0
+            self.held.difference_update(self._sent[connection])
 
     def settle(self, connection: int) -> tuple[list[int], int]:
         """Forget a connection that connects no more. Returns those that are out on it, in order,
@@ -63,5 +74,5 @@ class EarlyRequests:
         sent = self._sent.pop(connection, [])
         there = [ticket for ticket in sent if self.out.get(ticket) == connection]
         for ticket in there:
-            del self.out[ticket]
+            self.drop(ticket)
         return there, len(sent)

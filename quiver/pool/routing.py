@@ -220,6 +220,11 @@ class RoutingTable:
             self._early.offer(connection, min(streams, self._max_streams, self._max_requests))
         return self._assign(now)
 
+    def early_late(self, connection: int, now: float) -> Actions:
+        """The connection connects for too long: what is out on it may go to others with room."""
+        self._early.let_go(connection)
+        return self._assign(now)
+
     def ready(
         self,
         connection: int,
@@ -335,7 +340,7 @@ class RoutingTable:
             return ()
         actions: list[RoutingAction] = []
         while self._waiting and (connection := self._pick()) is not None:
-            ticket = self._waiting.pop(self._early.out)
+            ticket = self._waiting.pop(self._early.held)
             if ticket is None:
                 break
             self._lend(ticket, connection, actions)
@@ -355,8 +360,8 @@ class RoutingTable:
         return () if connection is None else (CancelExchange(ticket, connection),)
 
     def _lend(self, ticket: int, connection: ConnectionSlots, actions: list[RoutingAction]) -> None:
-        if self._early.willing:
-            self._early.drop(ticket)
+        if self._early.willing or self._early.out:
+            actions += self._take_back(ticket)
         self._leased[ticket] = connection
         connection.lend(ticket)
         actions.append(Forward(ticket, connection.id))

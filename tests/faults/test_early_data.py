@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections import Counter
@@ -263,3 +264,25 @@ def test_many_threads(giving: Origin, heard: Heard) -> None:
             let_it_rest(client, giving, heard)
     assert set(giving.seen_ids().values()) == {3}
     assert heard["early_data.accepted"] > 0
+
+
+def test_one_whose_connection_hangs_goes_to_another_with_room(giving: Origin, heard: Heard) -> None:
+    """A second connection goes to where nobody answers; meanwhile the first one has room again."""
+    places = ["127.0.0.1"]
+    options = {"max_connections": 2, "max_streams_per_connection": 1, "connect_timeout": 60.0}
+    silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with silent, resuming(giving, heard, resolver=lambda *_: list(places), **options) as client:
+        silent.bind(("127.0.0.2", giving.port))
+        pool = client.pool(giving.url)
+        with client.stream("GET", giving.url + "/bytes/3000000"):
+            until(lambda: heard["connection.ticket"] == heard["connection.ready"], what="a ticket")
+            places[:] = ["127.0.0.2"]
+            sent = heard["early_data.sent"]
+            asked = pool.ask(quiver.Request("GET", "/ok?id=hangs"), block=False)
+            until(lambda: heard["early_data.sent"] > sent, what="it is out")
+        assert asked.get(timeout=20.0).body == b"ok"
+        assert [each.state for each in pool.ask(quiver.GetConnections())] == [
+            "connected",
+            "connecting",
+        ]
+    assert giving.seen_ids() == {"hangs": 1}

@@ -35,6 +35,8 @@ class EarlyTickets(RuleBasedStateMachine):
         self.tickets = 0
         self.waiting: dict[int, float | None] = {}
         self.out: dict[int, int] = {}
+        self.offered: set[int] = set()  # connections that have told their room
+        self.late: set[int] = set()  # and connect for too long
         self.lent: dict[int, int] = {}
         self.may: set[int] = set()  # go early
         self.connecting: list[int] = []
@@ -49,7 +51,7 @@ class EarlyTickets(RuleBasedStateMachine):
                 case SendEarly(ticket, connection):
                     assert ticket in self.waiting and ticket in self.may
                     assert ticket not in self.out, "on one connection at a time"
-                    assert connection in self.connecting
+                    assert connection in self.connecting and connection not in self.late
                     self.out[ticket] = connection
                 case Forward(ticket, connection):
                     del self.waiting[ticket]
@@ -61,6 +63,7 @@ class EarlyTickets(RuleBasedStateMachine):
                     del self.waiting[ticket]
                     self.outcomes[ticket] += 1
                 case CancelExchange(ticket, connection):
+                    assert ticket not in self.waiting or connection in self.late
                     assert self.out.pop(ticket, self.lent.get(ticket)) == connection
 
     @rule(early=st.booleans(), wait=st.sampled_from([None, 1.0, 5.0]))
@@ -74,9 +77,19 @@ class EarlyTickets(RuleBasedStateMachine):
 
     @rule(which=NUMBERS, streams=st.integers(0, 5))
     def room(self, which: int, streams: int) -> None:
-        if self.connecting:
-            number = self.connecting[which % len(self.connecting)]
+        in_time = [number for number in self.connecting if number not in self.late]
+        if in_time:
+            number = in_time[which % len(in_time)]
+            self.offered.add(number)
             self.obey(self.table.early_room(number, streams, self.now))
+
+    @rule(which=NUMBERS)
+    def too_long(self, which: int) -> None:
+        """After its room was told."""
+        if offered := [number for number in self.connecting if number in self.offered]:
+            number = offered[which % len(offered)]
+            self.late.add(number)
+            self.obey(self.table.early_late(number, self.now))
 
     @rule(which=NUMBERS, streams=st.integers(4, 9), accepted=st.booleans())
     def handshake(self, which: int, streams: int, accepted: bool) -> None:
@@ -140,7 +153,8 @@ class EarlyTickets(RuleBasedStateMachine):
         assert (
             self.out.items() <= {t: c for t, c in self.out.items() if c in self.connecting}.items()
         )
-        if any(ticket not in self.out for ticket in self.waiting):
+        held = {ticket for ticket, on in self.out.items() if on not in self.late}
+        if any(ticket not in held for ticket in self.waiting):
             told = {each.number: each for each in self.table.connections()}
             full = [told[number] for number in self.ready]
             room = [each for each in full if each.active < 4 and each.state == "connected"]

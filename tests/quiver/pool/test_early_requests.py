@@ -68,6 +68,30 @@ def test_one_that_is_out_goes_nowhere_else() -> None:
     assert pool.down(1, 0.2) == (Forward(1, 2),), "unless that is gone"
 
 
+def test_one_whose_connection_connects_too_long_goes_to_another() -> None:
+    pool = table(streams=1)
+    pool.submit(1, None, 0.0)
+    pool.ready(1, 10, 0.0)
+    assert pool.submit(2, None, 0.0, early=True) == (OpenConnection(2, early=True),)
+    assert pool.early_room(2, 5, 0.0) == (SendEarly(2, 2),)
+    assert pool.released(1, 1, 0.1) == (), "it waits for its own"
+    assert pool.early_late(2, 1.0) == (CancelExchange(2, 2), Forward(2, 1))
+    assert pool.submit(3, None, 1.0, early=True) == (), "and nobody goes early there any more"
+    assert pool.ready(2, 10, 1.1, early=True) == (Forward(3, 2),)
+    [_, told] = pool.connections()
+    assert (told.active, told.opened) == (1, 2), "what was given up has had its stream"
+
+
+def test_one_that_connects_too_long_is_its_own_still() -> None:
+    """When there is no other: it is answered by what has gone."""
+    pool = table()
+    pool.submit(1, None, 0.0, early=True)
+    pool.early_room(1, 5, 0.0)
+    assert pool.early_late(1, 1.0) == ()
+    assert pool.early_late(7, 1.0) == (), "a connection that is forgotten"
+    assert pool.ready(1, 10, 1.5, early=True) == (Forward(1, 1),)
+
+
 def test_a_dial_that_fails_fails_those_that_are_out() -> None:
     error = ValueError("refused")
     pool = table(1)
