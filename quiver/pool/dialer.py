@@ -22,7 +22,14 @@ import gevent
 
 from quiver.actors import signal_deferral
 from quiver.actors.descriptors import NoneLeft
-from quiver.errors import EXHAUSTED, ConnectTimeout, NameResolutionFailed, QuiverError
+from quiver.errors import (
+    EXHAUSTED,
+    CertificateInvalid,
+    ConnectionRefused,
+    ConnectTimeout,
+    NameResolutionFailed,
+    QuiverError,
+)
 from quiver.h3 import events
 from quiver.pool.address_attempts import (
     Abandon,
@@ -237,6 +244,8 @@ class Dialer:
             error = next(ended, None)
             if isinstance(error, ConnectTimeout):  # in the dial's words: it is its silence
                 error = self.progress.too_slow("the idle timeout", self._target.name)
+            elif self._begins_in_full(attempt, transport, error, now):
+                return None
             return None if error is None else self._fail(attempt, error, now)
         if any(isinstance(each, events.Ready) for each in happened):
             return self._win(attempt, transport, happened, now)
@@ -324,6 +333,25 @@ class Dialer:
         self._anew[attempt] = times + 1
         self._on_attempt(self._addresses[attempt][1][:2])
         return Outlook.CHANGED
+
+    def _begins_in_full(
+        self, attempt: int, transport: Transport, error: QuiverError | None, now: float
+    ) -> bool:
+        """Whether it begins anew, by a full handshake: a ticket may be to blame for its end.
+
+        It may have gone bad where it was kept, or its server be another one by now, and each has
+        its own way to say so. A certificate that is refused was shown in a full handshake, and who
+        refuses connections looks at no ticket.
+        """
+        if isinstance(error, CertificateInvalid | ConnectionRefused):
+            return False
+        try:
+            begun = transport.begin_without_ticket(now)
+        except OSError:
+            return False
+        if begun:
+            self._on_attempt(self._addresses[attempt][1][:2])
+        return begun
 
     def _end(self, attempt: int) -> None:
         transport = self._attempts.pop(attempt, None)

@@ -13,6 +13,7 @@ from quiver.pool.session_tickets import SessionTickets
 from quiver.pool.udp_transport import UdpTransport
 from quiver.quic.aioquic.configuration import make_configuration
 from quiver.quic.aioquic.engine import AioquicEngine
+from quiver.quic.engine import SessionTicket
 
 __all__ = ["Http3Stack"]
 
@@ -37,11 +38,20 @@ class Http3Stack:
         """A transport that is not opened yet; `tell` sends its owner a message."""
         return UdpTransport(self, tell, early=early)
 
-    def client_connection(self, *, early: bool) -> ClientConnection:
-        """A connection that has not begun, with the newest ticket that there is for it."""
-        made, ticket = self._configuration, None
-        if made.session_tickets:
-            ticket = self._tickets.take(str(self._origin), made.trust(), time.time())
+    def take_ticket(self) -> SessionTicket | None:
+        """The newest ticket that there is for a connection of now, which is no other's then."""
+        made = self._configuration
+        if not made.session_tickets:
+            return None
+        return self._tickets.take(str(self._origin), made.trust(), time.time())
+
+    def forget_tickets(self) -> None:
+        """Offer none of those that there are: a server could do nothing with one of them."""
+        self._tickets.forget(str(self._origin), self._configuration.trust())
+
+    def client_connection(self, ticket: SessionTicket | None, *, early: bool) -> ClientConnection:
+        """A connection that has not begun, and offers that ticket."""
+        made = self._configuration
         return ClientConnection(
             AioquicEngine(made, ticket, early),
             self._origin,

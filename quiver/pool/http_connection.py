@@ -212,6 +212,12 @@ class Transport(Protocol):
     def begin_anew(self, now: float) -> None:
         """Begin it. Raises OSError: then nothing has changed."""
 
+    def begin_without_ticket(self, now: float) -> bool:
+        """Begin a full handshake, if one has failed that would have resumed a session.
+
+        Returns whether it was begun. Raises OSError: then it cannot be.
+        """
+
     def receive(self, now: float) -> bool:
         """Take what is there, a share of it. Returns whether it was the server's beyond doubt."""
 

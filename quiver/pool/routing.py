@@ -1,8 +1,5 @@
 """RoutingTable: which request goes out on which connection, and when another connection is opened.
 
-Theory of operation
-===================
-
 The table is pure: it holds integers (tickets, connections) and times that its caller hands in. Each
 public method says what happened and returns the actions to carry out. All of them end in `_assign`,
 which does two things:
@@ -12,8 +9,7 @@ which does two things:
    lowest number on a tie.
 2. `_dial` opens connections (`OpenConnection`) while fewer than `max_connections` are live.
 
-A connection moves in one direction through three states; where it is listed says which one it is
-in:
+A connection moves one way through three states; where it is listed says in which one it is:
 
     connecting  --ready-->  lending  --draining, Retire-->  draining  --down-->  forgotten
     (_connecting)           (_lending)                      (only in _connections)
@@ -28,7 +24,6 @@ gets nothing new; its leases go on until they are released.
 has no room, until it is `resumed` or down.
 
 **Early** a copy of a request may go on a connecting one; see `early_requests`.
-
 **Room** is what the peer's limits, the cap and requests per connection leave: `ConnectionSlots`.
 
 **Dials.** Each request that arrives opens one more connection, room or not (eager); beyond that

@@ -83,6 +83,12 @@ class SessionTickets:
                 return ticket
         return None
 
+    def forget(self, origin: str, trust: Hashable) -> None:
+        """Forget those of one origin and trust: one of them has come to nothing."""
+        key = origin, trust
+        for ticket in list(self._kept.get(key, ())):
+            self._drop(key, ticket)
+
     def clear(self) -> None:
         """Forget all of them."""
         self._kept: OrderedDict[_Key, list[SessionTicket]] = OrderedDict()

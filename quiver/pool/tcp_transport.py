@@ -102,6 +102,10 @@ class TcpTransport:
         """As it never `has_moved`, it is never asked to."""
         raise NotImplementedError
 
+    def begin_without_ticket(self, now: float) -> bool:  # noqa: ARG002
+        """No ticket was offered."""
+        return False
+
     def adopt(self, other: TcpTransport) -> None:
         """Take over what another one has opened, which is closed from then on."""
         assert other.socket is not None

@@ -23,7 +23,7 @@ from quiver.pool.messages import SocketEvent
 from quiver.pool.receive_turns import CHUNK, LANE, SLICE, ReceiveShare
 from quiver.pool.socket_errors import SocketError
 from quiver.pool.udp import Address, UdpSocket
-from quiver.quic.engine import Obstacle
+from quiver.quic.engine import Obstacle, SessionTicket
 
 __all__ = ["ConnectionMaker", "UdpTransport"]
 
@@ -31,7 +31,13 @@ __all__ = ["ConnectionMaker", "UdpTransport"]
 class ConnectionMaker(Protocol):
     """Who has options and trust for them."""
 
-    def client_connection(self, *, early: bool) -> ClientConnection:
+    def take_ticket(self) -> SessionTicket | None:
+        """What the next connection is to offer; None for nothing."""
+
+    def forget_tickets(self) -> None:
+        """Offer none of those that there are."""
+
+    def client_connection(self, ticket: SessionTicket | None, *, early: bool) -> ClientConnection:
         """A connection that has not begun; `early`: it may send early data."""
 
 
@@ -61,6 +67,7 @@ class UdpTransport:
         self.left = 0
         self.socket: UdpSocket | None = None
         self._former: UdpSocket | None = None  # before the last migration
+        self._ticket: SessionTicket | None = None  # what it offers
 
     def open(self, address: Address, now: float) -> None:
         """Begin to shake hands with the server at `address`.
@@ -68,7 +75,8 @@ class UdpTransport:
         Raises OSError: it cannot be reached from here.
         """
         self.socket = UdpSocket(address, self._on_readable)
-        self.http = self._maker.client_connection(early=self._early)
+        self._ticket = self._maker.take_ticket()
+        self.http = self._maker.client_connection(self._ticket, early=self._early)
         self.http.connect(now, self.socket.address)
 
     def has_moved(self) -> bool:
@@ -87,10 +95,27 @@ class UdpTransport:
 
         Raises OSError: it cannot be reached from here; then nothing has changed.
         """
+        self._begin_anew(self._maker.take_ticket, now)
+
+    def begin_without_ticket(self, now: float) -> bool:
+        """Shake hands in full, where a handshake that has offered a ticket came to nothing.
+
+        No other ticket of that origin is offered either. Returns whether it was begun. Raises
+        OSError as `begin_anew` does.
+        """
+        if self._ticket is None or self.socket is None:
+            return False
+        self.flush()  # the server may wait for the reason
+        self._maker.forget_tickets()
+        self._begin_anew(lambda: None, now)
+        return True
+
+    def _begin_anew(self, take_ticket: Callable[[], SessionTicket | None], now: float) -> None:
         assert self.socket is not None
         fresh = UdpSocket(self.socket.to, self._on_readable)
         self.socket.close()
-        self.socket, self.http = fresh, self._maker.client_connection(early=False)
+        self._ticket = take_ticket()
+        self.socket, self.http = fresh, self._maker.client_connection(self._ticket, early=False)
         self.http.connect(now, fresh.address)
 
     def adopt(self, other: UdpTransport) -> None:

@@ -63,6 +63,12 @@ class Tickets(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
+    @rule(origin=ORIGINS, trust=TRUSTS)
+    def forget(self, origin: str, trust: object) -> None:
+        self.table.forget(origin, trust)
+        assert self.table.take(origin, trust, self.now) is None
+        self.taken += [each for of, each in self.added if of == origin and each.trust == trust]
+
     @rule()
     def fork(self) -> None:
         self.table.clear()

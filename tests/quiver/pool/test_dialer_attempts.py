@@ -16,7 +16,10 @@ from quiver.errors import (
     ConnectionLost,
     ConnectionRefused,
     ConnectTimeout,
+    HandshakeFailed,
     NameResolutionFailed,
+    ProtocolViolation,
+    QuiverError,
     ResourceExhausted,
 )
 from quiver.h3 import events
@@ -80,6 +83,7 @@ class FakeTransport:
         self.received = self.flushed = 0
         self.ended: str | None = None
         self.moved: bool | None = False  # None where there is no way
+        self.ticket = self.no_way = False
         self.begun_at: list[float] = []
 
     def has_moved(self) -> bool:
@@ -90,6 +94,14 @@ class FakeTransport:
     def begin_anew(self, now: float) -> None:
         self.begun_at.append(now)
         self.moved, self.http = False, FakeConnection()
+
+    def begin_without_ticket(self, now: float) -> bool:
+        if self.no_way:
+            raise OSError(errno.ENETUNREACH, "no way")
+        if self.ticket:
+            self.ticket, self.http = False, FakeConnection()
+            return True
+        return False
 
     def open(self, address: Address, now: float) -> None:
         self.host = address[1][0]
@@ -212,6 +224,38 @@ def test_one_that_was_ready_for_a_moment_has_failed(dialling: Dialling) -> None:
     first.end(ConnectionLost("closed"))
     assert dialling.dialer.receive(0.1) is None
     assert dialling.attempts == ["192.0.2.1", "192.0.2.2"]
+
+
+def with_a_ticket(dialling: Dialling, error: Exception) -> FakeTransport:
+    dialling.dialer.resolved(addresses(1), 0.0)
+    [tried] = dialling.transports
+    tried.ticket = True
+    tried.http.end(error)
+    return tried
+
+
+@pytest.mark.parametrize("error", [HandshakeFailed("alert"), ProtocolViolation("lowered")])
+def test_one_that_has_offered_a_ticket_begins_in_full(
+    dialling: Dialling, error: QuiverError
+) -> None:
+    tried = with_a_ticket(dialling, error)
+    assert dialling.dialer.receive(0.1) is None
+    assert dialling.attempts == ["192.0.2.1"] * 2 and tried.ended is None
+    tried.http.end(error)
+    assert dialling.dialer.receive(0.2) is error, "which was not the ticket's fault"
+
+
+@pytest.mark.parametrize("error", [CertificateInvalid("expired"), ConnectionRefused("busy")])
+def test_a_ticket_is_not_to_blame_for_all(dialling: Dialling, error: QuiverError) -> None:
+    tried = with_a_ticket(dialling, error)
+    assert dialling.dialer.receive(0.1) is error
+    assert tried.ticket and dialling.attempts == ["192.0.2.1"]
+
+
+def test_one_that_cannot_begin_in_full_has_failed(dialling: Dialling) -> None:
+    error = HandshakeFailed("alert")
+    with_a_ticket(dialling, error).no_way = True
+    assert dialling.dialer.receive(0.1) is error
 
 
 def test_a_refused_certificate_is_of_that_address(dialling: Dialling) -> None:

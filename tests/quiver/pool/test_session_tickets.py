@@ -34,6 +34,17 @@ def test_never_across_origins_or_trusts() -> None:
     assert len(table) == 1
 
 
+def test_all_of_one_origin_and_trust_are_forgotten() -> None:
+    table = SessionTickets()
+    for origin, trust in ((A, "trust"), (A, "trust"), (A, "another"), (B, "trust")):
+        table.add(origin, ticket(trust=trust), 1.0)
+    table.forget(A, "trust")
+    table.forget(A, "unknown")
+    assert (len(table), table.size) == (2, 20)
+    assert table.take(A, "trust", 2.0) is None
+    assert table.take(A, "another", 2.0) is not None and table.take(B, "trust", 2.0) is not None
+
+
 def test_its_time() -> None:
     table = SessionTickets()
     assert not table.add(A, ticket(until=5.0), 5.0)

@@ -61,7 +61,18 @@ class FakeConnection:
 
 
 class FakeTarget:
-    def client_connection(self, *, early: bool) -> FakeConnection:
+    def __init__(self) -> None:
+        self.tickets: list[Any] = []
+        self.offered: list[Any] = []
+
+    def take_ticket(self) -> Any:
+        return self.tickets.pop() if self.tickets else None
+
+    def forget_tickets(self) -> None:
+        self.tickets.clear()
+
+    def client_connection(self, ticket: Any, *, early: bool) -> FakeConnection:
+        self.offered.append(ticket)
         return FakeConnection()
 
 
@@ -74,9 +85,11 @@ def server() -> Iterator[socket.socket]:
 
 
 class Stand:
-    def __init__(self, server: socket.socket) -> None:
+    def __init__(self, server: socket.socket, *tickets: str) -> None:
         self.server, self.told = server, list[object]()
-        target: Any = FakeTarget()
+        self.target = FakeTarget()
+        self.target.tickets += tickets
+        target: Any = self.target
         self.transport = UdpTransport(target, self.told.append)
         in_loop(self.transport.open, (socket.AF_INET, server.getsockname()), 1.0)
         made: Any = self.transport.http
@@ -344,3 +357,19 @@ def test_a_handshake_begins_anew_by_another_socket(stand: Stand) -> None:
     assert fresh.address == stand.server.getsockname()
     again: Any = after
     assert again.connected == 7.0
+
+
+def test_it_begins_in_full_when_a_ticket_came_to_nothing(server: socket.socket) -> None:
+    stand = Stand(server, "older", "newer")
+    try:
+        assert stand.target.offered == ["newer"]
+        stand.http.unsent = [b"the reason"]
+        assert in_loop(stand.transport.begin_without_ticket, 7.0)
+        assert stand.target.offered == ["newer", None] and stand.target.tickets == []
+        assert server.recv(100) == b"the reason", "by the former socket"
+        again: Any = stand.transport.http
+        assert again is not stand.http and again.connected == 7.0
+        assert not in_loop(stand.transport.begin_without_ticket, 8.0), "it had none"
+        assert stand.transport.http is again
+    finally:
+        in_loop(stand.transport.close)
