@@ -9,12 +9,12 @@ from typing import Any, Final, Self, Unpack
 
 from quiver.actors.registry import Registry, default
 from quiver.config import OriginRules
-from quiver.errors import InvalidOptions, InvalidURL
+from quiver.errors import InvalidOptions, InvalidURL, QuiverError
 from quiver.models import Response, Stats
 from quiver.origin import Origin
 from quiver.pool.checkout import PoolIdled
 from quiver.pool.manager import Manager
-from quiver.pool.protocols import chosen
+from quiver.pool.protocols import advise, chosen
 from quiver.pool.ref import PoolRef
 from quiver.pool_options import PoolOptions, unknown
 from quiver.proxies import ProxyNotice
@@ -59,10 +59,10 @@ class Client:
             one that is shared end when they are stopped or idle, not when a client is dropped.
         trust_env: whether to warn, once, when the environment names a proxy for an origin
             (`https_proxy`, `all_proxy`, `no_proxy`): HTTP/3 goes through none, but directly.
-        protocols: what it may speak: "h3", "h2", "http/1.1", by default HTTP/3 alone. The others
-            are of the extra `tcp`. With HTTP/3 and one of them each connection is dialled over
-            QUIC, and 0.3 seconds behind over TCP; the one that is there first is used, and what
-            had failed is asked again later, beside requests. `http://` is HTTP/1.1.
+        protocols: what it may speak: "h3", "h2" and "http/1.1" where the extra `tcp` is installed,
+            or else "h3" alone. With HTTP/3 and one of them each connection is dialled over QUIC,
+            and 0.3 seconds behind over TCP; the one that is there first is used, and what had
+            failed is asked again later, beside requests. `http://` is HTTP/1.1.
 
     Raises:
         InvalidOptions: a rule or an option is unknown, wrong or contradicts another.
@@ -83,12 +83,13 @@ class Client:
                 raise InvalidOptions(unknown(option, "option", _OPTIONS))
         self.name = name or f"client-{next(_numbers)}"
         proxies = ProxyNotice(self.name, trust_env=trust_env)
+        self._protocols = chosen(protocols)
         self._manager = Manager(
             OriginRules(pools, options),
             registry,
             self.name,
             before_start=lambda origin: proxies.look(origin.scheme, origin.authority),
-            protocols=chosen(protocols),
+            protocols=self._protocols,
         )
 
     def __repr__(self) -> str:
@@ -194,6 +195,9 @@ class Client:
                 return self._manager.pool(request.origin).ask(request)
             except PoolIdled:  # in this moment: nothing was sent
                 continue
+            except QuiverError as error:
+                advise(error, self._protocols)
+                raise
 
     def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Send a GET request. Options and errors as of `request`."""

@@ -292,8 +292,9 @@ class OriginRules:
     """The rules for which origin gets which options; the most specific holds, and no other.
 
     Keys are `https://host[:port]`, `https://*.domain[:port]` for every host below the domain at
-    any depth, and `default`; without a port 443 is meant. An exact origin goes before wildcards,
-    a longer wildcard before a shorter one, and the default comes last.
+    any depth, the same with `http`, and `default`; without a port that of the scheme is meant. An
+    exact origin goes before wildcards, a longer wildcard before a shorter one, and the default
+    comes last.
 
     Args:
         pools: the rules.
@@ -309,7 +310,7 @@ class OriginRules:
     ) -> None:
         self._shared = dict(shared or {})
         self._exact: dict[Origin, PoolConfig] = {}
-        self._wildcards: dict[tuple[str, int], PoolConfig] = {}  # domain and port
+        self._wildcards: dict[tuple[str, str, int], PoolConfig] = {}  # scheme, domain and port
         self._default = PoolConfig.build(**self._shared)
         if pools is not None and not isinstance(pools, Mapping):
             raise check.refused("pools", pools, "a mapping of origins to options")
@@ -326,7 +327,7 @@ class OriginRules:
     def _below(self, origin: Origin) -> PoolConfig | None:
         _, dot, domain = origin.host.partition(".")
         while dot:  # from the longest domain to the shortest
-            found = self._wildcards.get((domain, origin.port))
+            found = self._wildcards.get((origin.scheme, domain, origin.port))
             if found is not None:
                 return found
             _, dot, domain = domain.partition(".")
@@ -340,9 +341,9 @@ class OriginRules:
         if key == "default":
             self._default = config
             return
-        wildcard = isinstance(key, str) and key.lower().startswith("https://*.")
+        wildcard = isinstance(key, str) and key.lower().startswith(("https://*.", "http://*."))
         origin = _origin_of_key(key, wildcard)
-        domain = (origin.host, origin.port)
+        domain = (origin.scheme, origin.host, origin.port)
         if (domain in self._wildcards) if wildcard else (origin in self._exact):
             raise InvalidOptions(f"{_key(key)}: there is another rule for the same")
         if wildcard:
@@ -359,11 +360,11 @@ def _built(key: str, given: Mapping[str, object]) -> PoolConfig:
 
 
 def _origin_of_key(key: str, wildcard: bool) -> Origin:
-    accepted = "keys are https://host[:port], https://*.domain[:port] or 'default'"
+    accepted = "keys are https://host[:port], https://*.domain[:port], http://... or 'default'"
     if isinstance(key, str) and difflib.get_close_matches(key.lower(), ["default"]):
         raise InvalidOptions(f"{_key(key)} is no key of a rule: did you mean 'default'?")
     try:
-        origin = Origin.parse(key.replace("*.", "", 1) if wildcard else key)
+        origin = Origin.parse(key.replace("*.", "", 1) if wildcard else key, plain=True)
     except InvalidURL as error:
         raise InvalidOptions(f"{_key(key)}: {error.message}; {accepted}") from error
     if set(key.partition("://")[2]) & set("/?#"):

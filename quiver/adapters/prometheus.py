@@ -82,6 +82,11 @@ class PoolCollector(Collector):
 
     def _metrics(self, pools: list[PoolCounts]) -> Iterator[Metric]:
         yield _gauge("connections", "Connections, by state.", "state", _connections(pools))
+        spoken = Counts[tuple[str, ...]]()
+        for pool in pools:
+            if pool.http_version is not None:  # else no handshake has said it
+                spoken[pool.origin, pool.http_version] += 1
+        yield _gauge("protocol", "Pools, by what they speak.", "protocol", spoken)
         yield _gauge("streams", "Stream slots, lent (active) or free.", "state", _streams(pools))
         waiting = Counts[tuple[str, ...]]()
         for pool in pools:

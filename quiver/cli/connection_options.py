@@ -119,7 +119,10 @@ def client_of(connection: Connection, **more: Unpack[PoolOptions]) -> Iterator[q
         **more,
     }
     try:
-        with quiver.Client(name="command line", trust_env=False, **options) as client:
+        own: tuple[str, ...] = ("h3",)  # it is there to see what speaks HTTP/3
+        with quiver.Client(
+            name="command line", trust_env=False, protocols=own, **options
+        ) as client:
             yield client
     except quiver.CertificateInvalid as error:
         said = error.message.replace("set cafile or cadata", "give its root to --cafile")

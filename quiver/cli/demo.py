@@ -90,6 +90,7 @@ class Demo:
                 quiver.Client(
                     name="demo",
                     trust_env=False,
+                    protocols=("h3",),
                     cafile=self.origin.cafile,
                     max_connections=self.connections,
                 )

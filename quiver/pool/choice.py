@@ -10,7 +10,8 @@ connection, and the others are given up: what races are connections, never reque
 Where TCP has won beside QUIC, that is left alone for a while, which doubles with each failure and
 is forgotten with the first success, as `FallbackTable` has it: TCP goes first then, QUIC behind it.
 When the while is over, a connection is dialled beside those that there are (`asks_again`), again as
-a race: nobody waits for it. That all lanes have failed says nothing of one of them.
+a race: nobody waits for it. That all lanes have failed says nothing of one of them, and what failed
+from one address of ours says nothing of another: that is another network.
 """
 
 from __future__ import annotations
@@ -42,39 +43,47 @@ class Lane(NamedTuple):
 
 
 class Choices:
-    """What one client has found out about its origins. Times are seconds on the caller's clock."""
+    """What one client has found out about its origins. Times are seconds on the caller's clock.
+
+    `local` is the host of ours from which an origin is reached; None: that cannot be told.
+    """
 
     def __init__(self) -> None:
         self._table = FallbackTable()
 
-    def lanes(self, origin: Origin, known: tuple[str, ...], now: float) -> tuple[Lane, ...]:
+    def lanes(
+        self, origin: Origin, known: tuple[str, ...], now: float, local: str | None = None
+    ) -> tuple[Lane, ...]:
         """The lanes of a dial, the first to begin first.
 
         Args:
             known: names of the lanes that there are, the preferred one first.
         """
         order = known
-        if len(known) > 1 and self._table.why(origin, now) is not None:
+        if len(known) > 1 and self._table.why(origin, now, local) is not None:
             order = *known[1:], known[0]
         return tuple(Lane(name, turn * HEAD_START) for turn, name in enumerate(order))
 
-    def won(self, origin: Origin, lane: str, behind: Iterable[tuple[str, str]], now: float) -> None:
+    def won(
+        self,
+        origin: Origin,
+        lane: str,
+        behind: Iterable[tuple[str, str]],
+        now: float,
+        local: str | None = None,
+    ) -> None:
         """Note which lane of a dial was the first.
 
         Args:
             behind: the others that had begun, each with why it was not the first.
         """
         if lane == HTTP3:
-            self._table.succeeded(origin)
+            self._table.succeeded(origin, local)
             return
         for other, why in behind:
             if other == HTTP3:
-                self._table.failed(origin, now, why)
+                self._table.failed(origin, now, why, local)
 
-    def asks_again(self, origin: Origin, now: float) -> bool:
+    def asks_again(self, origin: Origin, now: float, local: str | None = None) -> bool:
         """Whether HTTP/3, over which the origin is not spoken to, is to be tried beside."""
-        return self._table.why(origin, now) is None
-
-    def network_changed(self) -> None:
-        """Forget what has failed: that was in another network."""
-        self._table = FallbackTable(alternatives=self._table.alternatives)
+        return self._table.why(origin, now, local) is None

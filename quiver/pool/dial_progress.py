@@ -29,6 +29,7 @@ class Progress:
         answered: whether a packet of the handshake came from there.
         failed: in words, why another of them has failed.
         unsent: in words, why what was to be sent there has not left this machine.
+        beside: in words, what has become of the other way to them, QUIC or TCP.
     """
 
     address: tuple[str, int] | None = None
@@ -37,6 +38,7 @@ class Progress:
     answered: bool = False
     failed: str = ""
     unsent: str = ""
+    beside: str = ""
 
     def __str__(self) -> str:
         if self.address is None:
@@ -46,6 +48,8 @@ class Progress:
         if self.addresses > 1:
             place = f"{self.attempt} of {self.addresses} addresses tried, {place}"
         other = f"; another one: {self.failed}" if self.failed else ""
+        if self.beside:
+            other += f"; {self.beside}"
         if self.answered:
             return f"{place} answered, but the handshake was not over{other}"
         unsent = f", and datagrams to it were lost here: {self.unsent}" if self.unsent else ""

@@ -128,7 +128,7 @@ class Dialer:
             host, name = self._target.origin.host, self._target.name
             return NameResolutionFailed(f"host {host!r} has no address", origin=name)
         in_order = interleaved(addresses, self._target.recall(now))
-        self._table = LaneRace(self._target.lanes(now), in_order, self._until, now)
+        self._table = LaneRace(self._target.lanes(now, in_order[0]), in_order, self._until, now)
         return self._do(self._table.tick(now), now)
 
     # its time ------------------------------------------------------------------------------

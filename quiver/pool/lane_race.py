@@ -41,6 +41,11 @@ class Entrant:
     error: QuiverError | None = None  # None of one that is over: nothing was heard
 
     @property
+    def told(self) -> str:
+        """Its error, for whoever hears of another lane."""
+        return "" if self.error is None else f"over {self.lane.name.upper()}: {self.error.message}"
+
+    @property
     def said(self) -> str:
         """Why it is not through, in words."""
         if self.error is not None:
@@ -74,10 +79,8 @@ class LaneRace:
         if not began:
             return Progress(addresses=len(self._addresses))
         furthest = max(began, key=lambda each: each.answered)
-        ended = [each.error.message for each in self._lanes if each.error is not None]
-        if ended and not furthest.failed:
-            return attrs.evolve(furthest, failed=ended[0])
-        return furthest
+        ended = [each.told for each in self._lanes if each.error is not None]
+        return attrs.evolve(furthest, beside=ended[0]) if ended and len(began) > 1 else furthest
 
     def lane_of(self, attempt: int) -> str:
         """The name of an attempt's lane."""
@@ -203,5 +206,5 @@ class LaneRace:
         error = tells_most(each.error for each in began)
         for each in began:
             if error is not None and each.error is not None and each.error is not error:
-                error.add_note(f"over {each.lane.name.upper()}: {each.error.message}")
+                error.add_note(each.told)
         return (GiveUp(error),)

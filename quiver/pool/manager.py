@@ -74,8 +74,10 @@ class Manager:
         before_start: Callable[[Origin], object] = lambda _: None,
         protocols: tuple[str, ...] = H3_ALONE,
     ) -> None:
-        self._protocols = protocols
         self._before_start = before_start
+        self._protocols = protocols
+        # A registry that others share has pools of HTTP/3 alone under their origins.
+        self._by_origin = registry is None or protocols == H3_ALONE
         self._rules = rules
         self._registry = Registry() if registry is None else registry
         self._name = name
@@ -100,7 +102,7 @@ class Manager:
         """
         if self._closed:
             raise PoolStopped("the client is closed", origin=str(origin))
-        found = self._find(origin)
+        found = self._registry.find(origin) if self._by_origin else self._find(origin)
         if found is not None:
             return found
         stacks = stacks_for(origin, self._protocols)
@@ -115,13 +117,11 @@ class Manager:
             raise PoolTimeout(f"it was not started: {error}", origin=str(origin)) from error
 
     def _find(self, origin: Origin) -> GeventActorRef[Any] | None:
-        """The pool that lives; where registries are shared, also one of HTTP/3 alone."""
-        if self._protocols == H3_ALONE:
+        """The pool that lives; where the registry is shared, also one of HTTP/3 alone."""
+        if self._by_origin:
             return self._registry.find(origin)
-        found = self._registry.find((origin, self._protocols))
-        if found is None and "h3" in self._protocols:
-            found = self._registry.find(origin)
-        return found
+        found = self._registry.find(origin) if "h3" in self._protocols else None
+        return found or self._registry.find((origin, self._protocols))
 
     def lend(self, origin: Origin) -> LentRef:
         """As `pool`; the ref is somebody's own, and keeps the pool from ending for idleness."""
@@ -181,7 +181,7 @@ class Manager:
     def _started(self, origin: Origin, stacks: Stacks) -> GeventActorRef[Any]:
         config = self._rules.config_for(origin)
         supervisor = origin_spec(origin, config)
-        name = origin if self._protocols == H3_ALONE else (origin, self._protocols)
+        name = origin if self._by_origin else (origin, self._protocols)
         # It knows nothing of this manager, which is dropped with its client.
         target = cache(partial(PoolTarget, origin, config, self._memory, *stacks, name))
         pool = pool_spec(target, config, self._registry, self._client_pools)

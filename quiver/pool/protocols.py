@@ -11,16 +11,24 @@ from functools import cache, partial
 from importlib.util import find_spec
 from typing import Final, NamedTuple
 
-from quiver.errors import InvalidOptions
+from quiver.errors import (
+    ConnectionRefused,
+    ConnectTimeout,
+    HandshakeFailed,
+    InvalidOptions,
+    InvalidURL,
+    QuiverError,
+)
 from quiver.optional_imports import extra
 from quiver.origin import Origin, no_tls
 from quiver.pool.http3_stack import Http3Stack
 from quiver.pool.http_connection import ProtocolStack
 
-__all__ = ["ALL", "H3_ALONE", "Stacks", "chosen", "stacks_for"]
+__all__ = ["ALL", "H3_ALONE", "Stacks", "advise", "chosen", "stacks_for"]
 
 ALL: Final = ("h3", "h2", "http/1.1")
 H3_ALONE: Final = ("h3",)
+UNREACHED: Final = (ConnectTimeout, ConnectionRefused, HandshakeFailed, InvalidURL)
 
 
 @cache
@@ -30,14 +38,14 @@ def missing_for_tcp() -> str | None:
 
 
 def chosen(protocols: Iterable[str] | None) -> tuple[str, ...]:
-    """The protocols of a client, as it was given them.
+    """The protocols of a client, as it was given them; None: all that are installed.
 
     Raises:
         InvalidOptions: there are none, or there is no such protocol.
         ModuleNotFoundError: what one of them needs is not installed.
     """
     if protocols is None:
-        return H3_ALONE
+        return ALL if missing_for_tcp() is None else H3_ALONE
     if isinstance(protocols, str) or not isinstance(protocols, Iterable):
         raise InvalidOptions(f"protocols={protocols!r}: must be a tuple of {', '.join(ALL)}")
     given = tuple(protocols)
@@ -47,6 +55,15 @@ def chosen(protocols: Iterable[str] | None) -> tuple[str, ...]:
         with extra("tcp"):
             raise ModuleNotFoundError(name=missing_for_tcp())
     return tuple(each for each in ALL if each in given)
+
+
+def advise(error: QuiverError, protocols: tuple[str, ...]) -> None:
+    """Note on what has kept a client from an origin which extra would bring it a way there."""
+    about = (error, error.__cause__)
+    if protocols != H3_ALONE or missing_for_tcp() is None:
+        return
+    if any(isinstance(each, UNREACHED) for each in about):
+        error.add_note("the extra tcp brings a way back to TCP: pip install 'quiver-http3[tcp]'")
 
 
 class Stacks(NamedTuple):

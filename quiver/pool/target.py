@@ -69,6 +69,7 @@ class PoolTarget:
         self.config = config
         self.name = str(origin)
         self._over_tcp = over_tcp
+        self._local: str | None = None  # the host of ours at the last dial
         self._stacks = {stack.name: self._made(stack)}
         self._lanes = (stack.name,) if over_tcp is None else (stack.name, TCP)
         self.only = None if TCP in self._lanes else stack.name
@@ -79,9 +80,12 @@ class PoolTarget:
 
     # What is spoken with it.
 
-    def lanes(self, now: float) -> tuple[Lane, ...]:
-        """The lanes of a dial that begins now."""
-        return self._memory.choices.lanes(self.origin, self._lanes, now)
+    def lanes(self, now: float, address: Address) -> tuple[Lane, ...]:
+        """The lanes of a dial that begins now, with this address."""
+        if len(self._lanes) > 1:
+            with contextlib.suppress(OSError):  # there is no way to it now
+                self._local = local_host_to(address)
+        return self._memory.choices.lanes(self.origin, self._lanes, now, self._local)
 
     def transport(
         self, tell: Callable[[object], None], lane: str | None = None, *, early: bool = False
@@ -96,11 +100,12 @@ class PoolTarget:
     def won(self, lane: str, behind: Iterable[tuple[str, str]], now: float) -> None:
         """Note which lane of a dial was the first; see `Choices.won`."""
         if len(self._lanes) > 1:
-            self._memory.choices.won(self.origin, lane, behind, now)
+            self._memory.choices.won(self.origin, lane, behind, now, self._local)
 
     def asks_again(self, now: float) -> bool:
         """Whether HTTP/3 is to be tried beside what is spoken over TCP."""
-        return len(self._lanes) > 1 and self._memory.choices.asks_again(self.origin, now)
+        choices = self._memory.choices
+        return len(self._lanes) > 1 and choices.asks_again(self.origin, now, self._local)
 
     def _made(self, stack: type[ProtocolStack]) -> ProtocolStack:
         return stack(self.origin, self.config, self._memory.tickets)

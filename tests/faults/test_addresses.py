@@ -75,7 +75,7 @@ def client_of(server: Origin, **options: Any) -> quiver.Client:
     rule: dict[str, Any] = {"cafile": server.cafile, "max_connections": 1, **options}
     rule.setdefault("connect_timeout", 6 * SHARE)
     rule.setdefault("checkout_timeout", None)
-    return quiver.Client(pools={"default": rule})
+    return quiver.Client(pools={"default": rule}, protocols=("h3",))  # each is tried once
 
 
 def url_of(server: Origin) -> str:

@@ -106,7 +106,7 @@ def client_of(origin: Origin, **options: object) -> quiver.Client:
 
 
 def pools_of(origin: Origin) -> list[Any]:
-    every = pykka.ActorRegistry.get_by_class_name("HTTP3Pool")
+    every = pykka.ActorRegistry.get_by_class_name("HTTPPool")
     return [ref for ref in every if getattr(ref, "origin", None) == origin.url]
 
 

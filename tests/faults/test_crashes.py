@@ -147,7 +147,7 @@ def run_scenario(observed: Survey, scenario: Scenario, *, harmed: bool = False) 
     pools = {"default": options, observed.neighbour.url: {"cafile": origin.cafile}}
     account = AskLog()
     others = set(pykka.ActorRegistry.get_all())  # of the program's own client, say
-    with quiver.Client(pools=pools, name="scenario") as client:
+    with quiver.Client(pools=pools, name="scenario", protocols=("h3",)) as client:
         with bystander(client, observed.neighbour.url + "/ok", harmed):
             scenario.run(Environment(origin, client, account, observed.names))
         recovers(client, origin.url)

@@ -50,7 +50,7 @@ assert client.get(url + "/ok").status == 200
 def test_what_is_logged_at_the_very_end_is_told(patched: bool, origin: Origin) -> None:
     patch = "from gevent import monkey; monkey.patch_all()\n" if patched else ""
     printed = run_script(patch + EXITING, origin.url, origin.cafile)
-    assert "Unregistered HTTP3Pool" in printed
+    assert "Unregistered HTTPPool" in printed
     assert "connection 1 is down" in printed
 
 

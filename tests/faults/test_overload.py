@@ -16,7 +16,7 @@ import pytest
 import quiver
 from quiver.models import Stats
 from quiver.pool.actions import Reject
-from quiver.pool.http3_pool import HTTP3Pool
+from quiver.pool.http_pool import HTTPPool
 from quiver.pool.routing import RoutingTable
 from quiver.testing import Origin
 from tests.support.chaos.background_load import CallerKind, run_callers
@@ -71,8 +71,8 @@ class Decisions:
         self._patch = patch
         self._now = 0.0
         self._wrap(RoutingTable, "sweep", self._swept)
-        self._wrap(HTTP3Pool, "_reject", self._rejected)
-        self._wrap(HTTP3Pool, "_forward", self._forwarded)
+        self._wrap(HTTPPool, "_reject", self._rejected)
+        self._wrap(HTTPPool, "_forward", self._forwarded)
 
     def _wrap(self, owner: type, name: str, look: Callable[..., Callable[[], None] | None]) -> None:
         plain = getattr(owner, name)
@@ -89,7 +89,7 @@ class Decisions:
     def _swept(self, _: RoutingTable, now: float) -> None:
         self._now = now
 
-    def _rejected(self, pool: HTTP3Pool, rejected: Reject) -> Callable[[], None]:
+    def _rejected(self, pool: HTTPPool, rejected: Reject) -> Callable[[], None]:
         ask = pool._asks[rejected.ticket]
         due = ask.checkout.until(connected=True)
         assert due is not None
@@ -102,7 +102,7 @@ class Decisions:
 
         return answered
 
-    def _forwarded(self, pool: HTTP3Pool, ticket: int, _: int) -> None:
+    def _forwarded(self, pool: HTTPPool, ticket: int, _: int) -> None:
         self.thread = threading.get_native_id()
         self.forwarded.append(pool._asks[ticket].request.target)
 

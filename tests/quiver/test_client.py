@@ -331,9 +331,23 @@ def test_the_shared_client(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> N
     assert quiver.get(origin.url + "/items/1", timeout=5.0).json() == {"id": 1}
     assert quiver.post(origin.url + "/echo", body=b"x").body == b"x"
     assert quiver.request("DELETE", origin.url + "/ok").status == 200
+    quiver.client.shared.pool(origin.url).stop()
+
+
+def test_a_pool_that_the_program_has_started_is_used(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", origin.cafile)
     pool = quiver.HTTP3Pool.start(origin.url)
-    assert pool.ask(quiver.GetStats()).connections > 0  # the same pool, already at work
+    assert quiver.client.shared.pool(origin.url) == pool
+    assert quiver.get(origin.url + "/items/1", timeout=5.0).json() == {"id": 1}
+    assert pool.ask(quiver.GetStats()).connections > 0
     pool.stop()
+    assert quiver.get(origin.url + "/ok", timeout=5.0).status == 200, "by a pool of its own"
+    later = quiver.HTTP3Pool.start(origin.url)
+    assert later.ask(quiver.GetStats()).connections == 0, "that one may speak HTTP/2"
+    later.stop()
+    quiver.client.shared.pool(origin.url).stop()
 
 
 # its end --------------------------------------------------------------------------------------
@@ -420,7 +434,7 @@ def test_close_while_threads_ask(origin: Origin) -> None:
 
 def pools_of(origin: Origin) -> list[object]:
     """Those that live, under either name of this origin."""
-    pools = pykka.ActorRegistry.get_by_class_name("HTTP3Pool")
+    pools = pykka.ActorRegistry.get_by_class_name("HTTPPool")
     return [ref for ref in pools if str(origin.port) in getattr(ref, "origin", "")]
 
 

@@ -197,6 +197,13 @@ def test_rules_are_not_merged() -> None:
     assert rules.config_for(Origin.parse("https://a")).max_waiting == PoolConfig().max_waiting
 
 
+def test_rules_of_origins_without_tls() -> None:
+    rules = OriginRules({"http://a.io": {"max_waiting": 1}, "http://*.b.io": {"max_waiting": 2}})
+    for url, expected in (("http://a.io", 1), ("http://x.b.io", 2), ("http://a.io:8080", 10_000)):
+        assert rules.config_for(Origin.parse(url, plain=True)).max_waiting == expected
+        assert rules.config_for(Origin.parse(url.replace("http", "https"))).max_waiting == 10_000
+
+
 def test_no_rules() -> None:
     assert OriginRules(None).config_for(Origin.parse("https://a")) == PoolConfig()
 
@@ -207,7 +214,7 @@ def test_no_rules() -> None:
         ([], r"pools=\[\]"),
         ({"https://a": 5}, r"pools\['https://a'\] is a int"),
         ({"https://a": {1: 2}}, "must map option names"),
-        ({"http://a": {}}, "https"),
+        ({"ftp://a": {}}, "https"),
         ({"a": {}}, "not absolute"),
         ({5: {}}, "not a str"),
         ({"https://a/x": {}}, "no path"),

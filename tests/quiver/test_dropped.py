@@ -212,7 +212,7 @@ def test_a_pool_that_crashes_in_between_is_replaced_and_ends(origin: Origin) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         response = made(origin).stream("GET", origin.url + "/drip/20/0.02?size=1000")
-        for pool in pykka.ActorRegistry.get_by_class_name("HTTP3Pool"):
+        for pool in pykka.ActorRegistry.get_by_class_name("HTTPPool"):
             if isinstance(pool, PoolRef) and pool.origin == origin.url:
                 pool.kill()
         assert len(response.read()) == 20_000

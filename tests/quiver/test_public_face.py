@@ -160,7 +160,7 @@ Call = Callable[[quiver.Client, str], object]
 
 REQUESTS: list[tuple[str, type[Exception], str, Call]] = [
     ("no host", quiver.InvalidURL, "''", lambda c, u: c.get("https:///ok")),
-    ("http", quiver.InvalidURL, "https", lambda c, u: c.get(u.replace("https", "http") + "/ok")),
+    ("ftp", quiver.InvalidURL, "https", lambda c, u: c.get(u.replace("https", "ftp") + "/ok")),
     ("no scheme", quiver.InvalidURL, "url='localhost/ok'", lambda c, u: c.get("localhost/ok")),
     ("a path", quiver.InvalidURL, "url='/ok' is not absolute", lambda c, u: c.get("/ok")),
     ("no text", quiver.InvalidURL, "url is a int, not a str", lambda c, u: c.get(7)),  # type: ignore[arg-type]
@@ -194,7 +194,7 @@ REQUESTS: list[tuple[str, type[Exception], str, Call]] = [
     ("a pool's", TypeError, r"give it to Client\(verify=", lambda c, u: c.get(u, verify=False)),  # type: ignore[call-arg]
     ("json", quiver.InvalidRequest, "json: a set", lambda c, u: c.post(u + "/", json={1})),
     ("params", quiver.InvalidRequest, "params: a int", lambda c, u: c.get(u + "/", params=7)),  # type: ignore[arg-type]
-    ("pool", quiver.InvalidURL, "https", lambda c, u: c.pool("http://localhost")),
+    ("pool", quiver.InvalidURL, "https", lambda c, u: c.pool("ftp://localhost")),
     ("stats", quiver.InvalidURL, "not absolute", lambda c, u: c.stats("localhost:443")),
 ]
 
@@ -347,7 +347,7 @@ def test_a_pool_is_of_an_origin() -> None:
         quiver.HTTP3Pool.start("https://localhost/path")
 
 
-@pytest.mark.parametrize("key", ["http://a.example", "a.example", "https://a.example/path", "", 7])
+@pytest.mark.parametrize("key", ["ftp://a.example", "a.example", "https://a.example/path", "", 7])
 def test_bad_rules(key: Any) -> None:
     with pytest.raises(quiver.InvalidOptions, match="pools"):
         quiver.Client(pools={key: {}})

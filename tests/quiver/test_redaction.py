@@ -101,7 +101,7 @@ CALLS: Final[dict[str, Callable[[], object]]] = {
     "user information": lambda: quiver.get(f"{U}@h/"),
     "bytes": lambda: quiver.get(f"{U}@h/".encode()),  # type: ignore[arg-type]
     "a query": lambda: quiver.get(f"https://h/a b?token={SECRET}"),
-    "a query, http": lambda: quiver.get(f"http://h/?token={SECRET}"),
+    "a query, http": lambda: quiver.get(f"ftp://h/?token={SECRET}"),
     "a target": lambda: quiver.Request("GET", f"/a b?token={SECRET}"),
     "bytes as target": lambda: quiver.Request("GET", f"/?{SECRET}".encode()),  # type: ignore[arg-type]
     "a long target": lambda: quiver.Request("GET", f"/?{SECRET}{'x' * 70_000}"),

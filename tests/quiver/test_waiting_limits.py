@@ -45,9 +45,11 @@ Limited = Callable[..., AbstractContextManager[quiver.Client]]
 
 @pytest.fixture
 def limited(authority: Authority) -> Limited:
-    """A client with these options."""
+    """A client with these options, of HTTP/3 alone: TCP's refusal is told beside silence."""
     cafile = authority.cafile
-    return lambda **options: quiver.Client(pools={"default": {"cafile": cafile, **options}})
+    return lambda **options: quiver.Client(
+        pools={"default": {"cafile": cafile, **options}}, protocols=("h3",)
+    )
 
 
 @pytest.mark.parametrize("name", LIMITS)

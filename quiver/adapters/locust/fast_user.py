@@ -65,4 +65,6 @@ class HTTP3FastUser(SharedConnections, FastHttpUser):
         if not {"verify", "cafile", "cadata"} & set(self.pool_options):
             factory = self.ssl_context_factory
             options["verify"] = factory() if factory else not self.insecure
-        return Connections(Client(trust_env=False, **{**options, **self.pool_options}))
+        return Connections(
+            Client(trust_env=False, protocols=("h3",), **{**options, **self.pool_options})
+        )

@@ -143,7 +143,7 @@ class ClientsByTrust:
                 return self._for_alternatives(trust, origin)
             client = self._made.get(trust)
             if client is None:
-                client = self._made[trust] = Client(pools=self._applied(trust), trust_env=False)
+                client = self._made[trust] = _over_http3(self._applied(trust))
                 _bound(self._made)
             self._made.move_to_end(trust)
             return client
@@ -169,12 +169,15 @@ class ClientsByTrust:
             rule = OriginRules(self._applied(trust)).config_for(origin)
             options = {each.name: getattr(rule, each.name) for each in attrs.fields(PoolConfig)}
             options["server_name"] = rule.server_name or origin.host
-            client = self._elsewhere[trust, origin] = Client(
-                pools={"default": options}, trust_env=False
-            )
+            client = self._elsewhere[trust, origin] = _over_http3({"default": options})
             _bound(self._elsewhere)
         self._elsewhere.move_to_end((trust, origin))
         return client
+
+
+def _over_http3(pools: dict[str, dict[str, object]]) -> Client:
+    """A client of HTTP/3 alone: what goes over TCP is the adapter's to say."""
+    return Client(pools=pools, trust_env=False, protocols=("h3",))
 
 
 def _bound(clients: OrderedDict[Any, Client]) -> None:

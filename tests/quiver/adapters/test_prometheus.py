@@ -78,6 +78,7 @@ def test_a_scrape_over_http(registry: CollectorRegistry, origin: Origin) -> None
         (where, ("state", "suspended")): 0,
         (where, ("state", "draining")): 0,
     }
+    assert scraped["quiver_pool_protocol"] == {(where, ("protocol", "HTTP/3")): 1}
     assert scraped["quiver_pool_streams"] == {
         (where, ("state", "active")): 0,
         (where, ("state", "idle")): 100,

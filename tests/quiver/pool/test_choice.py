@@ -58,10 +58,12 @@ def test_where_quic_had_not_begun_it_has_not_failed() -> None:
 
 
 def test_another_network_is_another_chance() -> None:
-    choices = Choices()
-    choices.won(A, TCP, [(HTTP3, "")], 0.0)
-    choices.network_changed()
-    assert choices.lanes(A, BOTH, 0.0) == QUIC_FIRST
+    choices, here, there = Choices(), "192.0.2.1", "198.51.100.1"
+    choices.won(A, TCP, [(HTTP3, "")], 0.0, here)
+    assert choices.lanes(A, BOTH, 0.0, here) == TCP_FIRST
+    assert choices.lanes(A, BOTH, 0.0, there) == QUIC_FIRST
+    choices.won(A, HTTP3, [], 1.0, there)
+    assert not choices.asks_again(A, 2.0, here) and choices.asks_again(A, 2.0, there)
 
 
 wins = st.tuples(

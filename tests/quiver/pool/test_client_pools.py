@@ -35,7 +35,7 @@ def test_a_pool_that_nobody_uses_ends_with_its_supervisors(origin: Origin) -> No
     with client_of(origin, **SHORT) as client:
         for _ in range(3):
             assert client.get(origin.url + "/ok").status == 200
-            assert (new.count("HTTP3Pool"), new.count("Supervisor")) == (1, 2)
+            assert (new.count("HTTPPool"), new.count("Supervisor")) == (1, 2)
             until(lambda: not new)
             assert client.stats(origin.url) == quiver.Stats(0, 0, 0, 0)
 
@@ -92,7 +92,8 @@ def test_a_pool_that_the_program_started_itself_stays(origin: Origin) -> None:
 def test_one_that_the_program_has_found_stays(origin: Origin) -> None:
     registry = Registry()
     rule = {"cafile": origin.cafile, **SHORT}
-    with quiver.Client(pools={"default": rule}, registry=registry) as client:
+    own = ("h3",)
+    with quiver.Client(pools={"default": rule}, registry=registry, protocols=own) as client:
         client.get(origin.url + "/ok")
         pool: Any = quiver.HTTP3Pool.start(origin.url, registry=registry)
         until(lambda: client.stats(origin.url).connections == 0)

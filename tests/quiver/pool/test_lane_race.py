@@ -94,7 +94,9 @@ def test_silence_goes_before_a_refusal() -> None:
     table.tick(0.0)
     table.tick(0.3)
     assert table.failed(OVER_TCP, REFUSED, 0.4) == ()
-    assert table.progress.failed == "nobody listens there"
+    assert str(table.progress).endswith(
+        "192.0.2.1:443 answered nothing; over TCP: nobody listens there"
+    )
     assert set(table.tick(5.0)) == {Abandon(QUIC), GiveUp(None)}
 
 

@@ -28,7 +28,7 @@ def client(origin: Origin) -> Iterator[quiver.Client]:
 
 
 def pools_of(origin: Origin) -> list[pykka.ActorRef[Any]]:
-    everybody = pykka.ActorRegistry.get_by_class_name("HTTP3Pool")
+    everybody = pykka.ActorRegistry.get_by_class_name("HTTPPool")
     return [ref for ref in everybody if getattr(ref, "origin", None) == origin.url]
 
 
@@ -144,6 +144,8 @@ def test_protocol_of(client: quiver.Client, origin: Origin) -> None:
         pass
 
     pool, other = client.pool(origin.url), Other.start()
+    assert quiver.protocol_of(pool) is None, "no handshake has said it"
+    assert client.get(origin.url + "/ok").http_version == "HTTP/3"
     assert quiver.protocol_of(pool) == "http/3"
     assert quiver.protocol_of(other) is None
     other.stop()

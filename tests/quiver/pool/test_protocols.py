@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -14,6 +15,16 @@ from quiver.pool.protocols import ALL, chosen, stacks_for
 from quiver.pool.tcp_stack import Http1Stack, Http2Stack, TcpStack
 
 SECURE, PLAIN = Origin.parse("https://a.example"), Origin.parse("http://a.example", plain=True)
+
+
+def closed_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+def test_all_that_are_installed_are_spoken() -> None:
+    assert chosen(None) == ALL
 
 
 def test_the_order_is_that_of_preference() -> None:
@@ -55,6 +66,17 @@ def test_the_stacks(given: tuple[str, ...], first: object, behind: object) -> No
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocols, "missing_for_tcp", lambda: "h11")
     assert chosen(None) == chosen(("h3",)) == ("h3",)
+    with quiver.Client() as client:
+        for url, error in (
+            (f"https://127.0.0.1:{closed_port()}/", quiver.ConnectionRefused),
+            ("http://localhost/", quiver.InvalidURL),
+        ):
+            with pytest.raises(error) as caught:
+                client.get(url)
+            assert "pip install 'quiver-http3[tcp]'" in caught.value.__notes__[-1]
+        with pytest.raises(quiver.InvalidRequest) as told:
+            client.get("https://localhost/", timeout=-1)
+        assert not hasattr(told.value, "__notes__")
     with pytest.raises(
         ModuleNotFoundError, match=r"^h11 is not installed: pip install 'quiver-http3\[tcp\]'"
     ):

@@ -30,7 +30,7 @@ class Client:
     def __init__(self, *, least: float | None, **options: Any) -> None:
         if least is not None:
             setattr(quiver.pool.liveness, "LEAST", least)  # noqa: B010 - it is another's name
-        self._client = quiver.Client(pools={"default": options})
+        self._client = quiver.Client(pools={"default": options}, protocols=("h3",))
         self._threads: list[threading.Thread] = []
         self._outcomes: list[dict[str, Any]] = []
         self._events: list[tuple[str, str]] = []
