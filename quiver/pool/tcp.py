@@ -13,13 +13,14 @@ import math
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Final
 
 import gevent
 from gevent.monkey import get_original
 
 from quiver.actors.native_threads import get_ident
 from quiver.pool.address_attempts import Address
+from quiver.pool.resting_socket import RestingSocket
 from quiver.pool.socket_errors import SocketError
 
 __all__ = ["TcpSocket"]
@@ -34,7 +35,7 @@ _UNDER_WAY: Final = (errno.EINPROGRESS, errno.EINTR, errno.EAGAIN)
 _Socket: Callable[..., socket.socket] = get_original("socket", "socket")
 
 
-class TcpSocket:
+class TcpSocket(RestingSocket):
     """A connection to one address.
 
     Attributes:
@@ -42,7 +43,6 @@ class TcpSocket:
         name: its own, as `socket.getsockname` has it.
         address, local: its two ends, host and port each.
         connected: whether the server has answered.
-        more: there may be more than what was received last, which were `taken` reads.
         ended: the server has closed its half.
         failure: the error that ended it.
         broken: the error that a send has met; what had come before that is still to be received.
@@ -56,6 +56,7 @@ class TcpSocket:
     """
 
     def __init__(self, address: Address, on_ready: Callable[[], object]) -> None:
+        super().__init__()
         family, destination = address
         self._socket = _Socket(family, socket.SOCK_STREAM)
         try:
@@ -72,8 +73,6 @@ class TcpSocket:
         self.to = address
         self.address, self.local = destination[:2], self.name[:2]
         self.connected = False
-        self.more = False
-        self.taken = 0
         self.ended = False
         self.failure: SocketError | None = None
         self.broken: SocketError | None = None
@@ -85,7 +84,6 @@ class TcpSocket:
         self._writes = loop.io(self._socket.fileno(), WRITE)
         self._watches_writes = False
         self._watch_writes(True)  # it is writable when it is connected, or has failed
-        self._rest: Any = None  # the timer that ends it
         self._held = False
 
     def listen(self, on_ready: Callable[[], object]) -> None:
@@ -122,28 +120,14 @@ class TcpSocket:
         """Be told of nothing that comes, or again: what comes waits in the kernel."""
         if wanted != self._held:
             self._held = wanted
-            if wanted:
-                self._reads.stop()
-            elif not self.rests and not self._over:
-                self._reads.start(self._on_ready)
+            self._watch_reads(not wanted)
 
     # in -------------------------------------------------------------------------------------
 
-    def rest(self, seconds: float) -> None:
-        """Receive nothing for so long; the kernel holds what comes, as much as it has room for."""
-        self._reads.stop()
-        self._rest = gevent.get_hub().loop.timer(seconds)
-        self._rest.start(self._end_rest)
-
-    @property
-    def rests(self) -> bool:
-        """Whether it does."""
-        return self._rest is not None
-
-    def _end_rest(self) -> None:
-        self._rest.close()
-        self._rest = None
-        if not self._over and not self._held:
+    def _watch_reads(self, wanted: bool) -> None:
+        if not wanted:
+            self._reads.stop()
+        elif not (self.rests or self._held or self._over):
             self._reads.start(self._on_ready)
 
     def receive(self, most: int, until: float = math.inf) -> Iterator[bytes]:
@@ -238,8 +222,8 @@ class TcpSocket:
     def close(self) -> None:
         """Free socket and watchers; in a forked child, the descriptor only."""
         if get_ident() == self._thread:
-            for each in (self._reads, self._writes, self._rest):
-                if each is not None:
-                    each.stop()
-                    each.close()
+            for each in (self._reads, self._writes):
+                each.stop()
+                each.close()
+            self.forget_rest()
         self._socket.close()

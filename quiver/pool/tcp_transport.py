@@ -17,7 +17,7 @@ from quiver.h3.codes import ErrorCode
 from quiver.pool.address_attempts import Address
 from quiver.pool.http_connection import HttpConnection
 from quiver.pool.messages import SocketEvent
-from quiver.pool.receive_turns import CHUNK, LANE, SLICE, ReceiveShare
+from quiver.pool.receive_turns import CHUNK, SLICE
 from quiver.pool.socket_errors import Meaning, SocketError
 from quiver.pool.tcp import TcpSocket
 from quiver.pool.tcp_negotiation import Negotiation
@@ -83,7 +83,6 @@ class TcpTransport:
         self._maker = maker
         self._tell = tell
         self._told_ready = False  # a READABLE is in the inbox
-        self._share: ReceiveShare | None = None  # until it is more than the first chunk
         self._refusal: SocketError | None = None  # that is to be told
         self._begun = False  # there is a connection, on which the other one has its handshake
         self.left = 0
@@ -130,7 +129,7 @@ class TcpTransport:
             self.http.connect(now)
         if not self.http.reads:
             return False
-        most = CHUNK if self._share is None else self._share.datagrams
+        most = CHUNK if socket.share is None else socket.share.datagrams
         self.http.receive_all(socket.receive(most, time.monotonic() + SLICE), now)
         if isinstance(self.http, Negotiation):
             self.http = self.http.successor or self.http
@@ -151,19 +150,10 @@ class TcpTransport:
 
     def may_go_on(self, seconds: float) -> bool:
         """Whether to receive again in this turn of the loop, after what has cost so much."""
-        socket, share = self.socket, self._share
-        if socket is None or (share is None and not socket.more and seconds <= SLICE):
+        socket = self.socket
+        if socket is None or (socket.share is None and not socket.more and seconds <= SLICE):
             return False  # as mostly
-        if socket.rests:
-            return False
-        if share is None:
-            share = self._share = ReceiveShare()
-        again = share.took(socket.taken, seconds, socket.more)
-        if share.dear and not again:
-            socket.rest(LANE.rest(share.dear, time.monotonic()))
-        elif share.is_fresh:
-            self._share = None
-        return again
+        return socket.may_go_on(seconds)
 
     def may_be_lent(self) -> bool:
         """Look whether the server has closed it, of which we may hear in a moment."""

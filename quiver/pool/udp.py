@@ -19,13 +19,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import gevent
 from gevent.monkey import get_original
 
 from quiver.actors.native_threads import get_ident
 from quiver.pool.address_attempts import Address as Address
+from quiver.pool.resting_socket import RestingSocket
 from quiver.pool.socket_errors import SocketError
 from quiver.quic.transport_parameters import LARGEST_TAKEN
 
@@ -50,14 +51,13 @@ _UNABLE: Final = (errno.EIO, errno.EINVAL, errno.EOPNOTSUPP)  # a network card t
 _Socket: Callable[..., socket.socket] = get_original("socket", "socket")
 
 
-class UdpSocket:
+class UdpSocket(RestingSocket):
     """Datagrams to and from one address.
 
     Attributes:
         to: the address that it was made for.
         name: its own, as `socket.getsockname` has it.
         address, local: its two ends, host and port each.
-        more: there may be more than what was received last, which were `taken`.
         errors: errors met since its owner has looked; each kind once, however many came.
 
     Args:
@@ -69,6 +69,7 @@ class UdpSocket:
     """
 
     def __init__(self, address: Address, on_readable: Callable[[], object]) -> None:
+        super().__init__()
         family, destination = address
         self._socket = _Socket(family, socket.SOCK_DGRAM)
         try:
@@ -80,8 +81,6 @@ class UdpSocket:
             self._socket.close()
             raise
         self._segmented = _can_segment(self._socket)
-        self.more = False
-        self.taken = 0
         self.errors: set[SocketError] = set()
         self.to = address
         self.address, self.local = destination[:2], self.name[:2]
@@ -89,7 +88,6 @@ class UdpSocket:
         self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), READ)
         self._watcher.start(on_readable)
         self._on_readable = on_readable
-        self._rest: Any = None  # the timer that ends it
 
     def listen(self, on_readable: Callable[[], object]) -> None:
         """Have `on_readable` called from now on, instead of what was."""
@@ -98,21 +96,11 @@ class UdpSocket:
             self._watcher.stop()
             self._watcher.start(on_readable)
 
-    def rest(self, seconds: float) -> None:
-        """Receive nothing for so long; the kernel holds what comes, as much as it has room for."""
-        self._watcher.stop()
-        self._rest = gevent.get_hub().loop.timer(seconds)
-        self._rest.start(self._end_rest)
-
-    @property
-    def rests(self) -> bool:
-        """Whether it does."""
-        return self._rest is not None
-
-    def _end_rest(self) -> None:
-        self._rest.close()
-        self._rest = None
-        self._watcher.start(self._on_readable)
+    def _watch_reads(self, wanted: bool) -> None:
+        if wanted:
+            self._watcher.start(self._on_readable)
+        else:
+            self._watcher.stop()
 
     def receive(self, most: int, until: float = math.inf) -> Iterator[bytes]:
         """Yield the datagrams that are there now, but no endless row of them.
@@ -206,10 +194,9 @@ class UdpSocket:
     def close(self) -> None:
         """Free socket and watcher; in a forked child, the descriptor only."""
         if get_ident() == self._thread and self._watcher is not None:
-            for each in (self._watcher, self._rest):
-                if each is not None:
-                    each.stop()
-                    each.close()
+            self._watcher.stop()
+            self._watcher.close()
+            self.forget_rest()
         self._socket.close()
 
 

@@ -20,7 +20,7 @@ from quiver.h3.client_connection import ClientConnection
 from quiver.h3.codes import ErrorCode
 from quiver.pool.local_address import host_of, local_host_to
 from quiver.pool.messages import SocketEvent
-from quiver.pool.receive_turns import CHUNK, LANE, SLICE, ReceiveShare
+from quiver.pool.receive_turns import CHUNK, SLICE
 from quiver.pool.socket_errors import SocketError
 from quiver.pool.udp import Address, UdpSocket
 from quiver.quic.engine import Obstacle, SessionTicket
@@ -63,7 +63,6 @@ class UdpTransport:
         self._tell = tell
         self._early = early
         self._told_readable = False  # a READABLE is in the inbox
-        self._share: ReceiveShare | None = None  # until it is more than the first chunk
         self.left = 0
         self.socket: UdpSocket | None = None
         self._former: UdpSocket | None = None  # before the last migration
@@ -130,30 +129,22 @@ class UdpTransport:
         Returns whether one was the server's beyond doubt.
         """
         self._told_readable = False  # first: what comes while these are taken is told anew
-        if self.socket is None:
+        socket = self.socket
+        if socket is None:
             return False
-        most = CHUNK if self._share is None else self._share.datagrams
+        most = CHUNK if socket.share is None else socket.share.datagrams
         until = time.monotonic() + SLICE
         if self._former is not None:
             self.http.receive_all(self._former.receive(most, until), now)
-        self.http.receive_all(self.socket.receive(most, until), now)
+        self.http.receive_all(socket.receive(most, until), now)
         return self.http.heard == now  # an error is no sign of life, nor what a stranger sent
 
     def may_go_on(self, seconds: float) -> bool:
         """Whether to receive again in this turn of the loop, after what has cost so much."""
-        socket, share = self.socket, self._share
-        if socket is None or (share is None and not socket.more and seconds <= SLICE):
+        socket = self.socket
+        if socket is None or (socket.share is None and not socket.more and seconds <= SLICE):
             return False  # as mostly
-        if socket.rests:
-            return False
-        if share is None:
-            share = self._share = ReceiveShare()
-        again = share.took(socket.taken, seconds, socket.more)
-        if share.dear and not again:
-            socket.rest(LANE.rest(share.dear, time.monotonic()))
-        elif share.is_fresh:
-            self._share = None
-        return again
+        return socket.may_go_on(seconds)
 
     @property
     def more(self) -> bool:
