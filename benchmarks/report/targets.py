@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
@@ -147,10 +147,38 @@ LOCUST_TARGETS = tuple(
     Target(f"{ours} to {theirs}, 50 users", "locust", "rate", 50, ours, (theirs,), 1.0)
     for ours, theirs in (("HTTP3User", "HttpUser"), ("HTTP3FastUser", "FastHttpUser"))
 )
+_HTTPX_2, _OVER_TCP = (
+    ("httpx-http2", "httpx-async"),
+    ("niquests-h2-threads", "urllib3-http1", "httpx-http1"),
+)
+
+
+def _over_tcp(caller: str, whom: str, bases: tuple[str, ...], limit: float) -> Iterator[Target]:
+    """More requests and less CPU than the best of some."""
+    client = f"quiver-h2-{caller}"
+    yield Target(f"50 {caller} to {whom}", "h2", "rate", 50, client, bases, limit)
+    text = f"CPU of 50 {caller} to {whom}"
+    yield Target(text, "h2", "cpu", 50, client, bases, 1 / limit, more=False)
+
+
+H2_TARGETS = (
+    *_over_tcp("threads", "httpx over HTTP/2", _HTTPX_2, 2.0),
+    *_over_tcp("greenlets", "httpx over HTTP/2", _HTTPX_2, 2.0),
+    *_over_tcp("threads", "the best threaded peer", _OVER_TCP, 1.0),
+    *_over_tcp("greenlets", "the best threaded peer", _OVER_TCP, 1.0),
+    *(
+        Target(
+            f"{size // MIB} MiB down to httpx over HTTP/2",
+            "h2-down", "throughput", size, "quiver-h2-threads", _HTTPX_2, 1.0,
+        )
+        for size in (MIB, 100 * MIB)
+    ),
+)  # fmt: skip
 PLACES: dict[str, Sequence[Target | PathTarget]] = {
     "targets": TARGETS,
     "session-targets": SESSION_TARGETS,
     "locust-targets": LOCUST_TARGETS,
+    "h2-targets": H2_TARGETS,
     "path-targets": (*PATH_TARGETS, STREAMED),
 }
 
