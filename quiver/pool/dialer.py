@@ -83,8 +83,8 @@ class Dialer:
         tell: sends its owner a message.
         on_attempt: called with each address before it is tried.
         on_progress: called when it has come further.
-        on_early: called with the connection of the first attempt, when its handshake has begun and
-            requests may go along; None: none shall.
+        on_early: called with the connection of the first attempt that there is a way for, when its
+            handshake has begun and requests may go along; None: none shall.
 
     Attributes:
         progress: how far it has come.
@@ -303,6 +303,7 @@ class Dialer:
             transport.open(address, now)
         except OSError as refusal:
             del self._attempts[attempt]
+            self._on_early = on_early  # nothing has gone along
             error: QuiverError
             if refusal.errno in EXHAUSTED:
                 error = exhausted(refusal, self._target.name)

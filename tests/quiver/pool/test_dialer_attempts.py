@@ -191,6 +191,18 @@ def test_the_first_attempt_alone_may_take_requests_along(dialling: Dialling) -> 
     assert dialling.offered == [], "it had no ticket for that"
 
 
+def test_an_address_without_a_way_takes_the_early_data_of_none(
+    dialling: Dialling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network without IPv6, say, where it is tried first."""
+    monkeypatch.setattr(FakeConnection, "early_streams", 5)
+    FakeTransport.fails = {"192.0.2.1": errno.ENETUNREACH}
+    assert dialling.dialer.resolved(addresses(2), 0.0) is None
+    [second] = dialling.transports
+    assert (second.host, second.early) == ("192.0.2.2", True)
+    assert dialling.offered == [second.http]
+
+
 @pytest.mark.parametrize(
     ("local", "first"),
     [("192.0.2.77", "192.0.2.2"), ("198.51.100.1", "192.0.2.1"), (None, "192.0.2.1")],
