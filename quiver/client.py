@@ -17,7 +17,7 @@ from quiver.pool.manager import Manager
 from quiver.pool.protocols import advise, chosen
 from quiver.pool.ref import PoolRef
 from quiver.pool_options import PoolOptions, unknown
-from quiver.proxies import ProxyNotice
+from quiver.proxies import Proxies
 from quiver.redaction import redacted_url
 from quiver.request import OpenChannel, Request, StreamRequest
 from quiver.request_options import ChannelOptions, CommonOptions, RequestOptions
@@ -32,6 +32,7 @@ _OPTIONS: Final = (
     "registry",
     "trust_env",
     "protocols",
+    "proxy",
 )
 
 
@@ -57,12 +58,15 @@ class Client:
         name: for the log; each client has its own pools, whatever its name.
         registry: where its pools are found by their origin; its own unless you share one. Pools in
             one that is shared end when they are stopped or idle, not when a client is dropped.
-        trust_env: whether to warn, once, when the environment names a proxy for an origin
-            (`https_proxy`, `all_proxy`, `no_proxy`): HTTP/3 goes through none, but directly.
+        trust_env: whether to go through the proxy that the environment names for an origin
+            (`https_proxy`, `http_proxy`, `all_proxy`, `no_proxy`). HTTP/3 goes through none: where
+            it alone is spoken, a warning says once that it goes directly.
         protocols: what it may speak: "h3", "h2" and "http/1.1" where the extra `tcp` is installed,
             or else "h3" alone. With HTTP/3 and one of them each connection is dialled over QUIC,
             and 0.3 seconds behind over TCP; the one that is there first is used, and what had
             failed is asked again later, beside requests. `http://` is HTTP/1.1.
+        proxy: "http://[user:password@]host:port", or https, that all goes through, by CONNECT; None
+            goes by `trust_env`. What goes through one is HTTP/2 or HTTP/1.1.
 
     Raises:
         InvalidOptions: a rule or an option is unknown, wrong or contradicts another.
@@ -76,19 +80,21 @@ class Client:
         registry: Registry | None = None,
         trust_env: bool = True,
         protocols: Iterable[str] | None = None,
+        proxy: str | None = None,
         **options: Unpack[PoolOptions],
     ) -> None:
         for option in options:
             if option not in _OPTIONS:
                 raise InvalidOptions(unknown(option, "option", _OPTIONS))
         self.name = name or f"client-{next(_numbers)}"
-        proxies = ProxyNotice(self.name, trust_env=trust_env)
         self._protocols = chosen(protocols)
+        tcp = self._protocols != ("h3",)
+        proxies = Proxies(self.name, proxy, trust_env=trust_env, tcp=tcp)
         self._manager = Manager(
             OriginRules(pools, options),
             registry,
             self.name,
-            before_start=lambda origin: proxies.look(origin.scheme, origin.authority),
+            proxy_of=lambda origin: proxies.find(origin.scheme, origin.authority),
             protocols=self._protocols,
         )
 

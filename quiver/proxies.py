@@ -1,4 +1,4 @@
-"""Proxies that the environment names: HTTP/3 goes through none, and that is said.
+"""Proxies: those that are gone through, by CONNECT; HTTP/3 goes through none, and that is said.
 
 A program that is told of a proxy would leave its network by another way than it was meant to, and
 nobody would know. So each client, command and httpx transport says once that it goes directly,
@@ -7,20 +7,73 @@ unless it is told not to trust the environment.
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 import warnings
 from collections.abc import Mapping
 from types import FrameType
 from typing import Final
+from urllib.parse import unquote
 
+import attrs
+
+from quiver.errors import InvalidOptions, InvalidURL
+from quiver.origin import Origin
 from quiver.printable import escaped
 from quiver.redaction import redacted_url
 
-__all__ = ["ProxyNotice", "notice", "proxy_for"]
+__all__ = ["Proxies", "Proxy", "ProxyNotice", "notice", "proxy_for"]
 
 _MOST: Final = 1_000  # places that are remembered
 _LIBRARIES: Final = ("quiver", "httpx", "httpx2")  # between the warning and who has asked
+
+
+@attrs.frozen
+class Proxy:
+    """A proxy that is gone through by CONNECT.
+
+    Attributes:
+        place: host and port, as an origin: of `https://` one that is spoken to by TLS.
+        authorization: the field's value, or None.
+    """
+
+    place: Origin
+    authorization: str | None = attrs.field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> Proxy:
+        """Read "http://[user:password@]host[:port]", or the same with https.
+
+        Raises:
+            InvalidOptions: it is no such URL.
+        """
+        shown = redacted_url(url) if isinstance(url, str) else type(url).__name__
+        if not isinstance(url, str):
+            raise InvalidOptions(f"proxy={shown}: must be a URL, http://host:port")
+        scheme, mark, rest = url.partition("://")
+        if not mark:
+            scheme, rest = "http", url  # as curl and urllib take it
+        if scheme.lower() not in ("http", "https"):
+            said = f"{scheme.lower()}:// proxies are not spoken to, but http:// and https:// ones"
+            raise InvalidOptions(f"proxy={shown!r}: {said}")
+        authority = rest.partition("/")[0]
+        user, at, place = authority.rpartition("@")
+        try:
+            origin = Origin.parse(f"{scheme}://{place}", plain=True)
+        except InvalidURL as error:
+            raise InvalidOptions(f"proxy={shown!r}: {error.message}") from None
+        return cls(origin, _basic(user) if at else None)
+
+    def __str__(self) -> str:
+        return str(self.place)
+
+
+def _basic(user: str) -> str:
+    """The credentials of a URL as a field has them (RFC 7617)."""
+    name, _, password = user.partition(":")
+    pair = f"{unquote(name)}:{unquote(password)}".encode()
+    return f"Basic {base64.b64encode(pair).decode('ascii')}"
 
 
 def proxy_for(scheme: str, authority: str) -> str | None:
@@ -55,6 +108,43 @@ def notice(scheme: str, authority: str) -> str | None:
         f"the environment names the proxy {shown} for {scheme}://{authority}, and HTTP/3 goes "
         "through none: the connection is made directly"
     )
+
+
+class Proxies:
+    """Which proxy a client goes through to which place. For any thread.
+
+    Args:
+        name: of the client, for what it says.
+        given: a proxy for all places; None takes those of the environment.
+        trust_env: False looks at no environment.
+        tcp: whether anything over TCP is spoken: only that goes through a proxy.
+
+    Raises:
+        InvalidOptions: no proxy, or one that could not be gone through.
+    """
+
+    def __init__(self, name: str, given: str | None, *, trust_env: bool, tcp: bool) -> None:
+        self._given = None if given is None else Proxy.parse(given)
+        if given is not None and not tcp:
+            said = "HTTP/3 goes through none, and nothing else is spoken"
+            raise InvalidOptions(f"proxy={redacted_url(given)!r}: {said}")
+        self._looks = trust_env and given is None
+        self._tcp = tcp
+        self._notice = ProxyNotice(name, trust_env=self._looks)
+
+    def find(self, scheme: str, authority: str) -> Proxy | None:
+        """Return the one for a place; None where it is to be spoken to directly.
+
+        Raises:
+            InvalidOptions: the environment names one that cannot be gone through.
+        """
+        if not self._looks:
+            return self._given
+        if not self._tcp:
+            self._notice.look(scheme, authority)
+            return None
+        named = proxy_for(scheme, authority)
+        return None if named is None else Proxy.parse(named)
 
 
 class ProxyNotice:

@@ -174,6 +174,8 @@ def _raised(closed: ConnectionClosed, origin: str, ready: bool, words: Vocabular
     """
     raised = closed.error
     assert raised is not None
+    if isinstance(raised, QuiverError):  # a proxy's word, say
+        return raised
     said = f"{type(raised).__name__}: {raised}" if str(raised) else type(raised).__name__
     error: QuiverError
     if not closed.by_peer or isinstance(raised, MemoryError | OSError):

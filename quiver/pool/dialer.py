@@ -125,7 +125,7 @@ class Dialer:
     def resolved(self, addresses: list[Address], now: float) -> Outcome:
         """Begin with the first of the addresses; they are in the system's order of preference."""
         if not addresses:
-            host, name = self._target.origin.host, self._target.name
+            host, name = self._target.dialled.host, self._target.name
             return NameResolutionFailed(f"host {host!r} has no address", origin=name)
         in_order = interleaved(addresses, self._target.recall(now))
         self._table = LaneRace(self._target.lanes(now, in_order[0]), in_order, self._until, now)
@@ -372,7 +372,7 @@ class Dialer:
     def _resolve(self) -> None:
         """Look the name up, in a greenlet of its own: its owner can be stopped meanwhile."""
         outcome: list[Address] | QuiverError
-        origin, name = self._target.origin, self._target.name
+        origin, name = self._target.dialled, self._target.name
         try:
             outcome = resolve(origin.host, origin.port, self._target.config)
         except NameResolutionFailed as error:

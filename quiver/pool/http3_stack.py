@@ -11,6 +11,7 @@ from quiver.h3.client_connection import ClientConnection
 from quiver.origin import Origin
 from quiver.pool.session_tickets import SessionTickets
 from quiver.pool.udp_transport import UdpTransport
+from quiver.proxies import Proxy
 from quiver.quic.aioquic.configuration import make_configuration
 from quiver.quic.aioquic.engine import AioquicEngine
 from quiver.quic.engine import SessionTicket
@@ -28,7 +29,14 @@ class Http3Stack:
     name: ClassVar[str] = "http/3"
     schemes: ClassVar[tuple[str, ...]] = ("https",)
 
-    def __init__(self, origin: Origin, config: PoolConfig, tickets: SessionTickets) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        config: PoolConfig,
+        tickets: SessionTickets,
+        proxy: Proxy | None = None,
+    ) -> None:
+        assert proxy is None, "QUIC goes through none"
         self._origin = origin
         self._tickets = tickets
         self._config = config

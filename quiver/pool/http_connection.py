@@ -40,6 +40,7 @@ from quiver.origin import Origin
 from quiver.pool.address_attempts import Address
 from quiver.pool.session_tickets import SessionTickets
 from quiver.pool.socket_errors import SocketError
+from quiver.proxies import Proxy
 from quiver.quic.engine import Obstacle
 
 __all__ = ["ConnectedSocket", "HttpConnection", "ProtocolStack", "Transport"]
@@ -257,11 +258,18 @@ class ProtocolStack(Protocol):
     name: ClassVar[str]
     schemes: ClassVar[tuple[str, ...]]
 
-    def __init__(self, origin: Origin, config: PoolConfig, tickets: SessionTickets) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        config: PoolConfig,
+        tickets: SessionTickets,
+        proxy: Proxy | None = None,
+    ) -> None:
         """Read what the options name, roots of trust for one. Raises InvalidOptions.
 
         Args:
             tickets: of all origins, by which TLS sessions may be resumed.
+            proxy: that is gone through; over QUIC there is none.
         """
 
     def transport(self, tell: Callable[[object], None], *, early: bool = False) -> Transport:

@@ -43,6 +43,7 @@ from quiver.pool.origin_memory import OriginMemory
 from quiver.pool.protocols import H3_ALONE, Stacks, stacks_for
 from quiver.pool.ref import LentRef, PoolRef
 from quiver.pool.target import PoolTarget
+from quiver.proxies import Proxy
 
 logger = logging.getLogger("quiver.pool")
 
@@ -62,7 +63,8 @@ class Manager:
         registry: where pools are found; None makes one. What is found in one that others share is
             not the client's to end.
         name: of the client, for the log.
-        before_start: called with each origin whose pool is not found, in the thread that asks.
+        proxy_of: called with each origin whose pool is not found, in the thread that asks: the
+            proxy that is gone through.
         protocols: that are spoken, by ALPN's names.
     """
 
@@ -71,10 +73,10 @@ class Manager:
         rules: OriginRules,
         registry: Registry | None,
         name: str,
-        before_start: Callable[[Origin], object] = lambda _: None,
+        proxy_of: Callable[[Origin], Proxy | None] = lambda _: None,
         protocols: tuple[str, ...] = H3_ALONE,
     ) -> None:
-        self._before_start = before_start
+        self._proxy_of = proxy_of
         self._protocols = protocols
         # A registry that others share has pools of HTTP/3 alone under their origins.
         self._by_origin = registry is None or protocols == H3_ALONE
@@ -105,8 +107,7 @@ class Manager:
         found = self._registry.find(origin) if self._by_origin else self._find(origin)
         if found is not None:
             return found
-        stacks = stacks_for(origin, self._protocols)
-        self._before_start(origin)
+        stacks = stacks_for(origin, self._protocols, self._proxy_of(origin))
         try:
             return Hub.current().run(partial(self._start, origin, stacks))
         except NoneLeft as error:

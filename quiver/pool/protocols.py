@@ -23,6 +23,7 @@ from quiver.optional_imports import extra
 from quiver.origin import Origin, no_tls
 from quiver.pool.http3_stack import Http3Stack
 from quiver.pool.http_connection import ProtocolStack
+from quiver.proxies import Proxy
 
 __all__ = ["ALL", "H3_ALONE", "Stacks", "advise", "chosen", "stacks_for"]
 
@@ -72,21 +73,27 @@ class Stacks(NamedTuple):
     Attributes:
         first: what is spoken, or is dialled first.
         over_tcp: yields what is dialled behind it; None: nothing is.
+        proxy: that is gone through.
     """
 
     first: type[ProtocolStack]
     over_tcp: Callable[[], type[ProtocolStack]] | None = None
+    proxy: Proxy | None = None
 
 
-def stacks_for(origin: Origin, protocols: tuple[str, ...]) -> Stacks:
-    """What an origin is spoken to by. Raises InvalidURL: no TLS, and no HTTP/1.1."""
+def stacks_for(origin: Origin, protocols: tuple[str, ...], proxy: Proxy | None = None) -> Stacks:
+    """What an origin is spoken to by; through a proxy it is by what goes over TCP alone.
+
+    Raises:
+        InvalidURL: no TLS, and no HTTP/1.1.
+    """
     if origin.scheme == "http":
         if "http/1.1" not in protocols:
             raise no_tls(origin)
-        return Stacks(_over_tcp(("http/1.1",)))
+        return Stacks(_over_tcp(("http/1.1",)), None, proxy)
     behind = tuple(each for each in protocols if each != "h3")
-    if "h3" not in protocols:
-        return Stacks(_over_tcp(behind))
+    if "h3" not in protocols or (behind and proxy is not None):
+        return Stacks(_over_tcp(behind), None, proxy)
     return Stacks(Http3Stack, partial(_over_tcp, behind) if behind else None)
 
 

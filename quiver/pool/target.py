@@ -28,6 +28,7 @@ from quiver.pool.http_connection import ProtocolStack, Transport
 from quiver.pool.local_address import local_host_to
 from quiver.pool.origin_memory import OriginMemory
 from quiver.pool.socket_errors import Meaning, SocketError
+from quiver.proxies import Proxy
 from quiver.quic.engine import SessionTicket
 from quiver.request import OpenChannel
 
@@ -41,9 +42,11 @@ class PoolTarget:
         memory: of origins, and their tickets; None begins one for this pool alone.
         stack: what its connections speak.
         over_tcp: yields the stack of a second lane, when it is needed; a dial races both.
+        proxy: that is gone through.
         registered_as: what its pool is found by in a registry, if not by origin and stack.
 
     Attributes:
+        dialled: whose name and port are looked up: the origin, or its proxy.
         registered_as: as given, or of its own.
         only: what all of its connections speak, "http/3", say; None where each handshake says it.
         protocol: what is spoken with it now; None before the first handshake has said it.
@@ -60,6 +63,7 @@ class PoolTarget:
         memory: OriginMemory | None = None,
         stack: type[ProtocolStack] = Http3Stack,
         over_tcp: Callable[[], type[ProtocolStack]] | None = None,
+        proxy: Proxy | None = None,
         registered_as: Hashable = None,
     ) -> None:
         if origin.scheme not in stack.schemes:
@@ -69,6 +73,8 @@ class PoolTarget:
         self.config = config
         self.name = str(origin)
         self._over_tcp = over_tcp
+        self._proxy = proxy
+        self.dialled = origin if proxy is None else proxy.place
         self._local: str | None = None  # the host of ours at the last dial
         self._stacks = {stack.name: self._made(stack)}
         self._lanes = (stack.name,) if over_tcp is None else (stack.name, TCP)
@@ -108,7 +114,8 @@ class PoolTarget:
         return len(self._lanes) > 1 and choices.asks_again(self.origin, now, self._local)
 
     def _made(self, stack: type[ProtocolStack]) -> ProtocolStack:
-        return stack(self.origin, self.config, self._memory.tickets)
+        more = () if self._proxy is None else (self._proxy,)
+        return stack(self.origin, self.config, self._memory.tickets, *more)
 
     def keep(self, ticket: SessionTicket) -> None:
         """Have a connection to come resume by this ticket."""

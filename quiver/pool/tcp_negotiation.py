@@ -19,8 +19,7 @@ from quiver.h3 import events
 from quiver.h3.close_reasons import Vocabulary, close_reason
 from quiver.origin import Origin
 from quiver.quic.engine import Cause, ConnectionClosed
-from quiver.tcp.byte_stream import ByteStreamFault
-from quiver.tcp.tls_stream import TlsStream
+from quiver.tcp.byte_stream import ByteStream, ByteStreamFault
 
 __all__ = ["Negotiation"]
 
@@ -46,7 +45,7 @@ class Negotiation:
 
     def __init__(
         self,
-        stream: TlsStream,
+        stream: ByteStream,
         origin: Origin,
         agreed: Callable[[], Any],
         *,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Final, cast
 
+import attrs
+
 from quiver.config import PoolConfig
 from quiver.h1.client_connection import ClientConnection as Http1Connection
 from quiver.h2.client_connection import ClientConnection as Http2Connection
@@ -12,8 +14,10 @@ from quiver.origin import Origin
 from quiver.pool.session_tickets import SessionTickets
 from quiver.pool.tcp_negotiation import Negotiation
 from quiver.pool.tcp_transport import ByteConnection, TcpTransport
+from quiver.proxies import Proxy
 from quiver.tcp.byte_stream import ByteStream, PlainStream
 from quiver.tcp.tls_options import TlsOptions, make_tls_options
+from quiver.tcp.tunnel import Tunnel
 
 __all__ = ["Http1Stack", "Http2Stack", "TcpStack"]
 
@@ -34,9 +38,20 @@ class TcpStack:
     offers: ClassVar[tuple[str, ...]] = (H2, HTTP_1_1)
     schemes: ClassVar[tuple[str, ...]] = ("https", "http")
 
-    def __init__(self, origin: Origin, config: PoolConfig, tickets: SessionTickets) -> None:  # noqa: ARG002
+    def __init__(
+        self,
+        origin: Origin,
+        config: PoolConfig,
+        tickets: SessionTickets,  # noqa: ARG002
+        proxy: Proxy | None = None,
+    ) -> None:
         self._origin = origin
         self._config = config
+        self._proxy = proxy
+        self._around: TlsOptions | None = None  # with a proxy of `https://`
+        if proxy is not None and proxy.place.scheme == "https":
+            own = attrs.evolve(config, server_name=None, certfile=None, keyfile=None)
+            self._around = make_tls_options(own, proxy.place, HTTP_1_1)
         self._tls: TlsOptions | None = None  # none for `http://`
         if origin.scheme == "https":
             self._tls = make_tls_options(config, origin, *self.offers)
@@ -53,8 +68,8 @@ class TcpStack:
     def client_connection(self) -> ByteConnection:
         """A connection that has not begun; which one, the handshake says if two are offered."""
         if self._tls is None:
-            return self._over(HTTP_1_1, PlainStream(HTTP_1_1))
-        stream = self._tls.stream()
+            return self._over(HTTP_1_1, self._through(PlainStream(HTTP_1_1)))
+        stream = self._through(self._tls.stream())
         if len(self.offers) == 1:
             return self._over(self.offers[0], stream)
         negotiation = Negotiation(
@@ -64,6 +79,14 @@ class TcpStack:
             certfile=self._config.certfile,
         )
         return cast("ByteConnection", negotiation)  # it is asked for no more before Ready
+
+    def _through(self, within: ByteStream) -> ByteStream:
+        if self._proxy is None:
+            return within
+        origin = self._origin
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        around = None if self._around is None else self._around.stream()
+        return Tunnel(within, str(origin), f"{host}:{origin.port}", self._proxy, around)
 
     def _over(self, protocol: str, stream: ByteStream) -> ByteConnection:
         config = self._config

@@ -47,8 +47,16 @@ class ByteStream(Protocol):
     def ended(self) -> bool:
         """Whether the server has said that nothing more comes."""
 
+    @property
+    def protocol(self) -> str:
+        """What is spoken on it, by ALPN's names, from `ready` on."""
+
     def begin(self) -> None:
         """Begin the handshake, if there is one."""
+
+    def receive_handshake(self, chunk: bytes) -> bool:
+        """Take what has come, of the handshake alone: what follows waits for `receive`, also of
+        nothing more. Returns whether it is `ready`. Raises ByteStreamFault."""
 
     def receive(self, chunk: bytes) -> bytes:
         """Take what has come. Returns the bytes in it. Raises ByteStreamFault."""
@@ -75,13 +83,20 @@ class PlainStream:
     fault: ByteStreamFault | None = None
 
     def __init__(self, protocol: str) -> None:
-        self._protocol = protocol
+        self.protocol = protocol
         self._unsent: list[bytes] = []
+        self._received = b""
 
     def begin(self) -> None:
         """There is no handshake."""
 
+    def receive_handshake(self, chunk: bytes) -> bool:
+        self._received += chunk
+        return True
+
     def receive(self, chunk: bytes) -> bytes:
+        if self._received:
+            chunk, self._received = self._received + chunk, b""
         return chunk
 
     def write(self, content: bytes) -> None:
@@ -95,4 +110,4 @@ class PlainStream:
         return b"".join(unsent)
 
     def handshake(self, max_streams: int) -> Handshake:
-        return Handshake("", self._protocol, "", None, float("inf"), max_streams, 0)
+        return Handshake("", self.protocol, "", None, float("inf"), max_streams, 0)

@@ -67,8 +67,6 @@ class TlsStream:
         self._shake_hands()
 
     def receive_handshake(self, chunk: bytes) -> bool:
-        """Take what has come, of the handshake alone: what follows waits for `receive`, also of
-        nothing more. Returns whether it is `ready`. Raises ByteStreamFault."""
         self._incoming.write(chunk)
         if not self.ready:
             self._shake_hands()

@@ -104,7 +104,7 @@ def test_a_client_warns_once_and_goes_directly(
     environment: None, origin: Origin, second: Origin
 ) -> None:
     rule = {"default": {"cafile": origin.cafile}}
-    with quiver.Client(pools=rule, name="mine") as client:
+    with quiver.Client(pools=rule, name="mine", protocols=("h3",)) as client:
         with pytest.warns(UserWarning, match=r"^mine: .*proxy") as told:  # noqa: PT031 - one for all
             for url in (origin.url, origin.url, second.url):
                 assert client.get(url + "/ok").status == 200

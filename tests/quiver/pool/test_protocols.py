@@ -11,7 +11,7 @@ import quiver
 from quiver.origin import Origin
 from quiver.pool import protocols
 from quiver.pool.http3_stack import Http3Stack
-from quiver.pool.protocols import ALL, chosen, stacks_for
+from quiver.pool.protocols import ALL, Stacks, chosen, stacks_for
 from quiver.pool.tcp_stack import Http1Stack, Http2Stack, TcpStack
 
 SECURE, PLAIN = Origin.parse("https://a.example"), Origin.parse("http://a.example", plain=True)
@@ -57,7 +57,7 @@ def test_the_stacks(given: tuple[str, ...], first: object, behind: object) -> No
     assert stacks.first is first
     assert (stacks.over_tcp and stacks.over_tcp()) is behind
     if "http/1.1" in given:
-        assert stacks_for(PLAIN, given) == (Http1Stack, None)
+        assert stacks_for(PLAIN, given) == Stacks(Http1Stack)
     else:
         with pytest.raises(quiver.InvalidURL, match="the scheme must be https"):
             stacks_for(PLAIN, given)

@@ -1,0 +1,166 @@
+"""Tunnel: a stream of bytes through a proxy, by CONNECT (RFC 9110 9.3.6). Sans-IO and pure.
+
+    begin --> CONNECT --2xx--> the stream within, from its own beginning on
+                      --else-> ByteStreamFault, with the proxy's answer in words
+
+It is a ByteStream around another one, and has TLS around itself where the proxy is `https://`. What
+is within, TLS with the origin for one, knows nothing of it, nor does the proxy of what is within.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Final
+
+from quiver.errors import HandshakeFailed, QuiverError
+from quiver.models import Handshake
+from quiver.printable import in_message
+from quiver.proxies import Proxy
+from quiver.quic.engine import Cause, ConnectionClosed
+from quiver.tcp.byte_stream import ByteStream, ByteStreamFault
+from quiver.tcp.tls_stream import TlsStream
+
+__all__ = ["Tunnel"]
+
+_LONGEST: Final = 65_536  # bytes of the answer's head
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
+_END_OF_HEAD: Final = re.compile(rb"\r?\n\r?\n")
+_LATER: Final = (408, 429, 500, 502, 503, 504)
+
+
+class Tunnel:
+    """The stream to `place` through a proxy.
+
+    Args:
+        within: what goes through; it has not begun.
+        origin: as text, for errors.
+        place: its host and port, as CONNECT has them.
+        around: TLS with the proxy, where that is `https://`.
+    """
+
+    def __init__(
+        self,
+        within: ByteStream,
+        origin: str,
+        place: str,
+        proxy: Proxy,
+        around: TlsStream | None = None,
+    ) -> None:
+        self._within = within
+        self._origin = origin
+        self._place = place
+        self._proxy = proxy
+        self._around = around
+        self._head = b""
+        self._asked = False
+        self._open = False
+        self._unsent: list[bytes] = []
+
+    @property
+    def says_its_end(self) -> bool:
+        return self._within.says_its_end
+
+    @property
+    def fault(self) -> ByteStreamFault | None:
+        return self._within.fault
+
+    @property
+    def ready(self) -> bool:
+        return self._open and self._within.ready
+
+    @property
+    def ended(self) -> bool:
+        return self._within.ended or (self._around is not None and self._around.ended)
+
+    @property
+    def protocol(self) -> str:
+        return self._within.protocol
+
+    def begin(self) -> None:
+        if self._asked:  # by who has seen to the handshake
+            return
+        if self._around is None:
+            self._ask()
+        else:
+            self._around.begin()
+
+    def receive_handshake(self, chunk: bytes) -> bool:
+        content = self._opened(chunk)
+        if not self._open:
+            return False
+        return self._within.receive_handshake(content)
+
+    def receive(self, chunk: bytes) -> bytes:
+        content = self._opened(chunk)
+        return self._within.receive(content) if self._open else b""
+
+    def write(self, content: bytes) -> None:
+        self._within.write(content)
+
+    def end(self) -> None:
+        self._within.end()
+
+    def take(self) -> bytes:
+        unsent, self._unsent = self._unsent, []
+        if self._open:
+            unsent.append(self._within.take())
+        content = b"".join(unsent)
+        if self._around is None:
+            return content
+        if content and self._around.ready:
+            self._around.write(content)
+        return self._around.take()
+
+    def handshake(self, max_streams: int) -> Handshake:
+        return self._within.handshake(max_streams)
+
+    # the proxy ------------------------------------------------------------------------------
+
+    def _opened(self, chunk: bytes) -> bytes:
+        """What is for the stream within, of what has come."""
+        content = chunk
+        if self._around is not None:
+            content = self._around.receive(chunk)
+            if self._around.ready and not self._asked:
+                self._ask()
+        if self._open:
+            return content
+        self._head += content
+        found = _END_OF_HEAD.search(self._head)
+        if found is None:
+            if len(self._head) > _LONGEST:
+                raise self._refused("its answer has no end")
+            return b""
+        head, rest = self._head[: found.end()], self._head[found.end() :]
+        self._head = b""
+        self._judge(head)
+        self._open = True
+        self._within.begin()
+        return rest
+
+    def _ask(self) -> None:
+        self._asked = True
+        lines = [f"CONNECT {self._place} HTTP/1.1", f"Host: {self._place}"]
+        if self._proxy.authorization:
+            lines.append(f"Proxy-Authorization: {self._proxy.authorization}")
+        self._unsent.append("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+    def _judge(self, head: bytes) -> None:
+        answer = _STATUS_LINE.match(head)
+        if answer is None:
+            raise self._refused("it does not speak HTTP/1.1")
+        status = int(answer[1])
+        if 200 <= status < 300:
+            return
+        words = (answer[2] or b"").decode("latin-1")
+        said = f"{status} {in_message(words, 100)}".strip()
+        if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            given = self._proxy.authorization is not None
+            said += ": it refuses these credentials" if given else ": it wants credentials"
+        raise self._refused(f"it answered {said}", lasting=status not in _LATER)
+
+    def _refused(self, said: str, *, lasting: bool = True) -> ByteStreamFault:
+        words = f"the proxy {self._proxy}: {said}"
+        error: QuiverError = HandshakeFailed(words, origin=self._origin, lasting=lasting)
+        return ByteStreamFault(ConnectionClosed(Cause.RAISED, error=error, by_peer=True))
