@@ -137,7 +137,9 @@ class Connection(StateMachine):
             case messages.Resolved(outcome):
                 self._resolved(outcome)
             case Terminated():
+                self._runner.flight.settle(None)  # nobody comes for it any more
                 self._drain("its coordinator is gone")
+                self.check_idle()
             case _:
                 raise TypeError(f"{self} does not know the message {message!r}")
 
@@ -389,6 +391,8 @@ class Connection(StateMachine):
     def _drain(self, reason: str) -> None:
         if self.state is not ConnectionState.DRAINING:
             self._report.draining(len(self._runner.exchanges), reason)
+            if self.state in DIALS:
+                self._runner.flight.settle(None)  # it comes to nothing
             self.become(ConnectionState.DRAINING)
             self._runner.waiting.turn_away_all()
             self.check_idle()

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 import quiver
 from quiver import telemetry
 from quiver.models import Response
+from quiver.pool.routing import RoutingTable
 from quiver.testing import Authority, Origin
 from tests.support.network.link import LinkConditions
 from tests.support.network.long_path import LongPath
@@ -286,3 +287,40 @@ def test_one_whose_connection_hangs_goes_to_another_with_room(giving: Origin, he
             "connecting",
         ]
     assert giving.seen_ids() == {"hangs": 1}
+
+
+@pytest.mark.parametrize("answers", [False, True], ids=["connecting", "ready"])
+def test_the_coordinator_dies_while_they_are_out(
+    giving: Origin, heard: Heard, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    """Nobody comes for them any more, and their connection ends with a word to the server."""
+    ends: list[str] = []
+    with resuming(giving, heard) as client, ExitStack() as stack:
+        pool = client.pool(giving.url)
+        died = threading.Event()
+
+        def die(*_: Any, **__: Any) -> Any:
+            died.set()
+            raise ZeroDivisionError("on purpose")
+
+        giving.suspend()
+        try:
+            asked = pool.ask(quiver.Request("GET", "/ok"), block=False)
+            until(lambda: heard["early_data.sent"] == 1, what="it is out")
+            told = ["connection.stop", "connection.exception"]
+            telemetry.attach("ends", told, lambda name, *_: ends.append(name))
+            stack.callback(telemetry.detach, "ends")
+            with monkeypatch.context() as patch:
+                patch.setattr(RoutingTable, "ready" if answers else "stats", die)
+                if answers:
+                    giving.resume()
+                else:
+                    pool.ask(quiver.GetStats(), block=False)
+                assert died.wait(20.0)
+                with pytest.raises(quiver.InternalError, match="ZeroDivisionError"):
+                    asked.get(timeout=20.0)
+        finally:
+            giving.resume()
+        until(lambda: ends, what="its end")
+        assert ends == ["connection.stop"]
+        assert client.get(giving.url + "/ok", timeout=20.0).body == b"ok"
