@@ -107,14 +107,6 @@ class Streams:
         return self._settings
 
     @property
-    def max_streams(self) -> int:
-        return MOST_STREAMS
-
-    @property
-    def streams_opened(self) -> int:
-        return self._next_id // 2
-
-    @property
     def next_stream_id(self) -> int:
         return self._next_id
 

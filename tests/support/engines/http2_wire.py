@@ -88,6 +88,12 @@ class Http2Wire:
             self.give(content)
         return bool(content)
 
+    def pass_on_what_can_be(self) -> None:
+        """Have the client say all that it has to say, to nobody."""
+        while chunks := self.client.datagrams(self.now):
+            self.sent += b"".join(chunks)
+        self._look()
+
     def give(self, *frames: bytes | Frame) -> None:
         """Give the client bytes of a server's."""
         chunk = b"".join(each if isinstance(each, bytes) else each.serialize() for each in frames)
