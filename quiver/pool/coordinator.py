@@ -196,15 +196,10 @@ class OriginPool(StartedPool):
             reply.fail(error if isinstance(error, QuiverError) else self.target.failed(error))
             return None
         if self._spoken.over_tcp:
-            self._ask_again(now)
+            old = self._spoken.beside(partial(self.target.asks_again, now))
+            if old is not None:
+                self._do(self._table.aged(old, now))
         return self._submit(ask, now)
-
-    def _ask_again(self, now: float) -> None:
-        """Dial beside a connection over TCP, if it is time to see whether HTTP/3 is there now."""
-        spoken = self._spoken
-        if not spoken.asking and self.target.asks_again(now):
-            spoken.asking = True
-            self._do(self._table.aged(spoken.over_tcp[0], now))
 
     def _see_protocol(self) -> None:
         """Have it known what is spoken: as many connections are opened as that needs."""

@@ -7,6 +7,8 @@ what its newest one speaks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from quiver.pool.choice import HTTP3
 
 __all__ = ["Spoken"]
@@ -21,7 +23,7 @@ class Spoken:
     Attributes:
         protocol: what the pool speaks; the last one, when no connection is there; None at first.
         over_tcp: numbers of connections beside which HTTP/3 may be tried, the oldest first.
-        asking: a connection is dialled beside one of those, to see whether HTTP/3 is there by now.
+        asking: a connection is dialled beside one of those.
     """
 
     def __init__(self, only: str | None) -> None:
@@ -42,6 +44,17 @@ class Spoken:
         self._lending[connection] = protocol
         self._see()
         return left
+
+    def beside(self, due: Callable[[], bool]) -> int | None:
+        """The connection beside which another is dialled now, to see whether HTTP/3 is there.
+
+        Args:
+            due: whether it is time for that.
+        """
+        if not self.over_tcp or self.asking or not due():
+            return None
+        self.asking = True
+        return self.over_tcp[0]
 
     def draining(self, connection: int) -> None:
         """A connection takes nothing more."""

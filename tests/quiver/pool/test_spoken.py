@@ -44,16 +44,22 @@ def test_one_over_tcp_beside_http_3_is_kept() -> None:
 
 def test_who_asks_again_is_done_when_a_dial_is() -> None:
     spoken = Spoken(None)
+    assert spoken.beside(lambda: True) is None, "there is none"
     spoken.ready(1, "http/2")
-    spoken.asking = True
+    spoken.ready(2, "http/2")
+    assert spoken.beside(lambda: False) is None, "it is not time"
+    assert spoken.beside(lambda: True) == 1
     spoken.draining(1)
     spoken.ended(1)
-    assert spoken.asking, "that one was there before"
-    spoken.ended(2)
-    assert not spoken.asking
-    spoken.asking = True
-    spoken.ready(3, "http/2")
-    assert not spoken.asking
+    assert spoken.beside(lambda: True) is None, "one is dialled; that one was there before"
+    spoken.ended(3)
+    assert spoken.beside(lambda: True) == 2
+    spoken.ready(4, "http/2")
+    assert spoken.beside(lambda: True) == 2
+    spoken.ready(5, HTTP3)
+    spoken.draining(2)
+    spoken.draining(4)
+    assert spoken.beside(lambda: True) is None
 
 
 def test_of_one_protocol_nothing_is_asked() -> None:
