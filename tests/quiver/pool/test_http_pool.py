@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -225,6 +227,44 @@ def test_each_request_is_carried_out_once_whatever_wins(
                 versions.update(each.http_version for each in threads.map(client.get, urls))
     assert sum(versions.values()) == 200 == counted["/bytes/3"] + server.seen["/bytes/3"]
     assert versions["HTTP/2"] == server.seen["/bytes/3"]
+
+
+@pytest.mark.long
+def test_http_3_that_comes_and_goes_amid_a_load(
+    authority: Authority, server: Http2Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each ask has a path of its own, and one reply; the server over TCP sees none twice."""
+    monkeypatch.setattr(fallback_table, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(fallback_table, "LONGEST_PAUSE", 0.1)
+    numbers, told, over = itertools.count(1), Counter[str | None](), threading.Event()
+    with speaking(authority) as client, ThreadPoolExecutor(12) as threads:
+
+        def ask_on() -> int:
+            asked = 0
+            while not over.is_set():
+                number, asked = next(numbers), asked + 1
+                try:
+                    response = client.get(f"{server.url}/bytes/{number}", timeout=30.0)
+                except quiver.TransientError:  # it was open on a server that has ended
+                    told.update([None])
+                else:
+                    assert len(response.body) == number
+                    told.update([response.http_version])
+            return asked
+
+        asking = [threads.submit(ask_on) for _ in range(12)]
+        try:
+            for _ in range(3):
+                for version in ("HTTP/3", "HTTP/2"):
+                    more = told[version] + 100
+                    with contextlib.ExitStack() as ends:
+                        if version == "HTTP/3":
+                            ends.enter_context(LocalOrigin(authority=authority, port=server.port))
+                        until(lambda: told[version] >= more, within=60.0, what=version)  # noqa: B023
+        finally:
+            over.set()
+        assert sum(each.result(60.0) for each in asking) == told.total()
+    assert max(server.seen.values()) == 1
 
 
 @pytest.mark.usefixtures("quic_has_time")
