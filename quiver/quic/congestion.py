@@ -37,6 +37,10 @@ _SLOWED_ROUNDS: Final = 5  # for so long, until slow start ends (RFC 9406 4.3)
 
 _USED: Final = 0.9  # of the window, to be called used; what doubles has to be used by half
 
+_STANDING: Final = ("congestion_window", "ssthresh", "slow_start_exit", "_shrunk")
+_CURVE: Final = ("_most", "_reno", "_began", "_level")
+"""What a loss changes, of Reno and of CUBIC."""
+
 
 class Sent(Protocol):
     """A packet that was sent. Rounds and losses are told apart by when that was."""
@@ -69,6 +73,8 @@ class Reno:
         self._rest = 0.0  # of a byte
         self._round_began = self._shrunk = -math.inf
         self._peak = self._last_peak = 0  # bytes in flight, in this round and in the last
+        self._former: dict[str, Any] | None = None  # how it stood before it shrank, and
+        self._lost = 0  # how many packets are lost for all that is known, for which it did
 
     # what happens to packets ----------------------------------------------------------------
 
@@ -104,18 +110,33 @@ class Reno:
 
     def on_packets_lost(self, *, now: float, packets: Iterable[Sent]) -> None:
         """What is lost of those that were out already when the window shrank says nothing new."""
-        last = -math.inf
+        sent: list[float] = []
         for each in packets:
             self.bytes_in_flight -= each.sent_bytes
-            last = max(last, each.sent_time)
-        if last > self._shrunk:
+            sent.append(each.sent_time)
+        if max(sent, default=-math.inf) > self._shrunk:
+            self._former, self._lost = self._standing(), 0
             self._shrunk = now
             self.slow_start_exit = None
             self.shrink()
+        if self._former is not None:
+            self._lost += sum(each > self._former["_shrunk"] for each in sent)
+
+    def on_packets_found(self, *, packets: Iterable[Sent]) -> None:
+        """These were taken for lost, and have arrived. Where that is true of all for which the
+        window shrank there was no loss, and it stands as it did (RFC 9438 4.9)."""
+        if (former := self._former) is None:
+            return
+        self._lost -= sum(each.sent_time > former["_shrunk"] for each in packets)
+        if self._lost <= 0:
+            self._former = None
+            window = max(self.congestion_window, former["congestion_window"])
+            vars(self).update(former, congestion_window=window)
 
     def on_persistent_congestion(self) -> None:
         """Nothing arrives any more (RFC 9002 7.6.2): begin anew, up to the threshold."""
         self.hold()
+        self._former = None
         self._shrunk = -math.inf
         self.congestion_window = _LEAST * self.max_datagram_size
 
@@ -137,6 +158,10 @@ class Reno:
     def left(self) -> float:
         """Of the window, after a loss."""
         return 0.5
+
+    def _standing(self) -> dict[str, Any]:
+        """What a loss is about to change."""
+        return {name: getattr(self, name) for name in _STANDING}
 
     def _add(self, size: float) -> None:
         size += self._rest
@@ -189,6 +214,9 @@ class Cubic(Reno):
     def left(self) -> float:
         return _BETA if self.round_trips.queued else _BY_CHANCE
 
+    def _standing(self) -> dict[str, Any]:
+        return super()._standing() | {name: getattr(self, name) for name in _CURVE}
+
     def _begin(self, now: float) -> float:
         window = self.congestion_window
         self._began, self._reno = now, window
@@ -207,10 +235,12 @@ class RoundTrips:
         latest: the last one.
         last, current: the shortest one of the last round, and of this one.
         samples: how many there were in this round.
+        variation: how far they are from the smoothed one (RFC 9002 5.3).
     """
 
     def __init__(self) -> None:
-        self.latest = 0.0
+        self.latest = self.variation = 0.0
+        self._smoothed: float | None = None
         self.last = self.current = math.inf
         self.samples = 0
         self._shortest = math.inf
@@ -225,10 +255,18 @@ class RoundTrips:
 
     def measured(self, seconds: float) -> None:
         self.latest = seconds
+        self._smooth(seconds)
         self._latest.append(seconds)
         self.samples += 1
         self.current = min(self.current, seconds)
         self._shortest = min(self._shortest, seconds)
+
+    def _smooth(self, seconds: float) -> None:
+        if self._smoothed is None:
+            self._smoothed, self.variation = seconds, seconds / 2
+            return
+        self.variation += (abs(self._smoothed - seconds) - self.variation) / 4
+        self._smoothed += (seconds - self._smoothed) / 8
 
     def round_ended(self) -> None:
         self.last, self.current, self.samples = self.current, math.inf, 0

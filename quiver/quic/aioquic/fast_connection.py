@@ -10,7 +10,7 @@ from aioquic.tls import Epoch
 
 from quiver.quic.aioquic.congestion import CONTROLS
 from quiver.quic.aioquic.connection import Connection, stream_of
-from quiver.quic.aioquic.fast_receive import FastReceive
+from quiver.quic.aioquic.fast_receive import FastReceive, Recovery
 from quiver.quic.aioquic.fast_send import FastSend, Pacer
 from quiver.quic.engine import SessionTicket
 
@@ -32,10 +32,19 @@ class FastConnection(Connection):
         # one for most frames.
         self._handle_stream_frame = self.fast_receive.stream_frame  # type: ignore[method-assign]
         super().__init__(configuration, ticket, early)
-        loss: Any = self._loss
+        loss: Any = Recovery(
+            congestion_control_algorithm=configuration.congestion_control_algorithm,
+            initial_rtt=configuration.initial_rtt,
+            logger=self._logger,
+            max_datagram_size=self._max_datagram_size,
+            peer_completed_address_validation=False,
+            quic_logger=self._quic_logger,
+            send_probe=self._send_probe,
+        )
         made = CONTROLS[configuration.congestion_control_algorithm]
         loss._cc = made(max_datagram_size=self._max_datagram_size)
         loss._pacer = Pacer(loss, max_datagram_size=self._max_datagram_size)
+        self._loss = loss
 
     def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:
         super()._parse_transport_parameters(data, from_session_ticket)

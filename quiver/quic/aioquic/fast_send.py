@@ -112,6 +112,11 @@ class FastSend(PlainSend):
             self.path.after_flush(ready, now)
         return ready
 
+    def leave_path(self) -> None:
+        loss: Any = self.connection._loss
+        loss.begin_path()
+        self.path.shorten()
+
     def shorten(self) -> None:
         self.path.shorten()
 

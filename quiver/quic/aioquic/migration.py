@@ -62,7 +62,7 @@ class Migration:
             packets = list(space.sent_packets.values())
             loss._on_packets_lost(congestion_event=False, now=now, packets=packets, space=space)
             space.loss_time = None
-        self._sender.shorten()
+        self._sender.leave_path()
         size = quic._max_datagram_size
         new: Any = QuicPacketRecovery(
             congestion_control_algorithm=quic.configuration.congestion_control_algorithm,

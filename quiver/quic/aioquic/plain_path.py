@@ -42,6 +42,9 @@ class PlainSend:
     def handshake_completed(self) -> None:
         """Free what only the handshake needed."""
 
+    def leave_path(self) -> None:
+        """Forget what is known of the path: another one is taken."""
+
     def shorten(self) -> None:
         """Send no longer datagrams than every path takes: these are of no other size."""
 

@@ -300,6 +300,70 @@ def test_a_loss_by_chance_takes_half_as_much(rate: float, left: float) -> None:
     assert path.window == pytest.approx(left * before, abs=1 / SIZE)
 
 
+@pytest.mark.parametrize("kind", [Reno, Cubic])
+def test_where_all_that_was_lost_arrives_the_window_stands_as_it_did(kind: type[Reno]) -> None:
+    """RFC 9438 4.9.2."""
+    window = kind(max_datagram_size=SIZE)
+    out = [Packet(0.1 * number) for number in range(8)]
+    for each in out:
+        window.on_packet_sent(packet=each)
+    window.on_packets_lost(now=1.0, packets=out[:3])
+    window.on_packets_lost(now=1.0, packets=out[3:5])
+    assert window.congestion_window < 10 * SIZE and window.slow_start_exit is None
+    window.on_packets_found(packets=out[:4])
+    assert window.congestion_window < 10 * SIZE
+    window.on_packets_found(packets=out[4:5])
+    assert (window.congestion_window, window.ssthresh) == (10 * SIZE, None)
+    assert window.slow_start_exit is not None
+    assert window.bytes_in_flight == 3 * SIZE
+    window.on_packets_lost(now=1.0, packets=out[5:])  # which is a loss of its own
+    assert window.congestion_window < 10 * SIZE
+
+
+def test_the_curve_goes_on_after_a_loss_that_was_none() -> None:
+    window = cubic(1_000)
+    window.shrink()
+    grow(window, 3.0)
+    before = window.congestion_window
+    window.on_packets_lost(now=3.0, packets=[Packet(2.9)])
+    assert window.congestion_window < before
+    window.on_packets_found(packets=[Packet(2.9)])
+    assert window.congestion_window == before
+    level = math.cbrt(300 / 0.4)
+    assert grow(window, level - 3.0, 3.0) == pytest.approx(1_000, rel=0.003)
+
+
+def test_what_arrives_of_an_earlier_loss_does_not_undo_the_last_one() -> None:
+    window = cubic(1_000)
+    window.on_packets_lost(now=1.0, packets=[Packet(0.9)])
+    window.on_packets_lost(now=1.2, packets=[Packet(1.1)])
+    left = window.congestion_window
+    window.on_packets_found(packets=[Packet(0.9)])
+    assert window.congestion_window == left
+    window.on_packets_found(packets=[Packet(1.1)])
+    assert window.congestion_window > left
+
+
+def test_a_collapse_is_not_undone() -> None:
+    window = cubic(1_000)
+    window.on_packets_lost(now=1.0, packets=[Packet(0.9)])
+    window.on_persistent_congestion()
+    window.on_packets_found(packets=[Packet(0.9)])
+    assert window.congestion_window == 2 * SIZE
+
+
+def test_variation_is_how_far_round_trips_are_from_the_smoothed_one() -> None:
+    """RFC 9002 5.3: a queue that stands is none, however long it is."""
+    trips = RoundTrips()
+    trips.measured(0.1)
+    assert trips.variation == 0.05
+    trips.measured(0.18)
+    assert trips.variation == pytest.approx(0.05 * 3 / 4 + 0.08 / 4)
+    for _ in range(200):
+        trips.measured(0.3)
+    assert trips.variation < 0.001
+
+
 def test_what_is_taken_back_is_no_loss() -> None:
     path = Path()
     path.send()
@@ -328,6 +392,8 @@ class Anything(RuleBasedStateMachine):
         self.table = Cubic(max_datagram_size=SIZE)
         self.now = 0.0
         self.out: list[Packet] = []
+        self.lost: list[Packet] = []
+        self.most = self.table.congestion_window
 
     @rule(count=st.integers(1, 50))
     def send(self, count: int) -> None:
@@ -351,13 +417,22 @@ class Anything(RuleBasedStateMachine):
     @rule(again=st.booleans())
     def lose(self, again: bool) -> None:
         before = self.table.congestion_window
-        self.table.on_packets_lost(now=self.now, packets=[self.out.pop(0)])
+        self.lost.append(self.out.pop(0))
+        self.table.on_packets_lost(now=self.now, packets=self.lost[-1:])
         if again:
             self.table.on_persistent_congestion()
         assert self.table.congestion_window <= before
 
+    @precondition(lambda self: self.lost)
+    @rule(first=st.booleans())
+    def find(self, first: bool) -> None:
+        before = self.table.congestion_window
+        self.table.on_packets_found(packets=[self.lost.pop(0 if first else -1)])
+        assert before <= self.table.congestion_window <= self.most
+
     @invariant()
     def it_is_whole(self) -> None:
+        self.most = max(self.most, self.table.congestion_window)
         assert self.table.bytes_in_flight == SIZE * len(self.out)
         assert self.table.congestion_window >= 2 * SIZE
 

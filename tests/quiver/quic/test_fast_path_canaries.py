@@ -19,10 +19,11 @@ from aioquic.quic.packet_builder import (
     QuicPacketBuilder,
     QuicSentPacket,
 )
-from aioquic.quic.recovery import QuicPacketSpace
+from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 
 from quiver.quic.aioquic.fast_connection import FastConnection
+from quiver.quic.aioquic.fast_receive import Recovery
 from quiver.quic.aioquic.fast_send import TAG, Packet
 
 OVERRIDDEN: dict[str, list[str]] = {
@@ -93,6 +94,39 @@ def test_what_is_overridden_or_called_has_its_parameters(name: str) -> None:
 def test_aioquics_own_way_uses_nothing_new(name: str) -> None:
     source = inspect.getsource(getattr(QuicConnection, name))
     assert set(re.findall(r"self\.(\w+)", source)) == set(USED[name].split())
+
+
+LOSS = {
+    "__init__": """_cc _logger _pacer _pto_count _quic_logger _rtt_first_sample_time _rtt_initial
+        _rtt_initialized _rtt_latest _rtt_min _rtt_smoothed _rtt_variance _send_probe
+        _time_of_last_sent_ack_eliciting_packet handshake_confirmed max_ack_delay
+        peer_completed_address_validation spaces""",
+    "_detect_loss": """_in_persistent_congestion _on_packets_lost _rtt_initial _rtt_initialized
+        _rtt_latest _rtt_smoothed""",
+    "get_probe_timeout": """_rtt_initial _rtt_initialized _rtt_smoothed _rtt_variance
+        max_ack_delay""",
+}
+
+
+@pytest.mark.parametrize("name", LOSS)
+def test_aioquics_own_loss_detection_uses_nothing_new(name: str) -> None:
+    source = inspect.getsource(getattr(QuicPacketRecovery, name))
+    assert set(re.findall(r"self\.(\w+)", source)) == set(LOSS[name].split())
+
+
+def test_losses_are_looked_for_when_an_ack_has_come_and_when_it_is_time() -> None:
+    for each in (QuicPacketRecovery.on_ack_received, QuicPacketRecovery.on_loss_detection_timeout):
+        assert "self._detect_loss(now=now, space=" in inspect.getsource(each)
+    assert type(made(FastConnection)._loss) is Recovery
+
+
+def test_our_loss_detection_is_made_as_aioquics() -> None:
+    """But for congestion control and pacing."""
+    theirs, ours = vars(made()._loss), vars(made(FastConnection)._loss)
+    assert set(ours) - set(theirs) == {"reordering", "_missed"}
+    for name in ("_rtt_initial", "max_ack_delay", "peer_completed_address_validation"):
+        assert ours[name] == theirs[name]
+    assert ours["_send_probe"].__name__ == theirs["_send_probe"].__name__
 
 
 def test_frames_are_handled_by_what_is_overridden() -> None:

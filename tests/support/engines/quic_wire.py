@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any, Final
 
 from aioquic import tls
@@ -29,6 +30,8 @@ from tests.support.network.link import Link, LinkConditions
 CLIENT: Final = ("192.0.2.1", 50000)
 _STEP: Final = 0.005  # seconds, one way
 _TICK: Final = 0.001  # seconds, on a long path
+
+_Packet = tuple[float, int, bytes]  # when it arrives, which one it is, and what it says
 
 
 class EngineWire:
@@ -175,7 +178,8 @@ class LongWire(EngineWire):
         super().__init__(*args, **options)
         self._link_up = up or Link(LinkConditions(delay=one_way), seed="up")
         self._link_down = Link(LinkConditions(delay=one_way), seed="down")
-        self._up, self._down = deque[tuple[float, bytes]](), deque[tuple[float, bytes]]()
+        self._up, self._down = list[_Packet](), list[_Packet]()  # heaps: one may overtake others
+        self._numbers = count()
 
     def step(self) -> None:
         self.now += _TICK
@@ -193,12 +197,12 @@ class LongWire(EngineWire):
         for datagram in self.engine.datagrams(self.now):
             self._send(self._link_up, self._up, datagram)
 
-    def _send(self, link: Link, way: deque[tuple[float, bytes]], datagram: bytes) -> None:
+    def _send(self, link: Link, way: list[_Packet], datagram: bytes) -> None:
         if (arrives := link.carry(len(datagram), self.now)) is not None:
-            way.append((arrives, datagram))
+            heappush(way, (arrives, next(self._numbers), datagram))
 
-    def _arrived(self, way: deque[tuple[float, bytes]]) -> list[bytes]:
+    def _arrived(self, way: list[_Packet]) -> list[bytes]:
         arrived = []
         while way and way[0][0] <= self.now:
-            arrived.append(way.popleft()[1])
+            arrived.append(heappop(way)[2])
         return arrived
