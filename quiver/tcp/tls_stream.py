@@ -22,6 +22,8 @@ from quiver.tcp.byte_stream import ByteStreamFault
 __all__ = ["TlsStream"]
 
 _LONGEST: Final = 65_536  # bytes of one read
+_ALERT: Final = 21  # of records (RFC 5246 6.2.1)
+_FATAL: Final = 2
 _HANDSHAKE_FAILURE: Final = 40
 _NO_APPLICATION_PROTOCOL: Final = 120
 _BAD_CERTIFICATE: Final = 42
@@ -57,7 +59,8 @@ class TlsStream:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         self._chain: tuple[bytes, ...] = ()
         self._judged = False
-        self._refused = False  # nothing is sent to who is not who it should be
+        self._refused = False  # nothing is sent to who is not who it should be,
+        self._farewell = b""  # but why
         self.protocol = ""
         self.ready = False
         self.ended = False
@@ -104,7 +107,10 @@ class TlsStream:
                 pass
 
     def take(self) -> bytes:
-        return b"" if self._refused else self._outgoing.read()
+        if not self._refused:
+            return self._outgoing.read()
+        said, self._farewell = self._farewell, b""
+        return said
 
     def handshake(self, max_streams: int) -> Handshake:
         cipher, certificate = self._tls.cipher(), self._chain[0] if self._chain else None
@@ -153,6 +159,10 @@ class TlsStream:
 
     def _broken(self, alert: int, reason: str) -> ByteStreamFault:
         self._refused = True
+        cipher = self._tls.cipher()
+        if self._tls.version() is None and cipher and not cipher[0].startswith("TLS_"):
+            # In TLS 1.2 nothing is encrypted yet. In TLS 1.3 it is, by keys that ssl keeps.
+            self._farewell = bytes([_ALERT, 3, 3, 0, 2, _FATAL, alert])
         return ByteStreamFault(
             ConnectionClosed(Cause.VIOLATION, CRYPTO_ERROR + alert, reason=reason)
         )
