@@ -267,6 +267,20 @@ def test_closing_what_was_read_to_its_end_changes_nothing() -> None:
     assert (body.told, opened.ended) == ([], True)
 
 
+def test_complete_is_what_has_all_come_and_is_no_error() -> None:
+    body = Body(b"hello", ended=False)
+    assert not body.response.complete
+    body.receive_buffer.end()
+    assert (body.response.complete, body.response.ended) == (True, False)
+    assert body.response.read() == b"hello" and body.response.complete
+    broken = Body(b"hello", ended=False)
+    broken.receive_buffer.end(ConnectionLost("gone"))
+    assert not broken.response.complete
+    closed = Body(b"hello")
+    closed.response.close()
+    assert not closed.response.complete
+
+
 def test_what_was_closed_early_has_not_ended() -> None:
     body = Body(b"hello")
     body.response.close()
