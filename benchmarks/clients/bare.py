@@ -11,7 +11,15 @@ from urllib.parse import urlsplit
 import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - else the handshake would
 from aioquic.tls import SessionTicket
 
-from benchmarks.workloads.load import Load, Sample, Session, Settings, Stopwatch, check
+from benchmarks.workloads.load import (
+    FirstRequest,
+    Load,
+    Sample,
+    Session,
+    Settings,
+    Stopwatch,
+    check,
+)
 from tests.support.clients.bare import BareClient, BareResponse, Pairs
 
 __all__ = ["Bare"]
@@ -48,17 +56,19 @@ class Bare:
         client.forget()
         return first
 
-    def begin_anew(self, session: Session, load: Load, again: bool) -> Sample:
+    def begin_anew(self, session: Session, load: Load, again: bool) -> FirstRequest:
         """The first request of a new connection."""
         (url,) = load.urls
         ticket = self._tickets.pop() if again and session != "full" else None
         early = urlsplit(url).path if ticket and session == "early" else None
         if ticket and session == "resumed":
             ticket = replace(ticket, max_early_data_size=None)  # else it is offered
+        began = time.process_time()
         with Stopwatch() as watch:
             client = self._connect(
                 url, keep_ticket=self._tickets.append, ticket=ticket, early=early
             )
+            behind = time.process_time()
             stream_id = client.ask(urlsplit(url).path) if early is None else 0
             response = client.wait(stream_id)
         _judge(load, response)
@@ -67,7 +77,8 @@ class Bare:
         assert told is not None and told.session_resumed == (ticket is not None)
         assert told.early_data_accepted == (early is not None)
         client.close()
-        return watch.sample([])
+        whole = watch.sample([])
+        return FirstRequest(whole.seconds, whole.cpu, behind - began)
 
     def close(self) -> None:
         if self._client is not None:

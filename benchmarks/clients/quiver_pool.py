@@ -8,7 +8,16 @@ import time
 from typing import Any
 
 from benchmarks.workloads.closed_loop import GreenletCallers, ThreadCallers
-from benchmarks.workloads.load import Load, Sample, Session, Settings, Stopwatch, check, drain
+from benchmarks.workloads.load import (
+    FirstRequest,
+    Load,
+    Sample,
+    Session,
+    Settings,
+    Stopwatch,
+    check,
+    drain,
+)
 from quiver import Client, Request, telemetry  # with all that is heavy: it is not to be measured
 from quiver.actors.actor import GeventActor, GeventActorRef
 
@@ -51,7 +60,7 @@ class _Client:
         check(load, 3, 3, response.status, size)
         return first
 
-    def begin_anew(self, session: Session, load: Load, again: bool) -> Sample:
+    def begin_anew(self, session: Session, load: Load, again: bool) -> FirstRequest:
         """The first request of a new connection."""
         (url,) = load.urls
         client = self._beginning.pop(session, None)
@@ -59,8 +68,10 @@ class _Client:
             client = _client(self._settings, early_data=session == "early")
         self._beginning[session] = client
         client.pool(url)  # it is there, and has no connection
-        came = threading.Event()
+        came, at = threading.Event(), dict[str, float]()
         telemetry.attach("ticket", ["connection.ticket"], lambda *_: came.set())
+        steps = ["connection.attempt", "connection.ready"]
+        telemetry.attach("steps", steps, lambda name, *_: at.setdefault(name, time.process_time()))
         with Stopwatch() as watch:
             response = client.get(url)
         check(load, 3, 3, response.status, len(response.body))
@@ -69,8 +80,11 @@ class _Client:
         assert by.early == (again and session == "early")
         assert came.wait(60.0)
         telemetry.detach("ticket")
+        telemetry.detach("steps")
         client.pool(url).stop()
-        return watch.sample([])
+        whole = watch.sample([])
+        handshake = at["connection.ready"] - at["connection.attempt"]
+        return FirstRequest(whole.seconds, whole.cpu, handshake)
 
     def close(self) -> None:
         self._client.close()

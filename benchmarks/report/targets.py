@@ -129,8 +129,8 @@ STREAMED = Target(
     "paths", "stream", FAST.number, "quiver-client", ("quiver-client",), 0.9, to="down",
 )  # fmt: skip
 _RESUMED = Target(
-    "CPU of a resumed session's first request, to that of a full handshake's",
-    "sessions", "cpu-resumed", 0, "quiver-client", (), 0.85, more=False, plain=True,
+    "CPU of a resumed handshake, to that of a full one",
+    "sessions", "handshake-resumed", 0, "quiver-client", (), 0.85, more=False, plain=True,
 )  # fmt: skip
 SESSION_TARGETS = (
     _RESUMED,

@@ -11,6 +11,7 @@ import attrs
 __all__ = [
     "SESSIONS",
     "Adapter",
+    "FirstRequest",
     "Load",
     "Sample",
     "Session",
@@ -82,6 +83,16 @@ class Sample:
     latencies: list[float]
     seconds: float
     cpu: float
+
+
+@attrs.frozen
+class FirstRequest:
+    """One of a new connection: seconds to its answer, and CPU seconds to that, and of its handshake
+    alone, to the moment in which the client has it behind itself."""
+
+    seconds: float
+    cpu: float
+    handshake: float
 
 
 class Stopwatch:

@@ -221,6 +221,8 @@ _SESSIONS = (
     Figure("cpu-full", "CPU ms, full"),
     Figure("cpu-resumed", "CPU, resumed / full"),
     Figure("cpu-early", "CPU, early / full"),
+    Figure("handshake-full", "CPU ms, handshake"),
+    Figure("handshake-resumed", "handshake, resumed / full"),
 )
 _TABLE = tuple(Figure(name, f"CPU µs, {name}") for name in ("submit", "assign", "cancel", "sweep"))
 

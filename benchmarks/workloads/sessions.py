@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from benchmarks.clients.registry import find
-from benchmarks.workloads.load import SESSIONS, Load, Sample, Session, Settings
+from benchmarks.workloads.load import SESSIONS, FirstRequest, Load, Session, Settings
 from benchmarks.workloads.paths import Path, through
 from tests.support.network.long_path import LongPath
 
@@ -33,7 +33,7 @@ def first_requests(trip: int, client: str, settings: Settings, load: Load) -> di
         trip: milliseconds of a round trip; 0 is loopback as it is, where none are counted.
     """
     adapter: Any = find(client).make()(settings)
-    taken: dict[Session, list[Sample]] = {session: [] for session in SESSIONS}
+    taken: dict[Session, list[FirstRequest]] = {session: [] for session in SESSIONS}
     with _at_a_distance(trip, load) as far:
         for turn in range(1 + (_FAR if trip else _NEAR)):
             for session in SESSIONS:
@@ -55,16 +55,14 @@ def _at_a_distance(trip: int, load: Load) -> Iterator[Load]:
         yield attrs.evolve(load, urls=(through(url, path.port),))
 
 
-def _figures(trip: int, taken: dict[Session, list[Sample]]) -> dict[str, float]:
+def _figures(trip: int, taken: dict[Session, list[FirstRequest]]) -> dict[str, float]:
     figures: dict[str, float] = {}
-    cpu: dict[str, float] = {
-        session: statistics.median(each.cpu for each in samples)
-        for session, samples in taken.items()
-    }
-    for session, samples in taken.items():
-        figures[session] = statistics.median(each.seconds for each in samples) * 1e3
+    for session, requests in taken.items():
+        figures[session] = statistics.median(each.seconds for each in requests) * 1e3
         if trip:
             figures[f"trips-{session}"] = figures[session] / trip
-        share = cpu[session] * 1e3 if session == "full" else cpu[session] / cpu["full"]
-        figures[f"cpu-{session}"] = share
+        for name in ("cpu", "handshake"):
+            cpu = statistics.median(getattr(each, name) for each in requests) * 1e3
+            whole = figures[f"{name}-full"] if session != "full" else 1.0
+            figures[f"{name}-{session}"] = cpu / whole
     return figures
