@@ -390,16 +390,27 @@ def unsettled(env: Environment) -> None:
 
 
 def first_flight(env: Environment) -> None:
-    """Requests that go out with the handshakes of resumed sessions."""
+    """Requests that go out with the handshakes of resumed sessions, and one that hangs."""
     with _told("connection.ticket") as told:
         env.ask(plain)
         env.asks.wait()
         _soon(told.is_set)
+    _anew(env)
+    env.ask(*[plain] * 6)
+    env.asks.wait()
+    _anew(env)
+    env.origin.suspend()
+    env.ask(*[plain] * 2)
+    threading.Event().wait(1.2)  # longer than what goes early waits for its own dial
+    env.origin.resume()
+    env.asks.wait()
+
+
+def _anew(env: Environment) -> None:
+    """Without the pool that there was."""
     pool = env.pool()
     if pool is not None:
         pool.stop(timeout=LIMIT)
-    env.ask(*[plain] * 6)
-    env.asks.wait()
 
 
 @contextlib.contextmanager
