@@ -27,7 +27,7 @@ for _name in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[_name]
 
 # Where coverage sees it: at its first use it would be imported in a thread that is not traced.
-for each in ("fields", "telemetry", "required_names", "client"):
+for each in ("fields", "telemetry", "required_names", "client", "pool.tcp_stack"):
     import_module(f"quiver.{each}")
 
 # A shell has what it runs in the background ignore Ctrl-C, and so would all that the tests start.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 from importlib.util import find_spec
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from quiver.errors import (
     ConnectionRefused,
@@ -19,6 +19,7 @@ from quiver.errors import (
     InvalidURL,
     QuiverError,
 )
+from quiver.first_use import load
 from quiver.optional_imports import extra
 from quiver.origin import Origin, no_tls
 from quiver.pool.http3_stack import Http3Stack
@@ -98,10 +99,11 @@ def stacks_for(origin: Origin, protocols: tuple[str, ...], proxy: Proxy | None =
 
 
 def _over_tcp(protocols: tuple[str, ...]) -> type[ProtocolStack]:
-    with extra("tcp"):
-        from quiver.pool import tcp_stack
+    with extra("tcp"):  # while an actor of the loop waits for it, the loop goes on
+        made: Any = load("quiver.pool.tcp_stack")
+    any_of_them: type[ProtocolStack] = made.TcpStack
     alone: dict[tuple[str, ...], type[ProtocolStack]] = {
-        ("h2",): tcp_stack.Http2Stack,
-        ("http/1.1",): tcp_stack.Http1Stack,
+        ("h2",): made.Http2Stack,
+        ("http/1.1",): made.Http1Stack,
     }
-    return alone.get(protocols, tcp_stack.TcpStack)
+    return alone.get(protocols, any_of_them)

@@ -30,8 +30,8 @@ from tests.support.servers.http2_origin import Http2Origin
 from tests.support.waiting import until
 
 CONNECTION = "Connection"
-NEVER = {"has_moved", "begin_anew", "migrate", "forget_former"}
-"""What there is for the seam alone: TCP does not move."""
+NEVER = {"has_moved", "begin_anew", "begin_without_ticket", "migrate", "forget_former"}
+"""What there is for the seam alone: TCP does not move, and has no tickets."""
 
 ELSEWHERE = {"_on_ready"}  # the loop calls it
 PLACES = [
