@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import attrs
 import pytest
 from aioquic import tls
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]
@@ -19,17 +17,9 @@ from aioquic.quic.packet import (
 
 import quiver
 from quiver import telemetry
-from quiver.pool.session_tickets import SessionTickets
-from quiver.quic.engine import SessionTicket
 from quiver.testing import Authority, Origin
+from tests.support.bad_tickets import Spoil, spoiled_tickets, with_another_secret
 from tests.support.waiting import until
-
-Spoil = Callable[[tls.SessionTicket], tls.SessionTicket]
-
-
-def with_another_secret(ticket: tls.SessionTicket) -> tls.SessionTicket:
-    """The server knows it, and finds that we do not (RFC 8446 4.2.11.2)."""
-    return replace(ticket, resumption_secret=bytes(len(ticket.resumption_secret)))
 
 
 def of_one_that_allowed_more(ticket: tls.SessionTicket) -> tls.SessionTicket:
@@ -57,24 +47,12 @@ def giving(authority: Authority) -> Iterator[Origin]:
         yield started
 
 
-def spoil(monkeypatch: pytest.MonkeyPatch, how: Spoil) -> None:
-    kept = SessionTickets.take
-
-    def take(tickets: SessionTickets, *about: Any) -> SessionTicket | None:
-        ticket = kept(tickets, *about)
-        content: Any = None if ticket is None else ticket.content
-        return None if ticket is None else attrs.evolve(ticket, content=how(content))
-
-    monkeypatch.setattr(SessionTickets, "take", take)
-
-
 @pytest.mark.parametrize(
     ("how", "early_data"),
     [(with_another_secret, False), (with_another_secret, True), (of_one_that_allowed_more, True)],
 )
 def test_it_costs_a_round_trip_and_no_request(
     giving: Origin,
-    monkeypatch: pytest.MonkeyPatch,
     tickets: list[str],
     how: Spoil,
     early_data: bool,
@@ -85,18 +63,18 @@ def test_it_costs_a_round_trip_and_no_request(
             client.get(giving.url + "/ok", timeout=20.0)
             until(lambda known=number: len(tickets) > known, what="a ticket")  # type: ignore[misc]
             client.pool(giving.url).stop()
-        spoil(monkeypatch, how)
         known = giving.connections_accepted()
-        for turn in range(2):
-            pool = client.pool(giving.url)
-            asked = [pool.ask(quiver.Request("GET", "/ok"), block=False) for _ in range(5)]
-            answers = [each.get(timeout=20.0) for each in asked]
-            assert [each.body for each in answers] == [b"ok"] * 5
-            by = answers[0].connection
-            assert by is not None and not by.resumed and not by.early
-            assert giving.connections_accepted() == known + 2 * (turn + 1), "one in vain"
-            until(lambda wanted=turn + 4: len(tickets) >= wanted, what="a ticket")  # type: ignore[misc]
-            pool.stop()
+        with spoiled_tickets(how):
+            for turn in range(2):
+                pool = client.pool(giving.url)
+                asked = [pool.ask(quiver.Request("GET", "/ok"), block=False) for _ in range(5)]
+                answers = [each.get(timeout=20.0) for each in asked]
+                assert [each.body for each in answers] == [b"ok"] * 5
+                by = answers[0].connection
+                assert by is not None and not by.resumed and not by.early
+                assert giving.connections_accepted() == known + 2 * (turn + 1), "one in vain"
+                until(lambda wanted=turn + 4: len(tickets) >= wanted, what="a ticket")  # type: ignore[misc]
+                pool.stop()
 
 
 def test_a_certificate_that_is_refused_is_refused_once(

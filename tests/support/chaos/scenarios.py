@@ -27,6 +27,7 @@ from quiver.actors.supervisor import ChildSpec, GetChild, StartChild, StopChild,
 from quiver.pool.connection import SPENT
 from quiver.pool.messages import SocketEvent, Unneeded
 from quiver.pool.socket_errors import SocketError
+from tests.support.bad_tickets import spoiled_tickets, with_another_secret
 from tests.support.chaos.environment import LIMIT, Environment
 from tests.support.chaos.request_kinds import (
     MIXED,
@@ -390,20 +391,26 @@ def unsettled(env: Environment) -> None:
 
 
 def first_flight(env: Environment) -> None:
-    """Requests that go out with the handshakes of resumed sessions, and one that hangs."""
-    with _told("connection.ticket") as told:
-        env.ask(plain)
-        env.asks.wait()
-        _soon(told.is_set)
-    _anew(env)
-    env.ask(*[plain] * 6)
-    env.asks.wait()
+    """Requests that go out with handshakes, one of a bad ticket and one that hangs among them."""
+    _visit(env, plain)
+    _visit(env, *[plain] * 6)
+    with spoiled_tickets(with_another_secret):
+        _visit(env, *[plain] * 2)
     _anew(env)
     env.origin.suspend()
     env.ask(*[plain] * 2)
     threading.Event().wait(1.2)  # longer than what goes early waits for its own dial
     env.origin.resume()
     env.asks.wait()
+
+
+def _visit(env: Environment, *jobs: Callable[[Environment, int], object]) -> None:
+    """By a pool of its own, which has brought a ticket home when it ends."""
+    _anew(env)
+    with _told("connection.ticket") as told:
+        env.ask(*jobs)
+        env.asks.wait()
+        _soon(told.is_set)
 
 
 def _anew(env: Environment) -> None:
