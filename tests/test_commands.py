@@ -49,13 +49,16 @@ def test_the_targets_that_others_call_are_there() -> None:
 
 
 def test_an_environment_of_the_callers_is_not_installed_into() -> None:
-    commands = dry_run("BIN=/there/bin", "ALL=yes", "COVERAGE=", "lint", "types", "test")
+    commands = dry_run("BIN=/there/bin", "ALL=yes", "COVERAGE=", "lint", "types", "test", "long")
     assert [command.split()[0] for command in commands] == [
-        *("/there/bin/ruff", "/there/bin/ruff", "/there/bin/mypy", "/there/bin/python")
+        *("/there/bin/ruff", "/there/bin/ruff", "/there/bin/mypy"),
+        *("/there/bin/python", "/there/bin/python"),
     ]
-    assert "not slow" in commands[-1]
-    assert "--cov" not in commands[-1]
+    assert "long and not slow" in commands[-1]
+    assert "--cov" not in "".join(commands)
 
 
-def test_the_gate_measures_coverage() -> None:
-    assert "--cov" in dry_run("BIN=/there/bin", "check")[-1]
+def test_the_gate_measures_coverage_and_runs_all_the_rest() -> None:
+    *_, shorter, longer = dry_run("BIN=/there/bin", "check")
+    assert "--cov" in shorter and " -m pytest" in shorter
+    assert "long and not slow" in longer and "--cov" not in longer
