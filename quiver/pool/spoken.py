@@ -1,8 +1,9 @@
 """Spoken: what the connections of one pool speak, where each handshake says it. Pure.
 
 HTTP/3 goes before what is spoken over TCP: as soon as there is a connection of it, those over TCP
-take nothing more. What a pool is said to speak is HTTP/3 while it has such a connection, and else
-what its newest one speaks.
+take nothing more. One whose dial had begun before and ends later stays, until HTTP/3 that is tried
+beside it has won again: left at once, it would be dialled at once. What a pool is said to speak is
+HTTP/3 while it has such a connection, and else what its newest one speaks.
 """
 
 from __future__ import annotations

@@ -191,7 +191,8 @@ def test_http_3_that_comes_later_takes_over(authority: Authority, server: Http2O
             server.release()
             answer = held.get(timeout=10.0)
             assert (answer.body, answer.http_version) == (b"released", "HTTP/2")
-            assert {_version(client, server) for _ in range(20)} == {"HTTP/3"}
+            # A dial that had begun before may bring one more over TCP; HTTP/3 is tried beside it.
+            until(lambda: _versions(client, server) == {"HTTP/3"}, what="it is all that is taken")
             until(lambda: all(each.over.is_set() for each in server.peers), what="TCP is left")
     assert server.seen["/held"] == 1
 
@@ -203,6 +204,10 @@ def test_http_3_that_goes_away_gives_way(authority: Authority, server: Http2Orig
             assert _version(client, server) == "HTTP/3"
         until(lambda: _version(client, server) == "HTTP/2", what="TCP is taken")
         assert quiver.protocol_of(client.pool(server.url)) == "http/2"
+
+
+def _versions(client: quiver.Client, server: Http2Origin) -> set[str | None]:
+    return {_version(client, server) for _ in range(20)}
 
 
 def _version(client: quiver.Client, server: Http2Origin) -> str | None:
