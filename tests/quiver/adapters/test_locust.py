@@ -273,7 +273,8 @@ def test_the_guides_locustfile(origin: Origin, tmp_path: Path) -> None:
     trust = '"max_connections": 2, "cafile": os.environ["CAFILE"]'
     file = tmp_path / "guide.py"
     file.write_text(text.replace('"max_connections": 2', trust), encoding="utf-8")
-    names = ["/items/[id]", "/order", "/items/[id] (fast)", "/lines", "/items/[id] (own)", "/ok"]
+    names = ["/items/[id]", "/order", "/items/[id] (fast)", "/lines", "/items/[id] (own)"]
+    names += ["/items/[id] (shared)", "/ok"]
     with Locusts(origin, tmp_path, file) as locusts:
         locusts.run("-u", "8", "-r", "8", names=names)
         rows = locusts.rows()
