@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -58,17 +59,31 @@ class Http1Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    context: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        accepted, address = super().get_request()
+        if self.context is None:
+            return accepted, address
+        try:
+            accepted.getpeername()  # of one that was reset before, wrap_socket leaves a socket open
+            return self.context.wrap_socket(accepted, server_side=True), address
+        except OSError:
+            accepted.close()
+            raise
+
+
 @contextmanager
 def serving(
     handler: type[Http1Handler], certificate: tuple[str, str] | None = None
 ) -> Iterator[int]:
     """Its port, on 127.0.0.1. With a certificate (and its key) it speaks HTTPS."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), handler) as server:
         if certificate is not None:
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(*certificate)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
+            server.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            server.context.load_cert_chain(*certificate)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         yield server.server_address[1]

@@ -251,6 +251,7 @@ class Http2Origin:
 
     def _serve(self, sock: socket.socket) -> None:
         try:
+            sock.getpeername()  # of one that was reset before, wrap_socket leaves a socket open
             secured = self._context.wrap_socket(sock, server_side=True)
         except OSError:
             sock.close()
