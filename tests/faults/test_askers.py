@@ -126,6 +126,8 @@ def test_an_ask_whose_future_is_dropped(client: quiver.Client, origin: Origin, n
     with uncollected():
         future = client.pool(origin.url).ask(request, block=False)
         until(lambda: arrived(origin, request))
+        # By its answer what came before is acknowledged: no end that is, is reset (RFC 9000 3.1).
+        assert client.get(origin.url + "/ok").status == 200
         del future
         assert account.settled() == told
     assert client.get(origin.url + "/ok").status == 200
