@@ -14,7 +14,7 @@ from quiver.models import Response, Stats
 from quiver.origin import Origin
 from quiver.pool.checkout import PoolIdled
 from quiver.pool.manager import Manager
-from quiver.pool.protocols import advise, chosen
+from quiver.pool.protocols import H3_ALONE, advise, chosen
 from quiver.pool.ref import PoolRef
 from quiver.pool_options import PoolOptions, unknown
 from quiver.proxies import Proxies
@@ -88,7 +88,7 @@ class Client:
                 raise InvalidOptions(unknown(option, "option", _OPTIONS))
         self.name = name or f"client-{next(_numbers)}"
         self._protocols = chosen(protocols)
-        tcp = self._protocols != ("h3",)
+        tcp = self._protocols != H3_ALONE
         proxies = Proxies(self.name, proxy, trust_env=trust_env, tcp=tcp)
         self._manager = Manager(
             OriginRules(pools, options),

@@ -104,7 +104,7 @@ class Manager:
         """
         if self._closed:
             raise PoolStopped("the client is closed", origin=str(origin))
-        found = self._registry.find(origin) if self._by_origin else self._find(origin)
+        found = self._find(origin)
         if found is not None:
             return found
         stacks = stacks_for(origin, self._protocols, self._proxy_of(origin))

@@ -100,10 +100,10 @@ def stacks_for(origin: Origin, protocols: tuple[str, ...], proxy: Proxy | None =
 
 def _over_tcp(protocols: tuple[str, ...]) -> type[ProtocolStack]:
     with extra("tcp"):  # while an actor of the loop waits for it, the loop goes on
-        made: Any = load("quiver.pool.tcp_stack")
-    any_of_them: type[ProtocolStack] = made.TcpStack
-    alone: dict[tuple[str, ...], type[ProtocolStack]] = {
-        ("h2",): made.Http2Stack,
-        ("http/1.1",): made.Http1Stack,
+        stacks: Any = load("quiver.pool.tcp_stack")
+    alone: dict[tuple[str, ...], Any] = {
+        ("h2",): stacks.Http2Stack,
+        ("http/1.1",): stacks.Http1Stack,
     }
-    return alone.get(protocols, any_of_them)
+    stack: type[ProtocolStack] = alone.get(protocols, stacks.TcpStack)
+    return stack

@@ -114,8 +114,7 @@ class PoolTarget:
         return len(self._lanes) > 1 and choices.asks_again(self.origin, now, self._local)
 
     def _made(self, stack: type[ProtocolStack]) -> ProtocolStack:
-        more = () if self._proxy is None else (self._proxy,)
-        return stack(self.origin, self.config, self._memory.tickets, *more)
+        return stack(self.origin, self.config, self._memory.tickets, self._proxy)
 
     def keep(self, ticket: SessionTicket) -> None:
         """Have a connection to come resume by this ticket."""
