@@ -22,6 +22,7 @@ from quiver.pool.http2_pool import HTTP2Pool
 from quiver.pool.ref import PoolRef
 from quiver.testing import Authority
 from tests.support.servers.http1_backend import TEXT, backend
+from tests.support.servers.tls_accept import secured
 from tests.support.waiting import until
 
 
@@ -261,7 +262,7 @@ class Scripted:
                 threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError), self._context.wrap_socket(sock, server_side=True) as tls:
+        with contextlib.suppress(OSError), secured(self._context, sock) as tls:
             self._sockets.append(tls)
             while True:
                 section = b""

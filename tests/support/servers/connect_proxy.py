@@ -8,6 +8,8 @@ import ssl
 import threading
 from typing import Self
 
+from tests.support.servers.tls_accept import secured
+
 __all__ = ["ConnectProxy"]
 
 
@@ -67,7 +69,7 @@ class ConnectProxy:
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             if self._tls is not None:
-                client = self._tls.wrap_socket(client, server_side=True)
+                client = secured(self._tls, client)
                 self._open.append(client)
             head = b""
             while b"\r\n\r\n" not in head:

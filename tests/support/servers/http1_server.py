@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
+from tests.support.servers.tls_accept import secured
+
 __all__ = ["KIND", "Http1Handler", "serving"]
 
 # Without one, Caddy guesses from what has come when it answers: now and then, from nothing.
@@ -67,12 +69,7 @@ class _Server(ThreadingHTTPServer):
         accepted, address = super().get_request()
         if self.context is None:
             return accepted, address
-        try:
-            accepted.getpeername()  # of one that was reset before, wrap_socket leaves a socket open
-            return self.context.wrap_socket(accepted, server_side=True), address
-        except OSError:
-            accepted.close()
-            raise
+        return secured(self.context, accepted), address
 
 
 @contextmanager

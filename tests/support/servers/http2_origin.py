@@ -30,6 +30,7 @@ from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamR
 from h2.exceptions import H2Error
 
 from quiver.testing import Authority
+from tests.support.servers.tls_accept import secured
 
 __all__ = ["Http2Origin", "Http2Peer"]
 
@@ -251,12 +252,10 @@ class Http2Origin:
 
     def _serve(self, sock: socket.socket) -> None:
         try:
-            sock.getpeername()  # of one that was reset before, wrap_socket leaves a socket open
-            secured = self._context.wrap_socket(sock, server_side=True)
+            stream = secured(self._context, sock)
         except OSError:
-            sock.close()
             return
-        peer = Http2Peer(self, secured)
+        peer = Http2Peer(self, stream)
         self.peers.append(peer)
         peer.run()
 
