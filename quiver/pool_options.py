@@ -5,12 +5,19 @@ from __future__ import annotations
 import difflib
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, TypedDict
 
 from quiver.name_options import HostAddresses, HostAddressesGiven, Resolver
 
-__all__ = ["EarlyData", "PoolOptions", "SharedOptions", "TimeLimits", "unknown"]
+__all__ = [
+    "ClientOptions",
+    "EarlyData",
+    "PoolOptions",
+    "SharedOptions",
+    "TimeLimits",
+    "unknown",
+]
 
 
 class TimeLimits(TypedDict, total=False):
@@ -64,6 +71,14 @@ class SharedOptions(TypedDict, total=False):
     datagrams: bool
 
 
+class ClientOptions(TypedDict, total=False):
+    """Options of a client, that hold for all of its pools."""
+
+    protocols: Iterable[str] | None
+    proxy: str | None
+    trust_env: bool
+
+
 class PoolOptions(TimeLimits, EarlyData, SharedOptions, total=False):
     """The options of PoolConfig, as `HTTP3Pool.start` and `Client` take them."""
 
@@ -90,8 +105,8 @@ _ABSENT: Final = {
     " encode_multipart_formdata, say; or ask by requests or httpx, over quiver.adapters",
     "follow_redirects": _FOLLOWED,
     "max_retries": "an error's `kind` and `unprocessed` tell whether to ask again",
-    "proxies": "HTTP/3 goes through no proxy",
-    "proxy": "HTTP/3 goes through no proxy",
+    "proxies": "a client takes proxy=, for what goes over TCP: HTTP/3 goes through no proxy",
+    "proxy": "a client takes it, for what goes over TCP: HTTP/3 goes through no proxy",
     "retries": "an error's `kind` and `unprocessed` tell whether to ask again",
     "stream": "call stream() for a response that is read as it comes",
 }

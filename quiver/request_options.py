@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Final
 
 from quiver.fields import Pairs
-from quiver.pool_options import EarlyData, PoolOptions, SharedOptions, TimeLimits, unknown
+from quiver.pool_options import (
+    ClientOptions,
+    EarlyData,
+    PoolOptions,
+    SharedOptions,
+    TimeLimits,
+    unknown,
+)
 from quiver.request_forms import ParamsLike
 from quiver.streams.body_source import BodySource
 
@@ -76,16 +83,16 @@ class ChannelOptions(CommonOptions, total=False):
     open_timeout: float | None
 
 
-class CallOptions(RequestOptions, SharedOptions, total=False):
-    """Options of `quiver.get` and the other functions: of the request, and of its pool."""
+class CallOptions(RequestOptions, SharedOptions, ClientOptions, total=False):
+    """Options of `quiver.get` and the other functions: of the request, its pool and client."""
 
 
-class CommonCallOptions(CommonOptions, SharedOptions, total=False):
-    """Options of `quiver.open_channel`: of the channel, and of its pool."""
+class CommonCallOptions(CommonOptions, SharedOptions, ClientOptions, total=False):
+    """Options of `quiver.open_channel`: of the channel, its pool and client."""
 
 
-class ChannelCallOptions(ChannelOptions, SharedOptions, total=False):
-    """Options of `quiver.open_datagram_channel`: of the channel, and of its pool."""
+class ChannelCallOptions(ChannelOptions, SharedOptions, ClientOptions, total=False):
+    """Options of `quiver.open_datagram_channel`: of the channel, its pool and client."""
 
 
 _PLACES: Final = ("method", "target", "origin")

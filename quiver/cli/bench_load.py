@@ -54,7 +54,7 @@ class Load:
     Attributes:
         service: latencies from the moment of sending, seconds, in the order of the answers.
         corrected: the same from the moment at which each was due.
-        statuses: how often each came.
+        statuses, versions: how often each came.
         errors: requests that got no response, by the error's class.
     """
 
@@ -63,6 +63,7 @@ class Load:
         self.service = array("d")
         self.corrected = array("d")
         self.statuses: Counter[int] = Counter()
+        self.versions: Counter[str | None] = Counter()
         self.errors: Counter[type[quiver.QuiverError]] = Counter()
         self.size = 0  # bytes of bodies
         self.asked = 0
@@ -161,6 +162,7 @@ class Load:
             self.service.append(timing.service)
             self.corrected.append(timing.corrected)
             self.statuses[response.status] += 1
+            self.versions[response.http_version] += 1
             self.size += len(response.body)
             self.seconds = timing.answered - self.started
 

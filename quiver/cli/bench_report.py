@@ -32,6 +32,7 @@ def as_json(load: Load) -> dict[str, Any]:
         "answered": load.answered,
         "errors": {kind.__name__: count for kind, count in sorted_errors(load)},
         "statuses": {str(status): count for status, count in sorted(load.statuses.items())},
+        "http_versions": {str(version): count for version, count in load.versions.items()},
         "bytes": load.size,
         "seconds": load.seconds,
         "rate": load.rate,
@@ -68,6 +69,8 @@ def shown(load: Load) -> RenderableType:
     counts.add_row("answered", str(load.answered))
     for status, count in sorted(load.statuses.items()):
         counts.add_row(f"  status {status}", str(count))
+    for version, count in load.versions.most_common():
+        counts.add_row(f"  by {version}", str(count))
     counts.add_row("errors", str(sum(load.errors.values())))
     for kind, count in sorted_errors(load):
         counts.add_row(f"  {kind.__name__}", str(count))

@@ -17,6 +17,7 @@ from quiver.cli.numbers import Positive
 from quiver.cli.standard_streams import say
 from quiver.name_options import HostAddresses
 from quiver.origin import Origin
+from quiver.pool.protocols import H3_ALONE, chosen
 from quiver.pool_options import PoolOptions
 from quiver.printable import escaped
 from quiver.proxies import notice
@@ -44,6 +45,13 @@ _ASKING = (
     click.option("-u", "--user", metavar="USER[:PASSWORD]", help="Basic authorization."),
     click.option("-d", "--data", help="Body as text, @FILE, or @- for what stdin brings."),
 )
+# curl's names: the last one that is given holds.
+_SPEAKS: Final[dict[str, tuple[tuple[str, ...] | None, str]]] = {
+    "--http3": (None, "HTTP/3, or what else is spoken; so it is without."),
+    "--http3-only": (("h3",), "HTTP/3 and nothing else."),
+    "--http2": (("h2", "http/1.1"), "HTTP/2, or HTTP/1.1 where that is not spoken."),
+    "--http1.1": (("http/1.1",), "HTTP/1.1 and nothing else."),
+}
 _CONNECTING = (
     click.option("--cafile", type=click.Path(exists=True), help="PEM file of roots to trust."),
     click.option("--cert", type=click.Path(exists=True), help="PEM file of our certificate."),
@@ -55,10 +63,15 @@ _CONNECTING = (
         metavar="HOST:PORT:ADDRESS[,ADDRESS]",
         help="Dial these for HOST, or for * (any); any number.",
     ),
+    *(
+        click.option(flag, "speaks", flag_value=flag, default=None, help=said)
+        for flag, (_, said) in _SPEAKS.items()
+    ),
+    click.option("-x", "--proxy", metavar="URL", help="Go through it, http:// or https://."),
     click.option(
         "--trust-env/--no-trust-env",
         default=True,
-        help="Say when a proxy that the environment names is not gone through.",
+        help="Go through the proxy that the environment names; with HTTP/3 alone, say so.",
     ),
     click.option("--timeout", type=Positive(), help="Seconds for one whole request."),
     click.option("--max-connections", default=1, show_default=True, help="To the origin."),
@@ -89,6 +102,8 @@ class Connection(TypedDict):
     key: str | None
     insecure: bool
     resolve: tuple[str, ...]
+    speaks: str | None
+    proxy: str | None
     trust_env: bool
     timeout: float | None
     max_connections: int
@@ -101,6 +116,7 @@ _FLAGS: Final = {
     "keyfile": "--key",
     "timeout": "--timeout",
     "max_connections": "--max-connections",
+    "proxy": "--proxy",
 }
 
 
@@ -119,9 +135,12 @@ def client_of(connection: Connection, **more: Unpack[PoolOptions]) -> Iterator[q
         **more,
     }
     try:
-        own: tuple[str, ...] = ("h3",)  # it is there to see what speaks HTTP/3
         with quiver.Client(
-            name="command line", trust_env=False, protocols=own, **options
+            name="command line",
+            trust_env=connection["trust_env"] and _over_tcp(connection),
+            protocols=_protocols(connection),
+            proxy=connection["proxy"],
+            **options,
         ) as client:
             yield client
     except quiver.CertificateInvalid as error:
@@ -133,10 +152,26 @@ def client_of(connection: Connection, **more: Unpack[PoolOptions]) -> Iterator[q
         raise click.BadParameter(str(error), param_hint=flags or None) from error
 
 
+def _protocols(connection: Connection) -> tuple[str, ...]:
+    """What may be spoken. Raises BadParameter: it is not installed."""
+    speaks = connection["speaks"]
+    try:
+        return chosen(None if speaks is None else _SPEAKS[speaks][0])
+    except ModuleNotFoundError as missing:
+        raise click.BadParameter(str(missing), param_hint=speaks) from missing
+
+
+def _over_tcp(connection: Connection) -> bool:
+    """Whether anything is spoken that goes through a proxy."""
+    return _protocols(connection) != H3_ALONE
+
+
 def tell_of_proxy(url: str, connection: Connection) -> None:
     """Say on stderr that the environment's proxy is not gone through. Raises InvalidURL."""
-    origin = Origin.parse(url)
-    said = notice(origin.scheme, origin.authority) if connection["trust_env"] else None
+    origin = Origin.parse(url, plain=True)
+    if not connection["trust_env"] or _over_tcp(connection):
+        return
+    said = notice(origin.scheme, origin.authority)
     if said is not None:
         advice = "--no-trust-env says that this is meant"
         say(escaped(f"quiver: warning: {said}; {advice}"))

@@ -38,7 +38,7 @@ class ExitStatus(enum.IntEnum):
     CERTIFICATE = 6, "the server's certificate is refused"
     PROTOCOL = (
         7,
-        "no handshake, as with no common protocol; the server broke HTTP/3, or a limit of size",
+        "no handshake, as with no common protocol; the server broke HTTP, or a limit of size",
     )
     LOST = 8, "the connection or the stream ended before the response did"
     STATUS = 22, "with --fail: the response's status is 400 or above"

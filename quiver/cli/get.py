@@ -75,7 +75,7 @@ def get(
     user: str | None,
     **connection: Unpack[Connection],
 ) -> ExitStatus:
-    """Ask for URL over HTTP/3. The body goes to stdout, everything else to stderr."""
+    """Ask for URL, HTTP/3 first. The body goes to stdout, everything else to stderr."""
     if head:
         _see_that_it_is_head(method, data, remote_name, continue_at)
     told = read_format(write_out)
@@ -176,7 +176,7 @@ def _counted(response: StreamedResponse, transfer: Transfer) -> Iterator[bytes]:
 def _lines(response: StreamedResponse) -> bytes:
     """The head that -I has asked for."""
     fields = (escaped(f"{name}: {value}") for name, value in response.headers)
-    return "\n".join((f"HTTP/3 {response.status}", *fields, "\n")).encode()
+    return "\n".join((f"{response.http_version} {response.status}", *fields, "\n")).encode()
 
 
 def _write(piece: bytes) -> None:
@@ -224,7 +224,7 @@ def _sent(method: str, url: str, fields: Iterable[tuple[str, str]]) -> None:
 
 
 def _head(response: StreamedResponse, mark: str, *, redacted: bool) -> None:
-    _say(f"{mark}HTTP/3 {response.status}")
+    _say(f"{mark}{response.http_version} {response.status}")
     _pairs(response.headers, mark, redacted=redacted)
     _say(mark.rstrip())
 

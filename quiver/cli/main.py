@@ -23,7 +23,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: Final = {
     "bench": ("quiver.cli.bench", "Ask for URL many times, and tell the latencies."),
     "demo": ("quiver.cli.demo_command", "Many threads, one pool, a connection that is stopped."),
-    "get": ("quiver.cli.get", "Ask for URL over HTTP/3."),
+    "get": ("quiver.cli.get", "Ask for URL, over HTTP/3 or what else is spoken."),
 }
 
 
@@ -77,4 +77,4 @@ class Commands(click.Group):
 @click.group(cls=Commands)
 @click.version_option(__version__, prog_name="quiver")
 def main() -> None:
-    """HTTP/3 for programs that have no event loop."""
+    """HTTP/3, HTTP/2 and HTTP/1.1 for programs that have no event loop."""

@@ -82,13 +82,18 @@ def _place(address: tuple[str, int]) -> str:
 
 
 def _handshake(made: Handshake) -> Iterator[str]:
-    yield f"QUIC version {made.version}, ALPN {made.alpn}, {made.cipher}"
+    over_quic = made.http_version == "HTTP/3"
+    version = f"QUIC version {made.version}" if over_quic else made.version or "no TLS"
+    agreed = (version, f"ALPN {made.alpn}" if made.cipher else made.http_version, made.cipher)
+    yield ", ".join(filter(None, agreed))
     if made.early:
         yield "early data accepted: requests went along in the first flight"
     if made.resumed:
         yield "session resumed by a ticket; this certificate was shown when it began:"
     if made.certificate is not None:
         yield from certificate_lines(made.certificate)
+    if not over_quic:
+        return
     datagrams = made.max_datagram_frame_size
     yield (
         f"{made.max_streams} streams to begin with, "

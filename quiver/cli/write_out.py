@@ -69,6 +69,11 @@ def _status(transfer: Transfer) -> str:
     return "000" if transfer.response is None else f"{transfer.response.status:03}"
 
 
+def _version(transfer: Transfer) -> str:
+    """As curl has it: "3", "2", "1.1"; "0" before anything is known."""
+    return transfer.connection.http_version.removeprefix("HTTP/") if transfer.connection else "0"
+
+
 def _end(of: Callable[[ResponseConnection], tuple[str, int]], part: int) -> Callable[..., str]:
     def told(transfer: Transfer) -> str:
         return str(of(transfer.connection)[part]) if transfer.connection else ("", "0")[part]
@@ -90,7 +95,7 @@ VARIABLES: Final[dict[str, Callable[[Transfer], str]]] = {
     "filename_effective": lambda of: of.path or "",
     "header_json": _header_json,
     "http_code": _status,
-    "http_version": lambda of: "3" if of.response else "0",
+    "http_version": _version,
     "local_ip": _end(lambda connection: connection.local, 0),
     "local_port": _end(lambda connection: connection.local, 1),
     "method": lambda of: of.method,

@@ -41,7 +41,9 @@ from quiver.tcp.byte_stream import ByteStream, ByteStreamFault
 
 __all__ = ["ClientConnection"]
 
-_VOCABULARY: Final = Vocabulary("HTTP/1.1", lambda code: f"code {code}", "the HTTP/1.1 library")
+_VOCABULARY: Final = Vocabulary(
+    "HTTP/1.1", lambda code: f"code {code}", "the HTTP/1.1 library", "http/1.1"
+)
 _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 """RFC 9110 9.2.2."""
 

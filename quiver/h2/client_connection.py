@@ -39,7 +39,7 @@ from quiver.tcp.byte_stream import ByteStream, ByteStreamFault
 
 __all__ = ["ClientConnection"]
 
-_VOCABULARY: Final = Vocabulary("HTTP/2", name_of, "the HTTP/2 library")
+_VOCABULARY: Final = Vocabulary("HTTP/2", name_of, "the HTTP/2 library", "h2")
 _PROBE_TIMEOUT: Final = 1.0  # seconds: TCP's own first guess (RFC 6298 2.1)
 
 

@@ -30,6 +30,7 @@ _CERTIFICATE_ALERTS: Final = frozenset({42, 43, 44, 45, 46, 48})  # RFC 8446 6.2
 # What a server says of our certificate, once it has seen what we have, or that we have none.
 _ABOUT_OURS: Final = _CERTIFICATE_ALERTS | {49, 116}  # access_denied, certificate_required
 
+_NO_APPLICATION_PROTOCOL: Final = 120  # RFC 7301 3.2
 _PASSING_ALERTS: Final = frozenset({80, 90})  # internal_error, user_canceled
 
 _NOBODYS_FAULT: Final = (TransportCode.NO_VIABLE_PATH, TransportCode.AEAD_LIMIT_REACHED)
@@ -63,14 +64,15 @@ _LONGEST: Final = 500  # characters of a reason phrase, or of a name in a certif
 
 @attrs.frozen
 class Vocabulary:
-    """How a protocol is called, and its codes, and the library that speaks it."""
+    """How a protocol is called, its codes, the library that speaks it, and ALPN's names for it."""
 
     protocol: str
     name_of: Callable[[int], str]
     library: str
+    offered: str
 
 
-HTTP3: Final = Vocabulary("HTTP/3", name_of, "the QUIC library")
+HTTP3: Final = Vocabulary("HTTP/3", name_of, "the QUIC library", "h3")
 
 
 def close_reason(
@@ -132,6 +134,8 @@ def _by_peer(
         )
     if closed.transport and closed.code == TransportCode.CONNECTION_REFUSED:
         return ConnectionRefused(f"the server takes no new connection: {said}", origin=origin)
+    if alert == _NO_APPLICATION_PROTOCOL:
+        said = f"{said}: {_nothing_in_common(words)}"
     return HandshakeFailed(
         f"the server broke off the handshake with {said}",
         origin=origin,
@@ -200,11 +204,15 @@ def _silence(origin: str, ready: bool) -> QuiverError:
 
 
 def _failure(closed: ConnectionClosed, alert: int | None, words: Vocabulary) -> str:
-    if alert == 120:
-        return f"the server does not speak {words.protocol} here (no common ALPN)"
+    if alert == _NO_APPLICATION_PROTOCOL:
+        return _nothing_in_common(words)
     if closed.reason == "Could not find a common protocol version":
         return "no common version of QUIC"
     return _said(closed, words)
+
+
+def _nothing_in_common(words: Vocabulary) -> str:
+    return f"the server does not speak {words.protocol} here (offered by ALPN: {words.offered})"
 
 
 def _certificate_fault(reason: str) -> str:

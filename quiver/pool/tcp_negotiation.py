@@ -23,7 +23,9 @@ from quiver.tcp.byte_stream import ByteStream, ByteStreamFault
 
 __all__ = ["Negotiation"]
 
-_VOCABULARY: Final = Vocabulary("HTTP/2 or HTTP/1.1", lambda code: f"code {code}", "ssl")
+_VOCABULARY: Final = Vocabulary(
+    "HTTP/2 or HTTP/1.1", lambda code: f"code {code}", "ssl", "h2, http/1.1"
+)
 
 
 class Negotiation:

@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import quiver
+from quiver.pool_options import ClientOptions
 from quiver.testing import Origin
 from tests.support.programs.runner import ROOT, run_program, run_script
 
@@ -170,10 +171,11 @@ def test_the_functions_have_the_parameters_of_the_client() -> None:
         (quiver.ChannelCallOptions, quiver.ChannelOptions),
     ],
 )
-def test_the_functions_take_the_options_of_the_client_and_of_a_pool(
+def test_the_functions_take_the_options_of_requests_pools_and_clients(
     taken: type, of_client: type
 ) -> None:
-    wanted = {**get_type_hints(of_client), **get_type_hints(quiver.PoolOptions)}
+    of_both = {**get_type_hints(quiver.PoolOptions), **get_type_hints(ClientOptions)}
+    wanted = {**get_type_hints(of_client), **of_both}
     if of_client is not quiver.RequestOptions:
         del wanted["early_data"]  # no channel goes early
     assert get_type_hints(taken) == wanted

@@ -319,7 +319,7 @@ def test_a_misspelt_keyword_of_a_request(kind: Any, options: dict[str, Any], sai
         ("files", "send the form as body with its content-type"),
         ("auth", "send an authorization header"),
         ("follow_redirects", "none are followed; requests and httpx do so"),
-        ("proxies", "HTTP/3 goes through no proxy"),
+        ("proxies", "a client takes proxy=, for what goes over TCP"),
     ],
 )
 def test_what_other_libraries_have_and_we_have_not(name: str, advice: str) -> None:

@@ -12,6 +12,8 @@ import quiver
 from quiver import client, option_checks, shared_clients
 from quiver.chain_verifier import ChainVerifier
 from quiver.testing import Authority, Origin
+from tests.support.servers.connect_proxy import ConnectProxy
+from tests.support.servers.http2_origin import Http2Origin
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +104,17 @@ def test_what_is_no_option() -> None:
         get("https://localhost", data=b"x")
     with pytest.raises(quiver.InvalidOptions, match="cafile='/absent'"):
         get("https://localhost", cafile="/absent")
+
+
+def test_what_is_spoken_and_by_which_proxy(authority: Authority) -> None:
+    with Http2Origin(authority) as server, ConnectProxy() as proxy:
+        options: Any = {"cafile": authority.cafile, "protocols": ["h2"], "max_connections": 1}
+        assert quiver.get(server.url + "/ok", **options).http_version == "HTTP/2"
+        assert quiver.get(server.url + "/ok", **options).http_version == "HTTP/2"
+        assert (len(server.peers), proxy.heads) == (1, []), "they share a client"
+        through = {**options, "proxy": f"http://127.0.0.1:{proxy.port}"}
+        assert quiver.get(server.url + "/ok", **through).body == b"ok"
+        assert (len(server.peers), len(proxy.heads)) == (2, 1)
+    for wrong in ({"protocols": ("h4",)}, {"proxy": "socks5://h:1"}, {"proxy": ["h"]}):
+        with pytest.raises(quiver.InvalidOptions):
+            quiver.get("https://localhost/", **wrong)

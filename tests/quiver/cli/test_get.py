@@ -97,6 +97,8 @@ def test_a_certificate_of_ours(origin: Origin, authority: Authority) -> None:
         "key": keyfile,
         "insecure": False,
         "resolve": (),
+        "speaks": None,
+        "proxy": None,
         "trust_env": True,
         "timeout": None,
         "max_connections": 1,
@@ -231,7 +233,7 @@ def ends(*arguments: str) -> tuple[int, str]:
     ("arguments", "said"),
     [
         (["localhost/x"], "not absolute"),
-        (["http://localhost/"], "https"),
+        (["http://localhost/", "--http3-only"], "https"),
         (["https://localhost/", "-H", "no colon"], "number 1 is not 'Name: value'"),
         (["https://localhost/", "-H", "connection: close"], "connection"),
         (["https://localhost/", "--max-connections", "0"], "max_connections"),

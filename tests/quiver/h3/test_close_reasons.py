@@ -16,7 +16,7 @@ from quiver.errors import (
     ProtocolViolation,
     QuiverError,
 )
-from quiver.h3.close_reasons import close_reason
+from quiver.h3.close_reasons import Vocabulary, close_reason
 from quiver.quic.engine import Cause, ConnectionClosed
 
 ORIGIN = "https://localhost:4433"
@@ -100,6 +100,17 @@ def test_what_was_raised_blames_the_right_side(
 def test_what_is_no_refusal_may_be_over_the_next_time(code: int, lasting: bool) -> None:
     error = close_reason(by_peer(code, "bye"), ORIGIN, ready=False)
     assert isinstance(error, HandshakeFailed) and error.lasting is lasting
+
+
+def test_what_was_offered_is_told_where_there_is_nothing_in_common() -> None:
+    over_tcp = Vocabulary("HTTP/2 or HTTP/1.1", hex, "ssl", "h2, http/1.1")
+    by_us = ConnectionClosed(Cause.VIOLATION, 0x178)
+    for closed in (by_peer(0x178), by_us):
+        error = close_reason(closed, ORIGIN, ready=False)
+        assert isinstance(error, HandshakeFailed) and error.lasting
+        assert "does not speak HTTP/3 here (offered by ALPN: h3)" in str(error)
+        said = str(close_reason(closed, ORIGIN, ready=False, words=over_tcp))
+        assert "HTTP/2 or HTTP/1.1 here (offered by ALPN: h2, http/1.1)" in said
 
 
 def test_a_server_too_busy_for_us_is_worth_another_try() -> None:
