@@ -1,6 +1,9 @@
 """Ask through a bad network for minutes, and account for every ask.
 
-    python -m tests.soak [--asks 4000000] [--seconds 600] [--callers 160] [--csv soak.csv]
+    python -m tests.soak [--over all] [--asks 4000000] [--seconds 600] [--csv soak.csv] ...
+
+Over "quic" it is HTTP/3; over "all" HTTP/3, HTTP/2 and HTTP/1.1 at once, with UDP blocked and
+opened in turns.
 
 The status is 1 when an ask was lost, answered twice, carried out twice or late, or when something
 has grown or was left behind.
@@ -11,9 +14,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
+from tests.soak.over_all import over_all
+from tests.soak.over_quic import over_quic
 from tests.soak.report import head, line, table
 from tests.soak.run import Plan, soak
 from tests.soak.samples import Sample, csv_of
@@ -43,13 +49,17 @@ def main() -> int:
             print(line(sample), flush=True)
             keep(sample)
 
-        result = soak(plan, tell)
+        with tempfile.TemporaryDirectory() as folder:
+            stage = over_all(plan, Path(folder)) if given.over == "all" else over_quic(plan)
+            with stage as entered:
+                result = soak(plan, entered, tell)
     print(table(result))
     return 1 if result.faults() else 0
 
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--over", choices=["quic", "all"], default="quic", help="protocols")
     parser.add_argument("--asks", type=int, default=4_000_000, help="at the most")
     parser.add_argument("--seconds", type=float, default=600.0, help="at the most")
     parser.add_argument("--callers", type=int, default=160, help="half threads, half greenlets")

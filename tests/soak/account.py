@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -16,6 +17,7 @@ __all__ = ["Account", "Totals"]
 ANSWERED: Final = "answered"
 _PAGE: Final = 4096
 _KEPT: Final = 10  # of what must not happen, for the message
+_ID: Final = re.compile(r"[?&]id=(\d+)")
 
 
 @attrs.frozen
@@ -32,7 +34,9 @@ class Account:
 
     `outcomes` are counts by kind of ask and outcome: "answered" or the error's class. `unnamed`
     are errors that are not Quiver's, `late` the most seconds by which an outcome missed its
-    deadline. Any thread may tell it things.
+    deadline. `versions` counts what servers took up by the version of HTTP, where they tell it.
+    `repeated` are asks that went out again by RFC 9112 9.3.1, the one way to be carried out twice.
+    Any thread may tell it things.
     """
 
     def __init__(self, asks: int) -> None:
@@ -43,6 +47,9 @@ class Account:
         self.late = 0.0
         self.started = 0  # as telemetry tells it
         self.ended = 0
+        self.versions: Counter[str] = Counter()
+        self.repeated: Counter[int] = Counter()
+        self.wrongly: list[str] = []  # what was repeated, and must not be
         self._ended = _resident(asks)
         self._executed = _resident(asks)
         self._lock = threading.Lock()
@@ -77,13 +84,23 @@ class Account:
         for number, times in ids.items():
             _count(self._executed, int(number), times)
 
-    def observe(self, event: str, _: object, __: object) -> None:
+    def observe(self, event: str, _: object, about: Mapping[str, Any]) -> None:
         """A listener for telemetry of requests."""
         with self._lock:
-            if event == "request.start":
-                self.started += 1
-            else:
-                self.ended += 1
+            match event:
+                case "request.start":
+                    self.started += 1
+                case "request.repeated":
+                    self._note_repeated(about)
+                case _:
+                    self.ended += 1
+
+    def _note_repeated(self, about: Mapping[str, Any]) -> None:
+        found = _ID.search(about["target"])
+        if found and (about["method"], about["http_version"]) == ("GET", "HTTP/1.1"):
+            self.repeated[int(found[1])] += 1
+        else:
+            self.wrongly.append(str(about))
 
     # what it comes to -----------------------------------------------------------------------
 
@@ -93,13 +110,23 @@ class Account:
             answered = sum(n for (_, outcome), n in self.outcomes.items() if outcome == ANSWERED)
             return Totals(self.asked, answered, ended - answered - len(self.unnamed))
 
+    def carried_out_again(self) -> int:
+        """How many of those that were repeated had been carried out already."""
+        return sum(self._executed[number] > 1 for number in self.repeated)
+
     def faults(self) -> list[str]:
         """What must not be, in words; nothing when all is well."""
         totals = self.totals()
         found: dict[str, Sequence[object]] = {
             "no reply": [number for number in range(self.asked) if not self._ended[number]],
             "two replies": _more_than_one(self._ended),
-            "carried out twice": _more_than_one(self._executed),
+            "carried out twice": [
+                number
+                for number in _more_than_one(self._executed)
+                if self._executed[number] > 1 + self.repeated[number]
+            ],
+            "repeated more than once": [n for n, times in self.repeated.items() if times > 1],
+            "repeated, and must not be": self.wrongly,
             "not a named error": self.unnamed,
         }
         said = [

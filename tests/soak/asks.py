@@ -1,11 +1,11 @@
-"""The kinds of ask that a soak mixes. Each one checks that the answer is its own."""
+"""The kinds of ask that a soak mixes over HTTP/3. Each one checks that the answer is its own."""
 
 from __future__ import annotations
 
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -127,9 +127,9 @@ KINDS: Final = (
 )
 
 
-def mixed(seed: int) -> list[Kind]:
+def mixed(kinds: Iterable[Kind], seed: int) -> list[Kind]:
     """A thousand in the order in which they take turns."""
-    turns = [kind for kind in KINDS for _ in range(kind.share)]
+    turns = [kind for kind in kinds for _ in range(kind.share)]
     random.Random(seed).shuffle(turns)
     return turns
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tests.soak.account import ANSWERED
-from tests.soak.asks import KINDS
+from tests.soak.account import ANSWERED, Account
 from tests.soak.run import Result
 from tests.soak.samples import Sample
 from tests.support.memory import MIB
@@ -37,13 +36,14 @@ def table(result: Result) -> str:
     account, totals = result.account, result.account.totals()
     rate = totals.asked / result.seconds
     lines = ["", f"{'kind':<20} {'outcome':<18} {'asks':>9}"]
-    for kind in KINDS:
+    for kind in result.stage.kinds:
         of_kind = {o: n for (name, o), n in account.outcomes.items() if name == kind.name}
         lines += [f"{kind.name:<20} {o:<18} {of_kind[o]:>9,}" for o in sorted(of_kind, key=_order)]
     lines += [
         "",
         f"asked {totals.asked:,} = answered {totals.answered:,} + named errors {totals.errors:,}",
         f"in {result.seconds:.0f} s: {rate:,.0f} asks per second",
+        *_of_versions(account),
         f"late by {account.late:.2f} s at the most",
         *map(str, result.growths()),
         f"held before: {result.before}",
@@ -53,6 +53,17 @@ def table(result: Result) -> str:
         "FAILED" if result.faults() else "nothing was lost",
     ]
     return "\n".join(lines)
+
+
+def _of_versions(account: Account) -> list[str]:
+    if not account.versions:
+        return []
+    carried = (f"{version} {times:,}" for version, times in sorted(account.versions.items()))
+    repeated, again = account.repeated.total(), account.carried_out_again()
+    return [
+        f"carried out: {', '.join(carried)}",
+        f"repeated by RFC 9112 9.3.1: {repeated:,}, of which {again:,} had been carried out",
+    ]
 
 
 def _order(outcome: str) -> tuple[bool, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 import time
@@ -12,19 +13,18 @@ import attrs
 import gevent
 
 import quiver
-from quiver.testing import Origin
 from tests.soak.account import Account
 from tests.soak.asks import Kind, Site, late, mixed
-from tests.soak.faults import Faults
 from tests.soak.samples import Growth, Sample, growths
+from tests.soak.turns import Turns
 from tests.support.held_resources import Held, settles_within
 from tests.support.memory import resident
-from tests.support.network.relay_process import RelayProcess
 
-__all__ = ["Plan", "Result", "soak"]
+__all__ = ["Plan", "Result", "Stage", "soak"]
 
 PAUSE: Final = 0.2  # seconds after an error: a dead server refuses at once
 GRACE: Final = 30.0  # seconds after which a caller without a reply has none
+MANY: Final = 0.05  # of what is carried out, over each of several versions of HTTP
 LATE: Final = 2.0  # seconds that a loaded machine with more threads than cores may add
 
 
@@ -50,6 +50,7 @@ class Result:
     """What a run came to. `left` is what it still held when all was over, beyond `before`."""
 
     plan: Plan
+    stage: Stage
     seconds: float
     account: Account
     samples: list[Sample]
@@ -59,7 +60,7 @@ class Result:
     def growths(self) -> list[Growth]:
         """After a quarter of the time, or 60 seconds; the pool and the allocator have what they
         need by then."""
-        return growths(self.samples, min(60.0, self.seconds / 4))
+        return growths(self.samples, min(60.0, self.seconds / 4), self.stage.room)
 
     def faults(self) -> list[str]:
         """What must not be, in words."""
@@ -74,51 +75,70 @@ class Result:
             found.append(f"left behind: {self.before} became {self.left}")
         if self.account.totals().answered < self.account.asked / 2:
             found.append("less than half of the asks were answered: this was no soak")
+        carried = self.account.versions
+        for version in self.stage.versions:
+            if carried[version] < MANY * carried.total():
+                found.append(f"few were carried out over {version}: {dict(carried)}")
         return found
 
 
-def soak(plan: Plan, tell: Callable[[Sample], object]) -> Result:
+@attrs.frozen(kw_only=True)
+class Stage:
+    """Where a soak takes place.
+
+    Attributes:
+        url: of the server, which is behind a relay.
+        kinds: what it is asked.
+        clients: makes those that take turns to ask.
+        turns: makes what goes wrong meanwhile.
+        warm: has the first client start what stays: the hub's thread, its descriptors.
+        versions: of HTTP, over each of which a good part is to be carried out.
+        room: connections that may be open at one time and not at another.
+    """
+
+    url: str
+    kinds: tuple[Kind, ...]
+    clients: Callable[[], list[quiver.Client]]
+    turns: Callable[[Account], Turns]
+    warm: Callable[[], object]
+    versions: tuple[str, ...] = ()
+    room: int = 4
+
+
+def soak(plan: Plan, stage: Stage, tell: Callable[[Sample], object]) -> Result:
     """Run it, and `tell` each sample."""
     account = Account(plan.asks)
-    with (
-        Origin(stateless_reset=True, session_tickets=True) as origin,
-        RelayProcess(origin.port, plan.seed) as relay,
-    ):
-        _warm_the_hub(origin)
-        gc.freeze()
-        before = settles_within(Held(0, 0, 0), seconds=0.5)
-        options = {"receive_window": 32_768, "early_data": True}
-        pools = {"default": {"cafile": origin.cafile, **options}}
-        quiver.telemetry.attach("soak", _REQUESTS, account.observe)
-        with quiver.Client(pools=pools) as client:
-            running = Run(plan, account, Site(client, relay.url, plan.timeout))
-            faults = Faults(relay, origin, account, plan.period)
-            faults.start()
-            running.start()
-            samples = running.watch(lambda: faults.now, tell)
-            faults.stop()
-        quiver.telemetry.detach("soak")
-        left = settles_within(before)
-    return Result(plan, samples[-1].seconds, account, samples, before, left)
+    stage.warm()
+    gc.freeze()
+    before = settles_within(Held(0, 0, 0), seconds=0.5)
+    quiver.telemetry.attach("soak", _REQUESTS, account.observe)
+    with contextlib.ExitStack() as ends:
+        clients = [ends.enter_context(client) for client in stage.clients()]
+        sites = [Site(client, stage.url, plan.timeout) for client in clients]
+        running = Run(plan, account, sites, stage.kinds)
+        turns = stage.turns(account)
+        turns.start()
+        running.start()
+        samples = running.watch(lambda: turns.now, tell)
+        turns.stop()
+    quiver.telemetry.detach("soak")
+    left = settles_within(before)
+    return Result(plan, stage, samples[-1].seconds, account, samples, before, left)
 
 
-_REQUESTS: Final = ("request.start", "request.stop", "request.exception")
-
-
-def _warm_the_hub(origin: Origin) -> None:
-    """The first client starts what stays: the hub's thread, its descriptors."""
-    with quiver.Client(pools={"default": {"cafile": origin.cafile}}) as client:
-        client.get(origin.url + "/ok")
+_REQUESTS: Final = ("request.start", "request.stop", "request.exception", "request.repeated")
 
 
 class Run:
     """The callers of one run."""
 
-    def __init__(self, plan: Plan, account: Account, site: Site) -> None:
+    def __init__(
+        self, plan: Plan, account: Account, sites: list[Site], kinds: tuple[Kind, ...]
+    ) -> None:
         self._plan = plan
         self._account = account
-        self._site = site
-        self._turns = mixed(plan.seed)
+        self._sites = sites
+        self._turns = mixed(kinds, plan.seed)
         self._began = time.monotonic()
         threads = plan.callers // 2
         self._threads = [
@@ -159,7 +179,7 @@ class Run:
         ended = totals.answered + totals.errors
         done = ended - sum(sample.answered + sample.errors for sample in last)
         pace = done / (seconds - sum(sample.seconds for sample in last))
-        stats = self._site.client.stats(self._site.url)
+        stats = [site.client.stats(site.url) for site in self._sites]
         held = Held.now()
         return Sample(
             seconds=round(seconds, 2),
@@ -171,8 +191,8 @@ class Run:
             descriptors=held.descriptors,
             threads=held.threads,
             greenlets=held.greenlets,
-            connections=stats.connections,
-            queued=stats.queued,
+            connections=sum(each.connections for each in stats),
+            queued=sum(each.queued for each in stats),
             network=network,
         )
 
@@ -188,9 +208,11 @@ class Run:
                 pause(PAUSE)
 
     def _answered(self, number: int, kind: Kind) -> bool:
-        started, limit, failure = time.monotonic(), kind.within(self._site), None
+        # Each kind comes to each client: the thousand may be a multiple of their number.
+        site = self._sites[(number + number // len(self._turns)) % len(self._sites)]
+        started, limit, failure = time.monotonic(), kind.within(site), None
         try:
-            kind.ask(self._site, number, limit)
+            kind.ask(site, number, limit)
         except BaseException as error:  # noqa: BLE001 - the account judges it
             failure = error
         self._account.end(number, kind.name, failure, late(started, limit))

@@ -58,13 +58,12 @@ class Growth:
 
 ENOUGH: Final = 6  # samples, two in each third
 
-_OF_A_CONNECTION: Final = 4  # one more or less at the time: its descriptor, greenlets, threads
 
-
-def growths(samples: list[Sample], warm_up: float) -> list[Growth]:
+def growths(samples: list[Sample], warm_up: float, room: int = 4) -> list[Growth]:
     """How memory and what else is held has changed from `warm_up` (seconds) on.
 
-    Nothing when there are too few samples to tell.
+    Nothing when there are too few samples to tell. There may be `room` descriptors, threads or
+    greenlets more: those of a connection more or less at the time.
     """
     warm = [sample for sample in samples if sample.seconds >= warm_up]
     if len(warm) < ENOUGH:
@@ -72,7 +71,7 @@ def growths(samples: list[Sample], warm_up: float) -> list[Growth]:
     held = ("descriptors", "threads", "greenlets")
     return [
         Growth.of(warm, "rss", lambda before: before * 1.05),
-        *(Growth.of(warm, name, lambda before: before + _OF_A_CONNECTION) for name in held),
+        *(Growth.of(warm, name, lambda before: before + room) for name in held),
     ]
 
 

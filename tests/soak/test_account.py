@@ -53,9 +53,40 @@ def telemetry_of_another_end(account: Account) -> None:
     account.observe("request.exception", {}, {})
 
 
+def repeated(account: Account, number: int, **about: str) -> None:
+    said = {"target": f"/own?id={number}", "method": "GET", "http_version": "HTTP/1.1", **about}
+    account.observe("request.repeated", {}, said)
+
+
+def repeated_twice(account: Account) -> None:
+    told(account, 2)
+    repeated(account, 1)
+    repeated(account, 1)
+
+
+def carried_out_thrice_and_repeated_once(account: Account) -> None:
+    told(account, 2)
+    repeated(account, 1)
+    account.executed({"1": 2})
+
+
+def repeated_and_not_idempotent(account: Account) -> None:
+    told(account, 2)
+    repeated(account, 1, method="POST")
+
+
+def repeated_over_http_2(account: Account) -> None:
+    told(account, 2)
+    repeated(account, 1, http_version="HTTP/2")
+
+
 @pytest.mark.parametrize(
     ("happens", "said"),
     [
+        (repeated_twice, "repeated more than once: 1, such as [1]"),
+        (carried_out_thrice_and_repeated_once, "carried out twice: 1, such as [1]"),
+        (repeated_and_not_idempotent, "repeated, and must not be: 1, such as"),
+        (repeated_over_http_2, "repeated, and must not be: 1, such as"),
         (no_reply, "no reply: 1, such as [2]"),
         (two_replies, "two replies: 1, such as [1]"),
         (carried_out_by_two_servers, "carried out twice: 1, such as [1]"),
@@ -83,3 +114,13 @@ def test_no_ask_begins_after_the_end() -> None:
     account.finish()
     assert account.begin() is None
     assert account.totals().asked == 1
+
+
+def test_what_was_repeated_may_be_carried_out_twice_and_is_counted_apart() -> None:
+    account = run_of_three()
+    told(account, 2)
+    repeated(account, 0)
+    repeated(account, 1)
+    account.executed({"1": 1})
+    assert account.faults() == []
+    assert (account.repeated.total(), account.carried_out_again()) == (2, 1)

@@ -59,7 +59,12 @@ class Relay:
     """
 
     def __init__(
-        self, server_port: int, *, up: Conditions = CLEAR, down: Conditions = CLEAR
+        self,
+        server_port: int,
+        port: int = 0,
+        *,
+        up: Conditions = CLEAR,
+        down: Conditions = CLEAR,
     ) -> None:
         self.emulator = NetworkEmulator(a_seed(), up, down)
         self.carried: Counter[Direction] = Counter()
@@ -74,7 +79,7 @@ class Relay:
         self._orders: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._bell, self._ear = socket.socketpair()
         self._front: socket.socket | None = None
-        self.port = 0
+        self.port = port  # 0: the kernel chooses
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
 
     def __enter__(self) -> Self:
@@ -132,7 +137,7 @@ class Relay:
         self._order_done(self._close_front)
 
     def open_port(self) -> None:
-        """Listen again, on the same port."""
+        """Listen again, on the same port, if it does not."""
         self._order_done(self._open_front)
 
     # its thread -----------------------------------------------------------------------------
@@ -224,6 +229,8 @@ class Relay:
         self._leave_ports(self._source)
 
     def _open_front(self) -> None:
+        if self._front is not None:
+            return
         self._front = _bound(_HOST, self.port)
         self.port = self._front.getsockname()[1]
         self._selector.register(self._front, selectors.EVENT_READ, self._from_clients)

@@ -1,7 +1,8 @@
 """A relay between clients and one TCP server on loopback, which breaks connections where told.
 
 Bytes pass as they are. A `Fault` is met by the next connection that begins: after so many bytes one
-way that connection ends, falls silent, becomes slow, or hears what nobody has said.
+way that connection ends, falls silent, becomes slow, or hears what nobody has said. Others are met
+by all connections at once: they are cut, or kept waiting, and the port may refuse.
 """
 
 from __future__ import annotations
@@ -48,19 +49,23 @@ class Fault:
 class TcpRelay:
     """The relay; a `with` starts and ends it.
 
+    Args:
+        port: to listen at; 0 has the kernel choose.
+
     Attributes:
         port: where clients are to go.
         open: how many connections there are, of either end.
     """
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, server_port: int, port: int = 0) -> None:
         self._server = (_HOST, server_port)
         self._faults: queue.SimpleQueue[Fault] = queue.SimpleQueue()
-        self._listener = socket.create_server((_HOST, 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.url = f"https://localhost:{self.port}"
+        self._flows = threading.Event()
+        self._flows.set()
         self._pairs: set[_Pair] = set()
-        self._thread = threading.Thread(target=self._accept, name="tcp-relay", daemon=True)
+        self.port = port
+        self._listen()
+        self.url = f"https://localhost:{self.port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -72,12 +77,11 @@ class TcpRelay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(10)
-        for pair in list(self._pairs):
-            pair.end("close")
+        self.close_port()
+        self.resume()
+        pairs = list(self._pairs)
+        self.cut()
+        for pair in pairs:
             pair.join()
 
     def next(self, fault: Fault) -> None:
@@ -94,6 +98,40 @@ class TcpRelay:
     def open(self) -> int:
         return len(self._pairs)
 
+    # all connections at once ----------------------------------------------------------------
+
+    def cut(self, way: Literal["close", "reset"] = "close") -> None:
+        """End those that there are, both ways."""
+        for pair in list(self._pairs):
+            pair.end(way)
+
+    def pause(self) -> None:
+        """Hold what comes, either way, until `resume`."""
+        self._flows.clear()
+
+    def resume(self) -> None:
+        """Go on, with what was held first."""
+        self._flows.set()
+
+    def close_port(self) -> None:
+        """Refuse those that come; those that there are go on."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(10)
+
+    def open_port(self) -> None:
+        """Listen again, on the same port."""
+        self._listen()
+        self._thread.start()
+
+    # its threads ----------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        self._listener = socket.create_server((_HOST, self.port))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, name="tcp-relay", daemon=True)
+
     def _accept(self) -> None:
         while True:
             try:
@@ -108,7 +146,7 @@ class TcpRelay:
             except OSError:
                 client.close()
                 continue
-            pair = _Pair(client, server, fault, self._pairs.discard)
+            pair = _Pair(client, server, fault, self._flows, self._pairs.discard)
             self._pairs.add(pair)
             pair.start()
 
@@ -121,9 +159,11 @@ class _Pair:
         client: socket.socket,
         server: socket.socket,
         fault: Fault | None,
+        flows: threading.Event,
         ended: Callable[[_Pair], object],
     ) -> None:
         self._sockets = (client, server)
+        self._flows = flows
         self._ended = ended
         self._running = 2
         self._lock = threading.Lock()
@@ -174,6 +214,7 @@ class _Pair:
     def _carry(self, source: socket.socket, sink: socket.socket, fault: Fault | None) -> None:
         passed = 0
         while chunk := source.recv(_AT_ONCE):
+            self._flows.wait()
             if fault is None or passed + len(chunk) < fault.after:
                 sink.sendall(chunk)
                 passed += len(chunk)

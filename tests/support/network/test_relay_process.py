@@ -89,3 +89,19 @@ def test_the_port_towards_the_server_changes(
     client.send(b"two")
     _, after = server.recvfrom(100)
     assert before != after
+
+
+def test_one_for_tcp_is_at_the_same_port() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        RelayProcess(listener.getsockname()[1], seed=1, tcp=True) as both,
+    ):
+        place = "127.0.0.1", int(both.url.rpartition(":")[2])
+        with socket.create_connection(place, LIMIT) as mine, listener.accept()[0] as theirs:
+            mine.sendall(b"there")
+            assert theirs.recv(100) == b"there"
+            both.close_port()
+            theirs.sendall(b"back")
+            assert mine.recv(100) == b"back", "that was UDP's"
+            both.tcp.cut()
+            assert mine.recv(100) == b""

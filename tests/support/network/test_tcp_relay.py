@@ -89,3 +89,29 @@ def test_what_is_slow(relay: TcpRelay, way: Way) -> None:
 def test_what_nobody_has_said(relay: TcpRelay) -> None:
     relay.next(Fault("insert", DOWN, 7, b"other"))
     assert said(relay, len(CONTENT) + 5) == CONTENT[:7] + b"other" + CONTENT[7:]
+
+
+def test_all_at_once(relay: TcpRelay) -> None:
+    """They are kept waiting, refused, and cut, and what comes then meets none of it."""
+    with socket.create_connection(("127.0.0.1", relay.port)) as client:
+        client.settimeout(10.0)
+        client.sendall(b"there")
+        assert client.recv(100) == b"there"
+        relay.pause()
+        client.sendall(b"and")
+        client.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            client.recv(100)
+        client.settimeout(10.0)
+        relay.resume()
+        assert client.recv(100) == b"and"
+        relay.close_port()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", relay.port))
+        client.sendall(b"back")
+        assert client.recv(100) == b"back", "that goes on"
+        relay.open_port()
+        relay.cut("reset")
+        with pytest.raises(ConnectionResetError):
+            client.recv(100)
+    assert said(relay, len(CONTENT)) == CONTENT

@@ -126,6 +126,13 @@ class StaticServer:
             process.kill()
             process.wait()
 
+    def stop(self) -> None:
+        """SIGTERM: it says goodbye, and ends when it has done what it means to do."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            process.wait(_READY_TIMEOUT)
+
     def restart(self) -> None:
         """Kill it if it runs, and start it anew on the same port."""
         self.kill()
