@@ -49,17 +49,24 @@ def own(authority: Authority) -> tuple[str, str]:
     return authority.issue()
 
 
-def get(server: Asking, **options: str) -> quiver.Response:
+def get(server: Asking, protocol: str = "h3", **options: str) -> quiver.Response:
     pools = {"default": {"cafile": server.cafile, **options}}
-    with quiver.Client(pools=pools) as client:
+    with quiver.Client(pools=pools, protocols=(protocol,)) as client:
         return client.get(server.url + "/small", timeout=10.0)
 
 
-def test_in_two_files_or_in_one(server: Asking, own: tuple[str, str], tmp_path: Path) -> None:
-    assert get(server, certfile=own[0], keyfile=own[1]).body == b"ok"
+PROTOCOLS = {"h3": "HTTP/3", "h2": "HTTP/2", "http/1.1": "HTTP/1.1"}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_in_two_files_or_in_one(
+    protocol: str, server: Asking, own: tuple[str, str], tmp_path: Path
+) -> None:
+    answer = get(server, protocol, certfile=own[0], keyfile=own[1])
+    assert (answer.body, answer.http_version) == (b"ok", PROTOCOLS[protocol])
     both = tmp_path / "both.pem"
     both.write_bytes(Path(own[0]).read_bytes() + Path(own[1]).read_bytes())
-    assert get(server, certfile=str(both)).body == b"ok"
+    assert get(server, protocol, certfile=str(both)).body == b"ok"
 
 
 def test_on_the_command_line(server: Asking, own: tuple[str, str]) -> None:
@@ -69,10 +76,17 @@ def test_on_the_command_line(server: Asking, own: tuple[str, str]) -> None:
     assert CliRunner().invoke(main, asked).exit_code == 7
 
 
-def test_none(server: Asking) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_none(server: Asking, protocol: str) -> None:
     with pytest.raises(quiver.QuiverError) as caught:
-        get(server)
+        get(server, protocol)
     assert isinstance(caught.value, ConnectionError), repr(caught.value)
+
+
+@pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
+def test_none_over_tcp_says_what_to_set(server: Asking, protocol: str) -> None:
+    with pytest.raises(quiver.HandshakeFailed, match="set certfile"):
+        get(server, protocol)
 
 
 @pytest.mark.parametrize(

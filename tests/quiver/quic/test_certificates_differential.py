@@ -1,7 +1,8 @@
 """Quiver beside Python's own ssl: the same chains are accepted, and the same are refused.
 
 ssl makes a handshake of TLS 1.3 in memory with a server that shows the chain, by the context that
-`ssl.create_default_context` makes. Quiver verifies what aioquic would hand over.
+`ssl.create_default_context` makes. Quiver verifies what aioquic would hand over. What it has for
+TCP, whose ssl verifies nothing, shakes hands with the same server.
 
 There is one exception: the key in a server's own certificate has to be DER (RFC 5280), and the
 lengths around it definite. It is read to check the handshake's signature.
@@ -9,6 +10,7 @@ lengths around it definite. It is read to check the handshake's signature.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import tempfile
 import time
@@ -29,6 +31,8 @@ from quiver.quic.aioquic.certificates import judge_by
 from quiver.quic.aioquic.configuration import make_configuration
 from quiver.quic.roots_by_name import FEW, many_certificates
 from quiver.quic.trust_roots import Roots, roots_of
+from quiver.tcp.byte_stream import ByteStreamFault
+from quiver.tcp.tls_options import make_tls_options
 from tests.support.certificate_chains import (
     CA,
     LEAF,
@@ -64,17 +68,9 @@ def for_tls_1_3(roots: list[x509.Certificate]) -> ssl.SSLContext:
     return context
 
 
-def ssl_accepts(
-    shown: list[x509.Certificate], key: Any, roots: list[x509.Certificate], host: str
-) -> bool:
-    context = for_tls_1_3(roots)
-    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server_side.set_ciphers("ALL:@SECLEVEL=0")
-    with tempfile.NamedTemporaryFile() as file:
-        Path(file.name).write_bytes(pem(*shown) + pem_of_key(key))
-        server_side.load_cert_chain(file.name)
+def ssl_accepts(server_side: ssl.SSLContext, roots: list[x509.Certificate], host: str) -> bool:
     up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = context.wrap_bio(down, up, server_hostname=host)
+    client = for_tls_1_3(roots).wrap_bio(down, up, server_hostname=host)
     server = server_side.wrap_bio(up, down, server_side=True)
     for _ in range(3):
         for side in (client, server):
@@ -86,6 +82,35 @@ def ssl_accepts(
                 return False
             if side is client:
                 return True
+    raise AssertionError("the handshake did not end")
+
+
+def who_shows(shown: list[x509.Certificate], key: Any) -> ssl.SSLContext:
+    """A server whose own security is low: it shows what it has."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.set_ciphers("ALL:@SECLEVEL=0")
+    made.set_alpn_protocols(["h2"])
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(pem(*shown) + pem_of_key(key))
+        made.load_cert_chain(file.name)
+    return made
+
+
+def quiver_accepts_over_tcp(server_side: ssl.SSLContext, config: PoolConfig, host: str) -> bool:
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = make_tls_options(config, Origin("https", host, 443), "h2").stream()
+    server = server_side.wrap_bio(up, down, server_side=True)
+    client.begin()
+    for _ in range(3):
+        up.write(client.take())
+        with contextlib.suppress(ssl.SSLError):
+            server.do_handshake()
+        try:
+            if client.receive_handshake(down.read()):
+                return True
+        except ByteStreamFault:
+            assert client.take() == b"", "it goes on with who is refused"
+            return False
     raise AssertionError("the handshake did not end")
 
 
@@ -121,7 +146,10 @@ def both(
     chain = chain_of(*said)
     shown = [chain[each] for each in (range(len(chain) - 1) if order is None else order)]
     roots = [chain[each] for each in ((len(chain) - 1,) if trusted is None else trusted)]
-    theirs = ssl_accepts(shown, key_of(said[0].key, 0), roots, host)
+    server_side = who_shows(shown, key_of(said[0].key, 0))
+    theirs = ssl_accepts(server_side, roots, host)
+    over_tcp = quiver_accepts_over_tcp(server_side, PoolConfig(cadata=pem(*roots)), host)
+    assert over_tcp is theirs, f"ssl accepts it: {theirs}"
     with tempfile.NamedTemporaryFile() as many:
         Path(many.name).write_bytes(STRANGERS + pem(*roots))
         for options in (

@@ -149,10 +149,40 @@ def test_who_is_trusted_over_quic_is_trusted_over_tcp_and_no_other(
     assert (over_quic is None) is (name in ("good", "an RSA key")), over_quic
 
 
-@pytest.mark.parametrize("shown", ["another root", "no intermediate", "trusting anybody"])
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("name", "host", "accepted"),
+    [
+        ("DNS:*.example.test", HOST, True),
+        ("DNS:*.example.test", "b.a.example.test", False),
+        ("DNS:*.example.test", "example.test", False),
+        ("IP:192.0.2.1", "192.0.2.1", True),
+        ("IP:2001:db8::1", "2001:db8::1", True),
+        ("IP:192.0.2.1", "192.0.2.2", False),
+        ("DNS:192.0.2.1", "192.0.2.1", False),
+    ],
+)
+def test_whom_a_name_is_for(
+    name: str, host: str, accepted: bool, version: ssl.TLSVersion, tmp_path: Path
+) -> None:
+    config, certificate = files(tmp_path, attrs.evolve(LEAF, names=(name,)), CA)
+    over_quic = judged_over_quic(config, certificate, host)
+    assert judged_over_tcp(config, certificate, version, host) == over_quic
+    assert (over_quic is None) is accepted, over_quic
+    config = attrs.evolve(config, server_name=host)
+    assert judged_over_quic(config, certificate) == over_quic
+    assert judged_over_tcp(config, certificate, version) == over_quic
+
+
+CHAINS = ("another root", "no intermediate", "self-signed", "trusting anybody")
+
+
+@pytest.mark.parametrize("shown", CHAINS)
 def test_chains_that_lead_nowhere(shown: str, tmp_path: Path) -> None:
     config, certificate = files(tmp_path, LEAF, CA, CA)
-    if shown == "no intermediate":
+    if shown == "self-signed":
+        Path(certificate[0]).write_bytes(pem(*chain_of(LEAF)))
+    elif shown == "no intermediate":
         chain = chain_of(LEAF, CA, CA)
         Path(certificate[0]).write_bytes(pem(chain[0]))
     elif shown == "another root":
@@ -164,8 +194,10 @@ def test_chains_that_lead_nowhere(shown: str, tmp_path: Path) -> None:
     assert (over_quic is None) is (shown == "trusting anybody")
 
 
-def judged_over_quic(config: PoolConfig, certificate: Pair) -> tuple[int, str] | None:
-    wire = EngineWire(config, certificate, host=HOST).connect()
+def judged_over_quic(
+    config: PoolConfig, certificate: Pair, host: str = HOST
+) -> tuple[int, str] | None:
+    wire = EngineWire(config, certificate, host=host).connect()
     if wire.of(HandshakeCompleted):
         return None
     (over,) = [each for each in wire.events if isinstance(each, ConnectionClosed)]
@@ -173,9 +205,12 @@ def judged_over_quic(config: PoolConfig, certificate: Pair) -> tuple[int, str] |
 
 
 def judged_over_tcp(
-    config: PoolConfig, certificate: Pair, version: ssl.TLSVersion = VERSIONS[-1]
+    config: PoolConfig,
+    certificate: Pair,
+    version: ssl.TLSVersion = VERSIONS[-1],
+    host: str = HOST,
 ) -> tuple[int, str] | None:
-    client, server = stream(config), Server(certificate, maximum_version=version)
+    client, server = stream(config, host), Server(certificate, maximum_version=version)
     try:
         shake_hands(client, server)
     except ByteStreamFault as fault:
