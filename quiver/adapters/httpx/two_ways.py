@@ -102,7 +102,7 @@ class TwoWays:
             request.method,
             _target(request),
             request.headers.raw,
-            body=body,
+            body=body or None,  # an empty one is the library's word for none
             trailers=request.extensions.get("trailers", ()),
             connect_timeout=self.dispatch.connect_timeout(limits.get("connect")),
             receive_timeout=limits.get("read"),
