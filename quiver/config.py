@@ -233,6 +233,9 @@ class PoolConfig:
             raise InvalidOptions(f"verify={self.verify!r} contradicts {given}: {why}")
         if self.keyfile is not None and self.certfile is None:
             raise InvalidOptions("keyfile without certfile: a key alone says nothing")
+        if self.early_data and not self.session_tickets:
+            why = "only a session that is resumed by a ticket has early data"
+            raise InvalidOptions(f"early_data=True contradicts session_tickets=False: {why}")
         if (
             self.keep_alive is not None
             and self.idle_timeout is not None

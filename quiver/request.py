@@ -394,7 +394,7 @@ class OpenChannel(Request):
         receive_timeout: seconds that its reader waits for each event, as for the server's SETTINGS
             before it is opened; None waits as long as it takes, also where the pool has a limit.
 
-    The others as of `Request`, without `body` and `trailers`.
+    The others as of `Request`, without `body`, `trailers` and `early_data`.
 
     Raises:
         InvalidRequest: naming the field and its value.
@@ -422,3 +422,5 @@ class OpenChannel(Request):
             raise InvalidRequest(f"protocol={self.protocol!r} needs method='CONNECT' (RFC 9220)")
         if self.body is not None or self.json is not None or self.trailers:
             raise InvalidRequest("body and trailers: a channel has none, write() and finish()")
+        if self.early_data is not None:
+            raise InvalidRequest("early_data: a channel has none, it waits for the handshake")

@@ -114,6 +114,10 @@ def test_time_limits(name: str, value: Any) -> None:
         ({"headers": {}}, "headers is no option; there are max_connections, "),
         ({"origin": 1}, "origin is no option; there are max_connections, "),
         ({"verify": False, "cadata": PEM}, "verify=False contradicts cadata"),
+        (
+            {"early_data": True, "session_tickets": False},
+            "early_data=True contradicts session_tickets=False: .* by a ticket",
+        ),
         ({"keep_alive": 30.0}, "keep_alive=30.0: must be below idle_timeout=30.0"),
         (
             {"receive_window": 65_536, "receive_window_max": 65_535},

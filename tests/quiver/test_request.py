@@ -251,6 +251,8 @@ def test_a_channel_is_opened_by_connect_with_a_protocol_or_by_others_without(
         ({"body": iter([b"x"])}, "a channel has none"),
         ({"trailers": {"a": "1"}}, "a channel has none"),
         ({"trailers": dict}, "a channel has none"),
+        ({"early_data": True}, "early_data: a channel has none"),
+        ({"early_data": False}, "early_data: a channel has none"),
         ({"target": ""}, "target=''"),
         ({"timeout": -1}, "timeout=-1"),
     ],
