@@ -75,7 +75,8 @@ def flush() -> None:
 def say(line: str, end: str = "\n") -> None:
     """Write a line to stderr, if that can be written: a command does its work without it."""
     try:
-        print(line, end=end, file=sys.stderr, flush=True)
+        sys.stderr.write(line + end)  # in one piece: two threads tell a story
+        sys.stderr.flush()
     except OSError:
         abandon(sys.stderr)
 

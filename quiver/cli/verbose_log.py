@@ -58,7 +58,9 @@ def lines_of(event: str, measured: Measurements, about: Metadata) -> Iterator[st
             shown = ", ".join(f"{name}={value}" for name, value in about["settings"].items())
             yield f"the server's settings: {shown or 'none'}"
         case "ticket":
-            yield f"a ticket to resume the session by, for {measured['lifetime']:.0f} s"
+            early = "with" if about["early_data"] else "without"
+            until = f"for {measured['lifetime']:.0f} s"
+            yield f"a ticket to resume the session by, {until}, {early} early data"
         case "suspended":
             yield f"the server may be gone, and is asked: {about['reason']}"
         case "resumed":

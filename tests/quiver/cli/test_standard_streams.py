@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from quiver.cli.standard_streams import say
 from quiver.testing import Origin, pattern
 
 FULL = Path("/dev/full")
@@ -36,6 +38,21 @@ def shell(
     return subprocess.run(
         line, shell=True, stdout=stdout, stderr=subprocess.PIPE, timeout=50, check=False
     )
+
+
+def test_a_line_goes_out_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else that of another thread comes between it and its end."""
+    pieces: list[str] = []
+
+    class Written(io.StringIO):
+        def write(self, text: str) -> int:
+            pieces.append(text)
+            return len(text)
+
+    monkeypatch.setattr("sys.stderr", Written())
+    say("a line")
+    say("a note", end="")
+    assert pieces == ["a line\n", "a note"]
 
 
 @pytest.mark.one_in(20)

@@ -45,9 +45,10 @@ def test_a_handshake_without_certificate_and_datagrams() -> None:
     assert told[3].startswith("early data accepted") and told[4].startswith("session resumed")
 
 
-def test_a_ticket() -> None:
-    told = lines("ticket", {"lifetime": 86_400.0}, early_data=True)
-    assert told == ["a ticket to resume the session by, for 86400 s"]
+@pytest.mark.parametrize(("allowed", "said"), [(True, "with"), (False, "without")])
+def test_a_ticket(allowed: bool, said: str) -> None:
+    told = lines("ticket", {"lifetime": 86_400.0}, early_data=allowed)
+    assert told == [f"a ticket to resume the session by, for 86400 s, {said} early data"]
 
 
 @pytest.mark.parametrize("settings", [{}, {"H3_DATAGRAM": 1, "0x4242": 7}])
