@@ -107,10 +107,10 @@ class Client:
         Args:
             method: "GET", "POST", or any other token.
             url: "https://host[:port]/path?query".
-            options: headers, body, trailers, on_informational, timeout, receive_timeout,
-                send_timeout, checkout_timeout and connect_timeout, as `quiver.Request` has
-                them. Times are seconds, None takes the pool's. A body that is a file or an
-                iterable is read in this thread, while it is sent.
+            options: params, headers, body, json, trailers, on_informational, timeout,
+                receive_timeout, send_timeout, checkout_timeout, connect_timeout and early_data,
+                as `quiver.Request` has them. Times are seconds, None takes the pool's. A body
+                that is a file or an iterable is read in this thread, while it is sent.
 
         Raises:
             QuiverError: see `quiver.errors`; its `kind` tells whether to try again.
@@ -150,7 +150,7 @@ class Client:
             require_datagrams: fail unless both sides have agreed on datagrams.
             open_timeout: seconds until the server's response; what is late is an error here, or
                 the channel's end if the request was sent by then.
-            options: headers, on_informational, timeout (seconds that the channel may last),
+            options: params, headers, on_informational, timeout (seconds that the channel may last),
                 receive_timeout (seconds that its reader waits for an event), checkout_timeout,
                 connect_timeout.
 

@@ -40,13 +40,20 @@ of a connection in its pool, `established` whether it was ever ready; `kind` the
 `error` the exception itself; `direction` is "sent" or "received". There is one `attempt` for each
 of the host's addresses that is tried, several at a time (RFC 8305); `address` and `local` are pairs
 (host, port); `handshake` is a `quiver.models.Handshake`, and `settings` what the server announced,
-by name (RFC 9114 7.2.4). A `ticket` is what a later connection may resume the TLS session by for
-`lifetime` seconds, and `early_data` whether it may carry early data. A request is `repeated` over
+by name (RFC 9114 7.2.4). A request is `repeated` over
 HTTP/1.1 alone, once: an idempotent one that got no byte of an answer on a connection that had
 served another (RFC 9112 9.3.1); whether it was processed, nobody knows. A streamed response counts
 as answered when its head is there, and a channel when it is opened: from then on it is told of by
 itself, until it is over; its `status` is None when no response has come. Datagrams are those of
 channels, `size` bytes of payload together.
+
+A `ticket` is what a later connection may resume the TLS session by for `lifetime` seconds, and
+`early_data` whether it may carry early data. Whether one was resumed, and early data accepted, is
+in its `handshake` (`resumed`, `early`): the event `connection.resumed` is the end of a suspension.
+Of early data `count` requests are `sent`, each when it goes; those that are waited for when the
+handshake is over are `accepted`, or `rejected` and sent again, all at once: add up the counts, not
+the events. One that the server then answers with 425 was accepted, and is sent again as well.
+
 Every `start` is followed by exactly one `stop` or `exception`. `queue.depth` is sent when the
 number of waiting callers has changed.
 

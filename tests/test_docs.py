@@ -28,12 +28,12 @@ PROGRAMS: Final = {
         "200 found on 2 connections",
         "RequestTimeout transient",
     ],
+    "docs/options.md": ["True True", "{'early_data.sent': 1, 'early_data.accepted': 1}"],
     "docs/guides/gevent.md": ["500 found", "gave up"],
 }
 # Blocks that are shown and not run: how many on a page, and why.
 SHOWN: Final = {
     "docs/index.md": (1, "it serves until somebody presses Enter"),
-    "docs/options.md": (1, "tests/faults/test_early_data.py has a server that gives tickets"),
     "docs/guides/requests.md": (
         1,
         "tests/quiver/adapters/requests/test_adapter.py makes such a class",
