@@ -76,6 +76,8 @@ class QuiverError(Exception):
             `str(error)` puts the origin before it if it does not name it.
         unprocessed: True when it is proved that the server did not act on the request: it got no
             connection, or the server said so. It may go out once more, by another way too.
+        by_proxy: True when it is the proxy that has no such name, does not listen or refuses: the
+            origin was not reached.
     """
 
     kind: ClassVar[Kind] = "unrecoverable"
@@ -87,6 +89,7 @@ class QuiverError(Exception):
         self.message = message
         self.origin = origin
         self.unprocessed = False
+        self.by_proxy = False
 
     def __reduce__(self) -> tuple[object, ...]:
         # The default calls cls(*args), which knows neither `origin` nor a leaf's own keywords.

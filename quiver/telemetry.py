@@ -29,7 +29,8 @@
 | queue.depth          | queued, active, idle  | origin                                        |
 
 Those of a connection also have `http_version`: "HTTP/3", "HTTP/2" or "HTTP/1.1"; None while it is
-dialled, where the handshake is to say it.
+dialled, where the handshake is to say it; and `proxy`: "http://host:port" that it goes through, or
+None.
 
 Durations are seconds as floats: of the handshake when a connection is ready, of its whole life when
 that is over, of the validation of its new path when it has migrated from the local address `former`

@@ -69,7 +69,7 @@ class Connection(StateMachine):
         self._coordinator = coordinator
         self._error: QuiverError | None = None  # what the network ended it with
         self._overdue, self._stalls = Overdue(), StallWatch()
-        self._report = ConnectionReport(target.name, number, target.only)
+        self._report = ConnectionReport(target.name, number, target.only, target.proxy)
         tell_me = partial(tell, self.actor_ref)
         self._transport = target.transport(tell_me)
         attempt, offer = self._report.attempt, self._offer_early if early else None

@@ -126,7 +126,8 @@ class Dialer:
         """Begin with the first of the addresses; they are in the system's order of preference."""
         if not addresses:
             host, name = self._target.dialled.host, self._target.name
-            return NameResolutionFailed(f"host {host!r} has no address", origin=name)
+            nowhere = NameResolutionFailed(f"host {host!r} has no address", origin=name)
+            return self._target.of_dialled(nowhere)
         in_order = interleaved(addresses, self._target.recall(now))
         self._table = LaneRace(self._target.lanes(now, in_order[0]), in_order, self._until, now)
         return self._do(self._table.tick(now), now)
@@ -376,7 +377,7 @@ class Dialer:
         try:
             outcome = resolve(origin.host, origin.port, self._target.config)
         except NameResolutionFailed as error:
-            outcome = NameResolutionFailed(str(error), origin=name)
+            outcome = self._target.of_dialled(NameResolutionFailed(str(error), origin=name))
             outcome.__cause__ = error.__cause__  # where the resolver has failed
         except NoneLeft as error:
             outcome = exhausted(error, name)

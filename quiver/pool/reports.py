@@ -22,6 +22,7 @@ from quiver.h3 import events
 from quiver.models import ResponseConnection, Stats
 from quiver.pool.http_connection import HttpConnection, Transport
 from quiver.pool.messages import PoolReply
+from quiver.proxies import Proxy
 from quiver.quic.engine import SessionTicket
 from quiver.request import OpenChannel, Request
 from quiver.streams.receive_buffer import Reader
@@ -50,13 +51,20 @@ log_forwarder.take(
 class ConnectionReport:
     """The events of one connection: start, ready, draining, then stop or exception."""
 
-    def __init__(self, origin: str, connection: int, protocol: str | None = "http/3") -> None:
+    def __init__(
+        self,
+        origin: str,
+        connection: int,
+        protocol: str | None = "http/3",
+        proxy: Proxy | None = None,
+    ) -> None:
         self._number = connection
         self._name = f"{origin} connection {connection}"
         self._metadata: Metadata = {
             "origin": origin,
             "connection": connection,
             "http_version": None if protocol is None else protocol.upper(),  # until it is ready
+            "proxy": None if proxy is None else str(proxy),
         }
         self._started = time.monotonic()
         self._established = False

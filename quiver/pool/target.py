@@ -46,6 +46,7 @@ class PoolTarget:
         registered_as: what its pool is found by in a registry, if not by origin and stack.
 
     Attributes:
+        proxy: as given.
         dialled: whose name and port are looked up: the origin, or its proxy.
         registered_as: as given, or of its own.
         only: what all of its connections speak, "http/3", say; None where each handshake says it.
@@ -73,7 +74,7 @@ class PoolTarget:
         self.config = config
         self.name = str(origin)
         self._over_tcp = over_tcp
-        self._proxy = proxy
+        self.proxy = proxy
         self.dialled = origin if proxy is None else proxy.place
         self._local: str | None = None  # the host of ours at the last dial
         self._stacks = {stack.name: self._made(stack)}
@@ -114,7 +115,7 @@ class PoolTarget:
         return len(self._lanes) > 1 and choices.asks_again(self.origin, now, self._local)
 
     def _made(self, stack: type[ProtocolStack]) -> ProtocolStack:
-        return stack(self.origin, self.config, self._memory.tickets, self._proxy)
+        return stack(self.origin, self.config, self._memory.tickets, self.proxy)
 
     def keep(self, ticket: SessionTicket) -> None:
         """Have a connection to come resume by this ticket."""
@@ -142,8 +143,15 @@ class PoolTarget:
     def unreached(self, cause: SocketError) -> QuiverError:
         """The error of an address that could not be dialled."""
         if cause.meaning is Meaning.REFUSED:
-            return ConnectionRefused("connection refused: nobody listens there", origin=self.name)
+            where = "there" if self.proxy is None else f"at the proxy {self.proxy}"
+            said = f"connection refused: nobody listens {where}"
+            return self.of_dialled(ConnectionRefused(said, origin=self.name))
         return ConnectionLost(f"no way to it from here: {cause}", origin=self.name)
+
+    def of_dialled(self, error: QuiverError) -> QuiverError:
+        """Mark an error of what was dialled, if that is the proxy; return it."""
+        error.by_proxy = self.proxy is not None
+        return error
 
     def too_slow(self, progress: Progress) -> QuiverError:
         limit = f"connect_timeout={self.config.connect_timeout} seconds"

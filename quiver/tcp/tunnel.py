@@ -163,4 +163,5 @@ class Tunnel:
     def _refused(self, said: str, *, lasting: bool = True) -> ByteStreamFault:
         words = f"the proxy {self._proxy}: {said}"
         error: QuiverError = HandshakeFailed(words, origin=self._origin, lasting=lasting)
+        error.by_proxy = True
         return ByteStreamFault(ConnectionClosed(Cause.RAISED, error=error, by_peer=True))

@@ -103,7 +103,7 @@ def test_credentials(authority: Authority, server: Http2Origin) -> None:
             with client_of(authority, f"http://{user}127.0.0.1:{proxy.port}") as client:
                 with pytest.raises(quiver.HandshakeFailed, match=rf"answered 407 .*{said}") as told:
                     client.get(server.url + "/ok")
-                assert told.value.unprocessed and told.value.lasting
+                assert told.value.unprocessed and told.value.lasting and told.value.by_proxy
                 assert "user:no" not in str(told.value)
 
 
@@ -138,9 +138,10 @@ def test_a_proxy_that_is_not_there(authority: Authority, server: Http2Origin) ->
         port = free.getsockname()[1]
     with (
         client_of(authority, f"http://127.0.0.1:{port}") as client,
-        pytest.raises(quiver.ConnectionRefused),
+        pytest.raises(quiver.ConnectionRefused, match=rf"at the proxy http://127.*:{port}") as told,
     ):
         client.get(server.url + "/ok")
+    assert told.value.by_proxy
     assert server.seen == {}, "it is not gone around"
 
 

@@ -50,6 +50,7 @@ def test_a_channel_is_a_span_with_its_datagrams(
         "origin": origin.url,
         "connection": started["connection"],
         "http_version": "HTTP/3",
+        "proxy": None,
         "method": "CONNECT",
         "target": "/session",
         "protocol": "webtransport",
