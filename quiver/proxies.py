@@ -138,13 +138,17 @@ class Proxies:
         Raises:
             InvalidOptions: the environment names one that cannot be gone through.
         """
+        named = None if self._given is not None else self.named(scheme, authority)
+        return self._given if named is None else Proxy.parse(named)
+
+    def named(self, scheme: str, authority: str) -> str | None:
+        """Return the URL of the one that the environment names for a place, and is gone through."""
         if not self._looks:
-            return self._given
+            return None
         if not self._tcp:
             self._notice.look(scheme, authority)
             return None
-        named = proxy_for(scheme, authority)
-        return None if named is None else Proxy.parse(named)
+        return proxy_for(scheme, authority)
 
 
 class ProxyNotice:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 import quiver
 from quiver import telemetry
 from quiver.adapters.httpx import HTTP3Transport
+from quiver.adapters.policy import Policy
 from quiver.adapters.requests import HTTP3Adapter
 from quiver.cli.main import main
 from quiver.testing import Authority
@@ -172,3 +173,18 @@ def test_the_adapters_tell_it_as_tls_would(gtls: Requiring) -> None:
         session.verify = gtls.cafile
         with pytest.raises(requests.exceptions.SSLError, match="set certfile"):
             session.get(gtls.url + "/small", timeout=10)
+
+
+def test_the_adapters_show_it_over_our_own_tcp(server: Asking, own: tuple[str, str]) -> None:
+    """By the same option; nothing has said that HTTP/3 is spoken there."""
+    url, policy = server.url + "/small", Policy("alt-svc")
+    with requests.Session() as session:
+        session.trust_env, session.verify = False, server.cafile
+        session.mount("https://", HTTP3Adapter(policy=policy, fallback="quiver"))
+        with pytest.raises(requests.ConnectionError):
+            session.get(url)
+        assert session.get(url, cert=own).raw.version == 20
+    policy = Policy("alt-svc")
+    transport = HTTP3Transport(verify=server.cafile, cert=own, policy=policy, fallback="quiver")
+    with httpx.Client(transport=transport) as client:
+        assert client.get(url).http_version == "HTTP/2"

@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from quiver import errors
-from quiver.adapters.shared.dispatch import kind_of, said_of
+from quiver.adapters.policy import cause_of
+from quiver.adapters.shared.dispatch import kind_of, said_of, with_notes
 from quiver.adapters.shared.request_translation import pairs_of
 from quiver.optional_imports import extra
 from quiver.streams.response import StreamedResponse
@@ -80,10 +81,12 @@ class Library:
         self._body: type[ResponseBody] = type("ResponseBody", (ResponseBody, *streams), {})
 
     def error(self, error: errors.QuiverError, request: httpx.Request) -> Exception:
-        """Return an error in the library's terms, to be raised from ours."""
-        kind = getattr(self.module, kind_of(error, ERRORS))
+        """Return an error in the library's terms, to be raised from ours, whose notes it has."""
+        cause = cause_of(error)
+        of_proxy = cause.by_proxy or cause.message.startswith("proxy=")  # none, or refused by name
+        kind = getattr(self.module, "ProxyError" if of_proxy else kind_of(error, ERRORS))
         made: Exception = kind(said_of(error), request=request)
-        return made
+        return with_notes(made, error)
 
     def response(self, streamed: StreamedResponse, request: httpx.Request) -> httpx.Response:
         """Return a response of the library, whose body is read as it comes."""
@@ -92,7 +95,10 @@ class Library:
             streamed.status,
             headers=pairs_of(streamed.headers),
             stream=self._body(self, streamed, request, trailers),
-            extensions={"http_version": b"HTTP/3", "trailers": trailers},
+            extensions={
+                "http_version": (streamed.http_version or "HTTP/3").encode(),
+                "trailers": trailers,
+            },
         )
         return made
 

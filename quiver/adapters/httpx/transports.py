@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from quiver.adapters.httpx.two_ways import TwoWays, Verify
 from quiver.adapters.policy import Policy
 from quiver.adapters.shared.clients_by_trust import Certificate, Pools, Trust
 from quiver.adapters.shared.dispatch import FellBack
+from quiver.adapters.shared.over_tcp import Way
 from quiver.pool.fallback_table import Route
 from quiver.streams.body_source import AsyncBodySource
 
@@ -40,16 +42,22 @@ class HTTP3Transport(Transport):  # type: ignore[misc]
         verify: True, False, a file or folder of roots, or an ssl.SSLContext, which then judges
             the server's certificate as it does over TCP.
         cert: file of our own certificate, or (file, key file).
-        fallback: what sends them over TCP, a transport of the same library as the client; None for
-            its HTTPTransport, False for none.
+        fallback: what sends them over TCP: None for the HTTPTransport of the client's library,
+            "quiver" for Quiver's own HTTP/2 and HTTP/1.1 (the extra `tcp`), a transport of that
+            library, or False for none.
         policy: when HTTP/3 is tried; a `Policy()` by default, which tries it first.
         pools: as `quiver.Client` has them.
-        trust_env: whether to warn, once, when the environment names a proxy for what is asked. It
-            is not gone through, over HTTP/3 or TCP: a client with a transport of its own takes none
-            from the environment.
+        trust_env: whether to heed the environment, which a client with a transport of its own does
+            not: what it names a proxy for (`https_proxy`, `http_proxy`, `all_proxy`, `no_proxy`)
+            goes over TCP through that, by CONNECT, and not over HTTP/3; and the roots of
+            `verify=True` are those of SSL_CERT_FILE or SSL_CERT_DIR, where `pools` names none. With
+            `fallback=False`, or a transport of the program's, no proxy is gone through, and a
+            warning says so once.
 
     Raises:
-        InvalidOptions: a rule or an option in `pools` is wrong, or a context cannot be asked.
+        InvalidOptions: a rule or an option in `pools` is wrong, `fallback` no such name, or a
+            context cannot be asked.
+        ModuleNotFoundError: the extra `tcp` is not installed, and `fallback` needs it.
         OSError: there is no such certificate file.
         TypeError: `fallback` is no transport.
     """
@@ -85,33 +93,32 @@ class HTTP3Transport(Transport):  # type: ignore[misc]
         """
         ways, library = self._ways, library_of(request)
         try:
-            route = ways.route(request, library)
-            if route is not None:
-                return self._ask(request, route, library)
-        except FellBack:
-            pass
+            proxy = ways.proxy(request, library)
+            for way in ways.ours(library, proxy):
+                with contextlib.suppress(FellBack):
+                    return self._ask(request, way, library)
         except errors.QuiverError as error:
             raise library.error(error, request) from error
         with ways.explained(request):
-            response: httpx.Response = ways.tcp(library).handle_request(request)
+            response: httpx.Response = ways.tcp(library, proxy).handle_request(request)
         ways.answered_over_tcp(request, response)
         return response
 
-    def _ask(self, request: httpx.Request, route: Route, library: Library) -> httpx.Response:
+    def _ask(self, request: httpx.Request, way: Way, library: Library) -> httpx.Response:
         ways, body = self._ways, request.stream
+        trust, route = ways.place(request, way)
         if not isinstance(body, library.module.SyncByteStream):
             raise TypeError(f"the body is a {type(body).__name__}, no SyncByteStream")
         whole = isinstance(body, library.module.ByteStream)
-        asked = ways.asked(request, route, b"".join(body) if whole else _once(body))
-        trust = ways.trust(request)
-        with ways.dispatch.falling_back(route, asked, trust):
-            streamed = ways.dispatch.pool(trust, route).ask(asked)
-        ways.dispatch.answered(route, streamed, trust)
+        asked = ways.asked(request, way, route, b"".join(body) if whole else _once(body))
+        with way.falling_back(route, asked, trust):
+            streamed = way.pool(trust, route).ask(asked)
+        way.answered(route, streamed, trust)
         return library.response(streamed, request)
 
     def close(self) -> None:
         """Stop the pools when nothing is open there any more, and what goes over TCP."""
-        self._ways.dispatch.close()
+        self._ways.close()
         for each in self._ways.opened():
             each.close()
 
@@ -145,7 +152,7 @@ class AsyncHTTP3Transport(AsyncTransport):  # type: ignore[misc]
             pools=pools,
             trust_env=trust_env,
         )
-        self._found: set[tuple[Trust, Route]] = set()
+        self._found: set[tuple[str, Trust, Route]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request with a response of the same library.
@@ -157,39 +164,42 @@ class AsyncHTTP3Transport(AsyncTransport):  # type: ignore[misc]
         """
         ways, library = self._ways, library_of(request)
         try:
-            route = ways.route(request, library)
-            if route is not None and self._goes_here():
-                return await self._ask(request, route, library)
-        except FellBack:
-            pass
+            proxy = ways.proxy(request, library)
+            for way in ways.ours(library, proxy):
+                with contextlib.suppress(FellBack):
+                    return await self._ask(request, way, library)
         except errors.QuiverError as error:
             raise library.error(error, request) from error
+        tcp = ways.tcp(library, proxy)
         with ways.explained(request):
-            response: httpx.Response = await ways.tcp(library).handle_async_request(request)
+            response: httpx.Response = await tcp.handle_async_request(request)
         ways.answered_over_tcp(request, response)
         return response
 
-    async def _ask(self, request: httpx.Request, route: Route, library: Library) -> httpx.Response:
+    async def _ask(self, request: httpx.Request, way: Way, library: Library) -> httpx.Response:
         ways = self._ways
-        asked = ways.asked(request, route, await _body(request, library))
-        trust = ways.trust(request)
-        with ways.dispatch.falling_back(route, asked, trust):
-            pool = await self._pool(trust, route)
+        trust, route = ways.place(request, way)
+        if not self._goes_here():
+            raise FellBack
+        asked = ways.asked(request, way, route, await _body(request, library))
+        with way.falling_back(route, asked, trust):
+            pool = await self._pool(way, trust, route)
             streamed = await pool.ask(asked, block=False)
-        ways.dispatch.answered(route, streamed, trust)
+        way.answered(route, streamed, trust)
         return library.response(streamed, request)
 
-    async def _pool(self, trust: Trust, route: Route) -> GeventActorRef[Any]:
+    async def _pool(self, way: Way, trust: Trust, route: Route) -> GeventActorRef[Any]:
         """Found at once; but to start it takes the first caller a moment, so elsewhere."""
-        if (trust, route) in self._found:
-            return self._ways.dispatch.pool(trust, route)
-        pool = await asyncio.to_thread(self._ways.dispatch.pool, trust, route)
-        self._found.add((trust, route))
+        key = way.name, trust, route
+        if key in self._found:
+            return way.pool(trust, route)
+        pool = await asyncio.to_thread(way.pool, trust, route)
+        self._found.add(key)
         return pool
 
     async def aclose(self) -> None:
         """Stop the pools when nothing is open there any more, and what goes over TCP."""
-        close = self._ways.dispatch.close  # which may write a file
+        close = self._ways.close  # which may write a file
         await asyncio.to_thread(close) if _in_asyncio() else close()
         for each in self._ways.opened():
             await each.aclose()

@@ -1,4 +1,4 @@
-"""The two ways out of a transport, HTTP/3 and TCP, and which of them a request takes."""
+"""The ways out of a transport, HTTP/3 and TCP, and which of them a request takes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from quiver.adapters.httpx.environment import Environment
 from quiver.adapters.httpx.library import Library, name_of
 from quiver.adapters.policy import Policy
 from quiver.adapters.shared.clients_by_trust import Certificate, Pools, Trust
-from quiver.adapters.shared.dispatch import Dispatch
+from quiver.adapters.shared.dispatch import Dispatch, FellBack
+from quiver.adapters.shared.over_tcp import QuiverFallback, Way, is_quivers, log_proxy
 from quiver.errors import InvalidRequest
 from quiver.pool.fallback_table import Route
-from quiver.proxies import ProxyNotice
 from quiver.request import StreamRequest
 from quiver.request_options import BodyLike
 
@@ -42,7 +43,7 @@ class TwoWays:
 
     Raises:
         TypeError: `fallback` is no transport.
-        InvalidOptions, OSError: as of the transports.
+        InvalidOptions, ModuleNotFoundError, OSError: as of the transports.
     """
 
     def __init__(
@@ -58,27 +59,47 @@ class TwoWays:
         pools: Pools | None,
         trust_env: bool,
     ) -> None:
-        given = fallback if not isinstance(fallback, bool) else None
+        own = is_quivers(fallback)
+        given = None if own or isinstance(fallback, bool) else fallback
         if given is not None and not callable(getattr(given, sends, None)):
             raise TypeError(f"fallback={given!r} is no transport: it has no {sends}()")
-        self.dispatch = Dispatch(policy, pools, falls_back=fallback is not False)
-        self._proxies = ProxyNotice(name, trust_env=trust_env)
+        goes = fallback is not False and given is None
+        self._environment = Environment(name, trust_env=trust_env, tcp=goes)
+        usual = self._environment.roots() if verify is True else None
+        self.dispatch = Dispatch(policy, pools, falls_back=fallback is not False, usual=usual)
+        self._own = QuiverFallback(self.dispatch.policy, pools, usual) if own else None
         self._trust = Trust.of(verify, cert)
         self.dispatch.clients.of(self._trust)  # what cannot be had is refused here
         self._given = given
         self._tcp, self._verify, self._cert = tcp, verify, cert
-        self._made: dict[str, Any] = {}  # for TCP, by library
+        self._made: dict[tuple[str, str | None], Any] = {}  # for TCP, by library and proxy
 
-    def route(self, request: httpx.Request, library: Library) -> Route | None:
-        """Return where HTTP/3 is to be tried, None for TCP.
+    def proxy(self, request: httpx.Request, library: Library) -> str | None:
+        """Return the URL of the proxy that it goes through. Raises InvalidOptions."""
+        proxy = None if library.mocked() else self._environment.proxy(request.url)
+        if proxy is not None:
+            log_proxy(str(request.url), proxy)
+        return proxy
+
+    def ours(self, library: Library, proxy: str | None) -> list[Way]:
+        """Return the ways of ours that it may go, in order: HTTP/3 goes through no proxy."""
+        if library.mocked():
+            return []
+        ways: list[Way] = [self.dispatch] if proxy is None else []
+        return ways if self._own is None else [*ways, self._own.through(proxy)]
+
+    def place(self, request: httpx.Request, way: Way) -> tuple[Trust, Route]:
+        """Return whom to believe, and where to go.
 
         Raises:
+            FellBack: not this way.
             InvalidURL: HTTP/3 cannot take it, and there is no TCP.
         """
-        if library.mocked():
-            return None
-        self._proxies.look(request.url.scheme, request.url.netloc.decode("ascii"))
-        return self.dispatch.route(str(request.url), self.trust(request))[0]
+        trust = self.trust(request)
+        route, _ = way.route(str(request.url), trust)
+        if route is None:
+            raise FellBack
+        return trust, route
 
     def trust(self, request: httpx.Request) -> Trust:
         """Return whom to believe: by the name that the extension `sni_hostname` gives, if any.
@@ -94,41 +115,52 @@ class TwoWays:
             raise InvalidRequest(f"extension sni_hostname: a {type(name).__name__} is no name")
         return attrs.evolve(self._trust, server_name=name)
 
-    def asked(self, request: httpx.Request, route: Route, body: BodyLike) -> StreamRequest:
-        """Make the request for HTTP/3. Errors as of `Dispatch.asked`."""
+    def asked(
+        self, request: httpx.Request, way: Way, route: Route, body: BodyLike
+    ) -> StreamRequest:
+        """Make the request for a way. Errors as of `Dispatch.asked`."""
         limits = request.extensions.get("timeout", {})
-        return self.dispatch.asked(
+        return way.asked(
             route,
             request.method,
             _target(request),
             request.headers.raw,
             body=body or None,  # an empty one is the library's word for none
             trailers=request.extensions.get("trailers", ()),
-            connect_timeout=self.dispatch.connect_timeout(limits.get("connect")),
+            connect_timeout=way.connect_timeout(limits.get("connect")),
             receive_timeout=limits.get("read"),
             send_timeout=limits.get("write") or NO_LIMIT,
             checkout_timeout=limits.get("pool"),
         )
 
-    def tcp(self, library: Library) -> Any:
-        """Return the transport for TCP.
+    def tcp(self, library: Library, proxy: str | None) -> Any:
+        """Return the library's transport for TCP, through a proxy, or the one that was given.
 
         Raises:
             TypeError: the one that was given is of another library than the client.
         """
         if self._given is None:
-            made = self._made.get(library.name)
+            made = self._made.get((library.name, proxy))
             if made is None:
-                kind = getattr(library.module, self._tcp)
                 # Two threads may come here: both take the one that was put in first.
-                made = kind(verify=_context(self._verify), cert=self._cert)
-                made = self._made.setdefault(library.name, made)
+                made = self._made.setdefault((library.name, proxy), self._stock(library, proxy))
             return made
         theirs = name_of(self._given)  # None: a class of the program's own
         if theirs is not None and theirs != library.name:
             kind = type(self._given).__name__
             raise TypeError(f"fallback: {kind} is of {theirs}, but the client of {library.name}")
         return self._given
+
+    def _stock(self, library: Library, proxy: str | None) -> Any:
+        """The library's own transport; of a proxy of `https://` it judges the certificate alike."""
+        verify, trusted, module = _context(self._verify), self._environment.trusted, library.module
+        through = None
+        if proxy is not None:
+            secure = proxy.startswith("https:")
+            context = module.create_ssl_context(verify, trust_env=trusted) if secure else None
+            through = module.Proxy(proxy, ssl_context=context)
+        kind = getattr(module, self._tcp)
+        return kind(verify=verify, cert=self._cert, trust_env=trusted, proxy=through)
 
     def explained(self, request: httpx.Request) -> AbstractContextManager[None]:
         """Have an error of TCP say why HTTP/3 had failed, too."""
@@ -140,6 +172,12 @@ class TwoWays:
     def answered_over_tcp(self, request: httpx.Request, response: httpx.Response) -> None:
         """Take in what the origin says of HTTP/3."""
         self.dispatch.answered_over_tcp(str(request.url), response.headers.get("alt-svc"))
+
+    def close(self) -> None:
+        """Let go of the pools."""
+        self.dispatch.close()
+        if self._own is not None:
+            self._own.close()
 
     def opened(self) -> Iterator[Any]:
         """Give the transports for TCP that are there, to be closed."""

@@ -15,11 +15,12 @@ with extra("requests"):
 
 from quiver import errors
 from quiver.adapters.policy import Policy
-from quiver.adapters.requests.connection_pool import HTTP3First
+from quiver.adapters.requests.connection_pool import OurPools
 from quiver.adapters.requests.tls_options import TLSOptions, trust_of
 from quiver.adapters.requests.urllib3_errors import cause_among
 from quiver.adapters.shared.clients_by_trust import Pools
-from quiver.adapters.shared.dispatch import Dispatch, FellBack
+from quiver.adapters.shared.dispatch import Dispatch, FellBack, with_notes
+from quiver.adapters.shared.over_tcp import QuiverFallback, Way, is_quivers, log_proxy
 
 __all__ = ["HTTP3Adapter"]
 
@@ -33,19 +34,23 @@ class HTTP3Adapter(HTTPAdapter):
     """Sends a session's requests over HTTP/3, and over TCP where that is not to be had.
 
     It is requests' own adapter, with another connection pool for https: what subclasses, mocks and
-    caches do to that one they do to this. `response.raw.version` tells what answered: 30, 11 or 10.
+    caches do to that one they do to this. `response.raw.version` tells what answered: 30, 20, 11
+    or 10.
 
     Args:
         pool_connections: over TCP: origins whose connections are kept.
         pool_maxsize: over TCP: connections that are kept for each.
         max_retries: as HTTPAdapter has it, over both; but what can be sent once is not sent again.
         pool_block: over TCP: whether to wait for a connection when all are in use.
-        fallback: what sends them over TCP; None for this adapter itself, False for nothing.
+        fallback: what sends them over TCP; None for this adapter itself, "quiver" for Quiver's
+            own HTTP/2 and HTTP/1.1 (the extra `tcp`), False for nothing.
         policy: when HTTP/3 is tried; a `Policy()` by default, which tries it first.
         pools: as `quiver.Client` has them.
 
     Raises:
-        InvalidOptions: a rule or an option in `pools` is wrong.
+        InvalidOptions: a rule or an option in `pools` is wrong, or `fallback` no such name.
+        ModuleNotFoundError: the extra `tcp` is not installed, and `fallback` needs it.
+        TypeError: `fallback` is no adapter.
     """
 
     __attrs__: list[str] = [  # noqa: RUF012 - as requests declares what is kept of a copy
@@ -62,7 +67,7 @@ class HTTP3Adapter(HTTPAdapter):
         max_retries: int | Retry = 0,
         pool_block: bool = False,
         *,
-        fallback: BaseAdapter | bool | None = None,
+        fallback: BaseAdapter | bool | str | None = None,
         policy: Policy | None = None,
         pools: Pools | None = None,
     ) -> None:
@@ -79,9 +84,13 @@ class HTTP3Adapter(HTTPAdapter):
 
     def _begin(self) -> None:
         given = self._given_fallback
+        own = is_quivers(given)
+        if not isinstance(given, BaseAdapter | bool | str | None):
+            raise TypeError(f"fallback={given!r} is no adapter of requests")
         self._dispatch = Dispatch(
             self._given_policy, self._given_pools, falls_back=given is not False
         )
+        self._own = QuiverFallback(self._dispatch.policy, self._given_pools) if own else None
         self._fallback = given if isinstance(given, BaseAdapter) else None
 
     def send(
@@ -110,7 +119,7 @@ class HTTP3Adapter(HTTPAdapter):
         except requests.RequestException as error:
             cause = cause_among(error)
             if cause is not None:
-                raise error from cause
+                raise with_notes(error, cause) from cause
             if select_proxy(url, dict(proxies or {})):
                 raise  # HTTP/3 was not tried
             with self._dispatch.policy.explained(url, trust_of(verify, cert)):
@@ -128,6 +137,8 @@ class HTTP3Adapter(HTTPAdapter):
         """
         super().close()
         self._dispatch.close()
+        if self._own is not None:
+            self._own.close()
         if self._fallback is not None:
             self._fallback.close()
 
@@ -138,15 +149,30 @@ class HTTP3Adapter(HTTPAdapter):
         proxies: Proxies = None,
         cert: Certificate = None,
     ) -> Any:
-        """Return what sends the request: HTTP/3 before urllib3's pool, or that pool alone."""
+        """Return what sends the request: our pools before urllib3's, or that one alone."""
         url, given = str(request.url), dict(proxies or {})
-        if given and select_proxy(url, given):
-            if not self._dispatch.falls_back:
-                raise requests.exceptions.ProxyError("HTTP/3 takes no proxy", request=request)
+        proxy = select_proxy(url, given) if given else None
+        if proxy and not self._dispatch.falls_back:
+            raise requests.exceptions.ProxyError("HTTP/3 takes no proxy", request=request)
+        ways = self._ways(request, url, proxy or None)
+        if not ways:
+            return super().get_connection_with_tls_context(request, verify, given, cert)
+        tcp = lambda: self._pool_over_tcp(request, verify, cert, given)  # noqa: E731
+        return OurPools(self._dispatch, ways, url, self._tls_options(request, verify, cert), tcp)
+
+    def _ways(self, request: requests.PreparedRequest, url: str, proxy: str | None) -> list[Way]:
+        """The ways of ours that it may go, in order: HTTP/3 takes no proxy."""
+        ways: list[Way] = []
+        if proxy is not None:
+            log_proxy(url, proxy)
         elif self._dispatch.takes(url) or self._fallback is not None:
-            tcp = lambda: self._pool_over_tcp(request, verify, cert)  # noqa: E731
-            return HTTP3First(self._dispatch, url, self._tls_options(request, verify, cert), tcp)
-        return super().get_connection_with_tls_context(request, verify, given, cert)
+            ways.append(self._dispatch)
+        if self._own is not None:
+            try:
+                ways.append(self._own.through(proxy))
+            except errors.InvalidOptions as error:
+                raise requests.exceptions.InvalidProxyURL(error, request=request) from error
+        return ways
 
     def _tls_options(
         self, request: requests.PreparedRequest, verify: Verify, cert: Certificate
@@ -156,11 +182,15 @@ class HTTP3Adapter(HTTPAdapter):
         return TLSOptions({**self.poolmanager.connection_pool_kw, **own}, bundled=verify is True)
 
     def _pool_over_tcp(
-        self, request: requests.PreparedRequest, verify: Verify, cert: Certificate
+        self,
+        request: requests.PreparedRequest,
+        verify: Verify,
+        cert: Certificate,
+        proxies: Mapping[str, str],
     ) -> HTTPConnectionPool:
         if self._fallback is not None:
             raise FellBack
-        pool = super().get_connection_with_tls_context(request, verify, None, cert)
+        pool = super().get_connection_with_tls_context(request, verify, dict(proxies), cert)
         self.cert_verify(pool, str(request.url), verify, cert)
         return pool
 

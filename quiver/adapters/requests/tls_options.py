@@ -94,7 +94,7 @@ def _with_roots(context: ssl.SSLContext, file: Path, folder: Path) -> ssl.SSLCon
     return context
 
 
-def warn_of_unverified(origin: Origin) -> None:
+def warn_of_unverified(origin: Origin, version: str | None) -> None:
     """Warn as urllib3 does, each time."""
-    said = f"Unverified HTTPS request is being made to host {origin.host!r} over HTTP/3."
+    said = f"Unverified HTTPS request is being made to host {origin.host!r} over {version}."
     warnings.warn(said, InsecureRequestWarning, stacklevel=2)

@@ -7,7 +7,8 @@ from typing import Any, Final
 from urllib3 import exceptions
 
 from quiver import errors
-from quiver.adapters.shared.dispatch import kind_of, said_of
+from quiver.adapters.policy import cause_of
+from quiver.adapters.shared.dispatch import kind_of, said_of, with_notes
 
 __all__ = ["as_urllib3_error", "cause_among"]
 
@@ -25,8 +26,14 @@ with the request on it; or none at all, where it is proved that the server did n
 
 
 def as_urllib3_error(error: errors.QuiverError, pool: Any, url: str) -> exceptions.HTTPError:
-    """Return what urllib3 would have raised."""
+    """Return what urllib3 would have raised, with the notes of the error."""
+    return with_notes(_made(error, pool, url), error)
+
+
+def _made(error: errors.QuiverError, pool: Any, url: str) -> exceptions.HTTPError:
     kind, said = kind_of(error, KINDS), said_of(error)
+    if cause_of(error).by_proxy:
+        return exceptions.ProxyError(said, error)
     if kind is exceptions.ReadTimeoutError:
         return exceptions.ReadTimeoutError(pool, url, f"Read timed out. {said}")
     if kind is exceptions.ProtocolError and error.unprocessed:

@@ -14,6 +14,7 @@ from quiver.streams.response import StreamedResponse
 __all__ = ["StreamedHTTPResponse"]
 
 PIECE: Final = 65_536  # bytes
+VERSIONS: Final = {"HTTP/3": 30, "HTTP/2": 20, "HTTP/1.1": 11}
 _OF_COOKIES: Final = ("set-cookie", "set-cookie2")
 
 
@@ -72,18 +73,19 @@ class Original:
 
 
 class StreamedHTTPResponse(HTTPResponse):
-    """urllib3's response over a stream of ours; its `version` is 30.
+    """urllib3's response over a stream of ours; its `version` is 30, 20 or 11.
 
     What has no content-length is streamed as it comes, as chunks are.
     """
 
     def __init__(self, streamed: StreamedResponse, method: str | None, url: str | None) -> None:
         content = Content(streamed)
+        version = streamed.http_version or "HTTP/3"
         super().__init__(
             body=content,  # type: ignore[arg-type] # urllib3 takes any file
             headers=HTTPHeaderDict(streamed.headers),
             status=streamed.status,
-            version=30,
+            version=VERSIONS[version],
             reason=http.client.responses.get(streamed.status, ""),
             preload_content=False,
             decode_content=False,
@@ -91,7 +93,7 @@ class StreamedHTTPResponse(HTTPResponse):
             request_method=method,
             request_url=url,
         )
-        self.version_string = "HTTP/3"  # urllib3-future, which niquests brings, takes none above
+        self.version_string = version  # urllib3-future, which niquests brings, takes none above
         self._streamed = streamed
         self._taken = 0  # bytes that urllib3 has not seen
         # What urllib3 reads. A cache puts a file of its own there, to see all that `read` gives.

@@ -11,11 +11,14 @@ from typing import Any, Final, cast
 
 import attrs
 
+from quiver.actors.actor import GeventActorRef
 from quiver.adapters.shared.fork_safe_lock import ForkSafeLock
 from quiver.chain_verifier import default_context, is_context
 from quiver.client import Client
 from quiver.config import OriginRules, PoolConfig
+from quiver.errors import PoolStopped
 from quiver.origin import Origin
+from quiver.pool.protocols import H3_ALONE
 
 __all__ = ["ClientsByTrust", "Trust"]
 
@@ -32,6 +35,7 @@ UNLIMITED: Final[Mapping[str, object]] = {
 
 MOST: Final = 1_000  # clients, and as many of alternative services
 _FOLDERS: Final = 32  # of roots, that are kept at most
+_OF_ROOTS: Final = frozenset({"verify", "cafile", "cadata"})  # options that say who is trusted
 
 Certificate = str | tuple[str, str] | None
 
@@ -82,14 +86,23 @@ class Trust:
             return cls(verify=_by_folder(verify), **own)
         return cls(cafile=_existing(verify, "a suitable TLS CA certificate bundle"), **own)
 
+    @classmethod
+    def by_folders(cls, folders: str) -> Trust:
+        """Trust the roots in a folder, or in several with `os.pathsep` between them."""
+        return cls(verify=_by_folder(folders))
+
     def applied(self, rule: Mapping[str, object]) -> dict[str, object]:
         """Return a pool's options with this trust, which takes precedence."""
         said = attrs.asdict(self, filter=lambda attribute, value: value != attribute.default)
         kept = dict(UNLIMITED) | dict(rule)
-        if {"verify", "cafile", "cadata"} & set(said):
-            for option in ("verify", "cafile", "cadata"):
+        if _OF_ROOTS & set(said):
+            for option in _OF_ROOTS:
                 kept.pop(option, None)
         return kept | said
+
+    def unless_given(self, rule: Mapping[str, object]) -> Mapping[str, object]:
+        """Return a pool's options, with this trust where they name no roots."""
+        return rule if _OF_ROOTS & set(rule) else self.applied(rule)
 
 
 _USUAL: Final = Trust()
@@ -113,27 +126,41 @@ class ClientsByTrust:
     """Clients by trust, each made when it is first needed. For any number of threads.
 
     What is asked for at an alternative service has a client for its origin, all of whose pools have
-    that origin's own rule, whatever the rules say of the place (RFC 7838 2.1). There are at most
-    MOST of either kind; the one used longest ago is let go of. None of them looks for proxies: the
-    adapters do, or the libraries above.
+    that origin's own rule, whatever the rules say of the place (RFC 7838 2.1). What goes through a
+    proxy has clients of its own. There are at most MOST of either kind; the one used longest ago is
+    let go of. None of them looks for proxies: the adapters do, or the libraries above.
 
     Args:
         pools: as `quiver.Client` has them.
+        protocols: that they speak.
+        usual: the trust of a rule that names no roots.
 
     Raises:
         InvalidOptions: a rule or an option in `pools` is wrong.
+        ModuleNotFoundError: what a protocol needs is not installed.
     """
 
-    def __init__(self, pools: Pools | None = None) -> None:
+    def __init__(
+        self,
+        pools: Pools | None = None,
+        protocols: tuple[str, ...] = H3_ALONE,
+        usual: Trust | None = None,
+    ) -> None:
         OriginRules(pools)  # refuses what is no mapping before it is taken for one
         self._pools = {"default": {}, **(pools or {})}
-        self._made: OrderedDict[Trust, Client] = OrderedDict()
+        if usual is not None:
+            self._pools = {key: usual.unless_given(rule) for key, rule in self._pools.items()}
+        self._protocols = protocols
+        self._made: OrderedDict[tuple[Trust, str | None], Client] = OrderedDict()
         self._elsewhere: OrderedDict[tuple[Trust, Origin], Client] = OrderedDict()
         self._lock = ForkSafeLock()
         self.of(Trust())
 
-    def of(self, trust: Trust, origin: Origin | None = None) -> Client:
+    def of(self, trust: Trust, origin: Origin | None = None, *, proxy: str | None = None) -> Client:
         """Return the client with this trust, for the alternative services of `origin` if given.
+
+        Args:
+            proxy: the URL of that which it goes through.
 
         Raises:
             InvalidOptions: there is no certificate in a file, say.
@@ -141,12 +168,24 @@ class ClientsByTrust:
         with self._lock:
             if origin is not None:
                 return self._for_alternatives(trust, origin)
-            client = self._made.get(trust)
+            client = self._made.get((trust, proxy))
             if client is None:
-                client = self._made[trust] = _over_http3(self._applied(trust))
+                client = self._made[trust, proxy] = self._client(self._applied(trust), proxy)
                 _bound(self._made)
-            self._made.move_to_end(trust)
+            self._made.move_to_end((trust, proxy))
             return client
+
+    def pool(
+        self, trust: Trust, place: Origin, origin: Origin | None = None, *, proxy: str | None = None
+    ) -> GeventActorRef[Any]:
+        """Return the pool for a place, started if it is not there. Arguments as of `of`."""
+        while True:
+            client = self.of(trust, origin, proxy=proxy)
+            try:
+                return client.pool(str(place))
+            except PoolStopped:
+                if self.of(trust, origin, proxy=proxy) is client:
+                    raise  # else they were closed in this moment, and there is another one
 
     def close(self) -> None:
         """Let go of them all, as `Client.release` does: a response that is read stays readable.
@@ -169,15 +208,13 @@ class ClientsByTrust:
             rule = OriginRules(self._applied(trust)).config_for(origin)
             options = {each.name: getattr(rule, each.name) for each in attrs.fields(PoolConfig)}
             options["server_name"] = rule.server_name or origin.host
-            client = self._elsewhere[trust, origin] = _over_http3({"default": options})
+            client = self._elsewhere[trust, origin] = self._client({"default": options})
             _bound(self._elsewhere)
         self._elsewhere.move_to_end((trust, origin))
         return client
 
-
-def _over_http3(pools: dict[str, dict[str, object]]) -> Client:
-    """A client of HTTP/3 alone: what goes over TCP is the adapter's to say."""
-    return Client(pools=pools, trust_env=False, protocols=("h3",))
+    def _client(self, pools: dict[str, dict[str, object]], proxy: str | None = None) -> Client:
+        return Client(pools=pools, trust_env=False, protocols=self._protocols, proxy=proxy)
 
 
 def _bound(clients: OrderedDict[Any, Client]) -> None:

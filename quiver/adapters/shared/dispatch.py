@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar, Unpack
+from typing import Any, Final, TypeVar, Unpack
 
 from quiver.actors.actor import GeventActorRef
 from quiver.adapters.policy import Policy, cause_of
 from quiver.adapters.shared.clients_by_trust import ClientsByTrust, Pools, Trust
 from quiver.adapters.shared.request_translation import Options, split, translated
-from quiver.errors import CertificateInvalid, InvalidRequest, InvalidURL, PoolStopped, QuiverError
+from quiver.errors import CertificateInvalid, InvalidRequest, InvalidURL, QuiverError
 from quiver.fields import LONGEST
 from quiver.pool.fallback_table import Route
 from quiver.request import StreamRequest
 from quiver.streams.response import StreamedResponse
 
-__all__ = ["Dispatch", "FellBack", "kind_of", "said_of"]
+__all__ = ["Dispatch", "FellBack", "kind_of", "leaving_the_odd", "said_of", "with_notes"]
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
+Fields = Iterable[tuple[str | bytes, str | bytes]]
 
 
 class FellBack(Exception):
@@ -32,17 +34,27 @@ class Dispatch:
         policy: when HTTP/3 is tried; a `Policy()` by default, which tries it first.
         pools: as `quiver.Client` has them.
         falls_back: whether there is TCP to fall back to.
+        usual: the trust of a rule in `pools` that names no roots.
 
     Raises:
         InvalidOptions: a rule or an option in `pools` is wrong.
         TypeError: what is given as a policy is none.
     """
 
-    def __init__(self, policy: Policy | None, pools: Pools | None, *, falls_back: bool) -> None:
+    name: Final = "HTTP/3"
+
+    def __init__(
+        self,
+        policy: Policy | None,
+        pools: Pools | None,
+        *,
+        falls_back: bool,
+        usual: Trust | None = None,
+    ) -> None:
         if not isinstance(policy, Policy | None):
             raise TypeError(f"policy={policy!r} is no Policy: write Policy({policy!r})")
         self.policy = policy or Policy()
-        self.clients = ClientsByTrust(pools)
+        self.clients = ClientsByTrust(pools, usual=usual)
         self.falls_back = falls_back
 
     def takes(self, url: str) -> bool:
@@ -75,7 +87,7 @@ class Dispatch:
         route: Route,
         method: str,
         target: str,
-        headers: Iterable[tuple[str | bytes, str | bytes]],
+        headers: Fields,
         **options: Unpack[Options],
     ) -> StreamRequest:
         """Make the request for a route, as `translated` does.
@@ -85,24 +97,14 @@ class Dispatch:
             InvalidRequest: there is no TCP, or it is something else that is wrong.
         """
         headers = list(headers)
-        try:
+        if not self.falls_back:
             return translated(route, method, target, headers, **options)
-        except InvalidRequest as error:
-            host = error.message.startswith("header host")
-            if self.falls_back and (host or _too_long(target, headers)):
-                raise FellBack from None
-            raise
+        with leaving_the_odd(target, headers):
+            return translated(route, method, target, headers, **options)
 
     def pool(self, trust: Trust, route: Route) -> GeventActorRef[Any]:
         """Return the pool for a route, started if it is not there."""
-        origin = route.origin if route.elsewhere else None
-        while True:
-            client = self.clients.of(trust, origin)
-            try:
-                return client.pool(str(route.place))
-            except PoolStopped:
-                if self.clients.of(trust, origin) is client:
-                    raise  # else they were closed in this moment, and there is another one
+        return self.clients.pool(trust, route.place, route.origin if route.elsewhere else None)
 
     def connect_timeout(self, given: float | None) -> float | None:
         """Return min(given, policy.fallback_after) seconds; `given` where there is no TCP."""
@@ -143,9 +145,29 @@ class Dispatch:
                 self.policy.heard(split(url)[0], alt_svc)
 
 
-def _too_long(target: str, headers: Iterable[tuple[str | bytes, str | bytes]]) -> bool:
+@contextlib.contextmanager
+def leaving_the_odd(
+    target: str, headers: Iterable[tuple[str | bytes, str | bytes]]
+) -> Iterator[None]:
+    """Raise FellBack for a Host that Quiver refuses, an empty one, say, or for a length."""
+    try:
+        yield
+    except InvalidRequest as error:
+        if error.message.startswith("header host") or _too_long(target, headers):
+            raise FellBack from None
+        raise
+
+
+def _too_long(target: str, headers: Fields) -> bool:
     """Whether HTTP/3 has no field line for one of them, where HTTP/1.1 may have."""
     return any(len(name) + len(value) > LONGEST for name, value in [(":path", target), *headers])
+
+
+def with_notes(made: E, error: QuiverError) -> E:
+    """Return what another library calls an error, with the notes of that."""
+    for note in getattr(error, "__notes__", ()):
+        made.add_note(note)
+    return made
 
 
 def kind_of(error: QuiverError, names: tuple[tuple[type[QuiverError], T], ...]) -> T:

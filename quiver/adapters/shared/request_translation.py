@@ -19,17 +19,20 @@ KEPT: Final = 1_024
 
 
 @lru_cache(KEPT)
-def split(url: str) -> tuple[Origin, str]:
+def split(url: str, *, plain: bool = False) -> tuple[Origin, str]:
     """Split a URL into origin and target, without user information: that is in the headers by now.
 
+    Args:
+        plain: take `http://` as well.
+
     Raises:
-        InvalidURL: it names no https origin.
+        InvalidURL: it names no such origin.
     """
     scheme, mark, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     if "?" not in authority and "#" not in authority:
         authority = authority.rpartition("@")[2]
-    return split_url(f"{scheme}{mark}{authority}{slash}{path}")
+    return split_url(f"{scheme}{mark}{authority}{slash}{path}", plain=plain)
 
 
 class Options(TypedDict, total=False):
