@@ -55,7 +55,7 @@ class GeventActor(pykka.Actor):
     always_taken: ClassVar[tuple[type, ...]] = (_ActorStop,)  # also by a full inbox
     never_waits: bool = False  # refuse blocking asks made in it: others wait for it meanwhile
     takes_undelivered: ClassVar[bool] = False  # it has a say in what reaches it after its end
-    lingers: int = 0  # turns of the loop in which more may come before `after_batch`
+    lingers: int = 0  # turns of a loop that is busy, at most, in which more may come to a batch
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -270,14 +270,23 @@ class GeventActor(pykka.Actor):
         while not self._leaving:
             inbox.wait()
             self._take()
-            for _ in range(self.lingers):
-                wake_chain.wait()
-                gevent.sleep(0)
-                self._take()
+            if self.lingers:
+                self._linger()
             self.after_batch()
             wake_chain.wait()
             if not inbox.empty():
                 gevent.sleep(0)
+
+    def _linger(self) -> None:
+        """Take what those bring who have their turn before the loop waits: mostly those who were
+        answered, and ask again."""
+        assert self.hub is not None
+        for _ in range(self.lingers):
+            wake_chain.wait()
+            if not self.hub.wakeup.has_calls():
+                return
+            gevent.sleep(0)
+            self._take()
 
     def _take(self) -> None:
         for _ in range(min(len(self.actor_inbox), BATCH)):

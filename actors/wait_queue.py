@@ -209,7 +209,7 @@ class LoopWakeup:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = weakref.proxy(hub)
-        self._loop = hub.loop
+        self._loop: Any = hub.loop
         self.thread = get_ident()
         self._calls: deque[Callable[[], object]] = deque()
         self._holds = 0
@@ -237,6 +237,15 @@ class LoopWakeup:
             self._async.send()  # libev makes one wake-up of many
         except ValueError:  # the loop was destroyed in this moment
             self.disconnect()
+
+    def has_calls(self) -> bool:
+        """Whether the loop has calls to make before it waits, also those that threads have left.
+
+        In the loop's own thread.
+        """
+        if self._calls:  # it has been rung for, and would hear that only when it waits
+            self._loop.run_callback(self._answer)
+        return bool(self._loop._callbacks)
 
     def ref(self) -> None:
         """Keep the loop running: somebody waits for a call. Undone by `unref`, as in libuv."""

@@ -38,6 +38,8 @@ AIOQUIC_INSIDES: Final = ("quiver/quic/aioquic/*", "quiver/testing/server/aioqui
 PRIVATE_READ: Final = {
     # How gevent itself has libev report errors; there is no public way.
     ("actors/descriptors.py", "_handle_syserr"),
+    # Whether a loop of gevent's has calls to make, of which it tells nowhere else.
+    ("actors/wait_queue.py", "_callbacks"),
     # The chain of a server that ssl does not verify; public from Python 3.13 on.
     ("quiver/tcp/tls_stream.py", "_sslobj"),
 }

@@ -47,7 +47,7 @@ from quiver.pool.reports import ConnectionReport
 from quiver.pool.socket_errors import Meaning
 from quiver.pool.target import PoolTarget
 
-LINGERS = 2  # one for callers who were answered to ask again, one for the pool to forward that
+LINGERS = 4  # turns: callers who were answered may ask again, some of them a turn later
 SPENT = 1.0  # seconds that a server is given to allow more streams, when all have ended
 LOOK_AGAIN = 0.001  # seconds
 LATE = 0.05  # seconds after its time: something may have come that the timer has not waited for

@@ -184,6 +184,54 @@ def test_one_that_lingers_takes_what_its_answers_bring_in_the_same_batch() -> No
     ref.stop()
 
 
+class LongLingerer(Doer):
+    lingers = 1_000_000  # turns: seconds, if it took them while the loop has nothing to do
+
+
+def test_one_that_lingers_waits_for_those_who_pause_for_a_turn_and_for_nobody_else() -> None:
+    ref = LongLingerer.start()
+    actor = ref.ask(lambda actor: actor)
+    until(lambda: actor.batches == [1])
+
+    def send_after_turns() -> None:
+        for _ in range(5):
+            gevent.sleep(0)
+        ref.tell("sent five turns later")
+
+    ref.tell(lambda _: gevent.spawn(send_after_turns))
+    until(lambda: actor.batches == [1, 3])
+    turns: list[int] = []
+
+    def count_turns() -> None:
+        while len(actor.batches) == 2 and len(turns) < 1000:
+            turns.append(len(turns))
+            gevent.sleep(0)
+
+    actor.lingers = 10
+    ref.tell(lambda _: gevent.spawn(count_turns))
+    until(lambda: actor.batches == [1, 3, 4])
+    assert 5 <= len(turns) <= 15
+    ref.stop()
+
+
+def test_one_that_lingers_takes_what_threads_have_left_to_the_loop() -> None:
+    ref, other = Lingerer.start(), Doer.start()
+    actor = ref.ask(lambda actor: actor)
+    until(lambda: actor.batches == [1])
+    actor.lingers = 3
+
+    def send_one_by_another_actor(_: Doer) -> None:
+        sender = threading.Thread(target=other.tell, args=(lambda _: ref.tell("by the other"),))
+        sender.start()
+        sender.join(5)
+
+    ref.tell(send_one_by_another_actor)
+    until(lambda: len(actor.seen) == 3)
+    until(lambda: actor.batches == [1, 3])
+    ref.stop()
+    other.stop()
+
+
 def test_a_full_inbox_refuses_asks_and_takes_stops(doer: GeventActorRef[Doer]) -> None:
     gate = hold_up(doer)
     doer.actor_inbox.limit = 2

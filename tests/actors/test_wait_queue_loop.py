@@ -74,6 +74,30 @@ def test_rings_after_the_loop_has_gone_are_ignored() -> None:
     assert wakeups[0].disconnected and not called
 
 
+def test_it_knows_whether_its_loop_has_calls_to_make() -> None:
+    wakeup, loop = LoopWakeup.of(gevent.get_hub()), gevent.get_hub().loop
+    gevent.sleep(0.01)  # whatever was left
+    assert not wakeup.has_calls()
+    loop.run_callback(lambda: None)
+    assert wakeup.has_calls()  # a canary: by a name of gevent's that is not documented
+    gevent.sleep(0)
+    assert not wakeup.has_calls()
+
+
+def test_what_a_thread_has_left_is_called_without_a_wait() -> None:
+    wakeup, called = LoopWakeup.of(gevent.get_hub()), list[int]()
+    thread = threading.Thread(target=wakeup.call_soon, args=(partial(called.append, 1),))
+    thread.start()
+    thread.join(5)
+    assert wakeup.has_calls() and not called
+    before = gevent.get_hub().loop.iteration
+    gevent.sleep(0)
+    assert called == [1]
+    assert gevent.get_hub().loop.iteration == before  # it was not in the order of its ring
+    gevent.sleep(0.01)
+    assert called == [1]  # which brings it no second time
+
+
 def test_canary_a_destroyed_loop_raises_value_error() -> None:
     raised: list[bool] = []
 
