@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -32,6 +33,14 @@ def test_what_is_missing_is_named(file: str, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ModuleNotFoundError, match=advice) as caught:
         runpy.run_path(str(ADAPTERS / file))
     assert caught.value.name == missing
+
+
+def test_a_file_of_the_same_name_is_told_as_python_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script itself is called `requests.py`: there is nothing to install."""
+    monkeypatch.setitem(sys.modules, "requests", ModuleType("requests"))
+    monkeypatch.delitem(sys.modules, "requests.adapters", raising=False)
+    with pytest.raises(ModuleNotFoundError, match="'requests' is not a package"):
+        runpy.run_path(str(ADAPTERS / "requests" / "adapter.py"))
 
 
 def test_no_adapter_is_left_out() -> None:
