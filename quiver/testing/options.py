@@ -71,6 +71,8 @@ class OriginOptions:
         if self.early_data not in ("accept", "reject", "too_early"):
             accepted = "'accept', 'reject' or 'too_early'"
             raise ValueError(f"early_data must be {accepted}, not {self.early_data!r}")
+        if self.early_data != "accept" and not self.session_tickets:
+            raise ValueError(f"early_data={self.early_data!r} needs session_tickets=True")
 
 
 class OriginKeywords(TypedDict, total=False):

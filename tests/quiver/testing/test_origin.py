@@ -238,10 +238,18 @@ def test_port_taken(
 
 
 @pytest.mark.parametrize(
-    "options", [{"loss": 1.0}, {"max_streams": -1}, {"at_limit": "never"}, {"colour": 1}]
+    ("options", "said"),
+    [
+        ({"loss": 1.0}, "loss must be .* below 1, not 1.0"),
+        ({"max_streams": -1}, "max_streams must not be negative"),
+        ({"at_limit": "never"}, "at_limit must be 'goaway' or 'close', not 'never'"),
+        ({"early_data": True, "session_tickets": True}, "early_data must be .*, not True"),
+        ({"early_data": "reject"}, "early_data='reject' needs session_tickets=True"),
+        ({"colour": 1}, "colour"),
+    ],
 )
-def test_bad_options(authority: Authority, options: Any) -> None:
-    with pytest.raises((TypeError, ValueError)):
+def test_bad_options(authority: Authority, options: Any, said: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=said):
         Origin(authority=authority, **options)
 
 
