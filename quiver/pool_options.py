@@ -12,7 +12,6 @@ from quiver.name_options import HostAddresses, HostAddressesGiven, Resolver
 
 __all__ = [
     "ClientOptions",
-    "EarlyData",
     "PoolOptions",
     "SharedOptions",
     "TimeLimits",
@@ -27,12 +26,6 @@ class TimeLimits(TypedDict, total=False):
     checkout_timeout: float | None
     receive_timeout: float | None
     timeout: float | None
-
-
-class EarlyData(TypedDict, total=False):
-    """An option of a pool that a request, but no channel, may bring along too."""
-
-    early_data: bool | None
 
 
 class SharedOptions(TypedDict, total=False):
@@ -79,8 +72,10 @@ class ClientOptions(TypedDict, total=False):
     trust_env: bool
 
 
-class PoolOptions(TimeLimits, EarlyData, SharedOptions, total=False):
+class PoolOptions(TimeLimits, SharedOptions, total=False):
     """The options of PoolConfig, as `HTTP3Pool.start` and `Client` take them."""
+
+    early_data: bool  # a request may bring its own, or None for the pool's; a channel has none
 
 
 _ALIKE: Final = 0.68  # "headers" is no "max_header_size"

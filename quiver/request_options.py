@@ -8,7 +8,6 @@ from typing import IO, Final
 from quiver.fields import Pairs
 from quiver.pool_options import (
     ClientOptions,
-    EarlyData,
     PoolOptions,
     SharedOptions,
     TimeLimits,
@@ -65,12 +64,13 @@ class CommonOptions(TimeLimits, total=False):
     on_informational: OnInformational | None
 
 
-class RequestOptions(CommonOptions, EarlyData, total=False):
+class RequestOptions(CommonOptions, total=False):
     """Options of one request, as `Request` has them."""
 
     body: BodyLike
     json: object
     send_timeout: float | None
+    early_data: bool | None
     trailers: TrailersLike
 
 

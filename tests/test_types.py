@@ -68,6 +68,13 @@ quiver.request("GET", url, timeot=2)  # E: call-arg
 quiver.stream("GET", url, timeot=2)  # E: call-arg
 quiver.open_channel(url, timeot=2)  # E: call-arg
 
+# early data: None is the pool's, of which a pool has none
+quiver.get(url, early_data=None)
+quiver.Request("GET", "/", early_data=None)
+quiver.Client(early_data=None)  # E: arg-type
+quiver.HTTP3Pool.start("https://localhost", early_data=None)  # E: arg-type
+client.open_channel(url, early_data=True)  # E: call-arg
+
 # a function around these
 def fetch(path: str, **options: Unpack[quiver.RequestOptions]) -> quiver.Response:
     return quiver.get("https://localhost" + path, **options)

@@ -175,7 +175,7 @@ def test_the_functions_take_the_options_of_requests_pools_and_clients(
     taken: type, of_client: type
 ) -> None:
     of_both = {**get_type_hints(quiver.PoolOptions), **get_type_hints(ClientOptions)}
-    wanted = {**get_type_hints(of_client), **of_both}
+    wanted = {**of_both, **get_type_hints(of_client)}
     if of_client is not quiver.RequestOptions:
         del wanted["early_data"]  # no channel goes early
     assert get_type_hints(taken) == wanted
