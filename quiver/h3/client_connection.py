@@ -99,7 +99,7 @@ class ClientConnection:
         self.check_section = self._frames.check_section
         self._trace = engine.trace
         self._peer_streams = PeerStreams(self._qpack, self._trace)
-        self._ready = self._closed = self._early = False  # early: see `early_streams`
+        self._ready = self._closed = False
         self._settings: ServerSettings | None = None  # the server's, as soon as they have come
         self._responses: dict[int, ResponseReader] = {}  # those that have not ended
         self._sending: set[int] = set()  # requests whose body is not ended
@@ -178,12 +178,12 @@ class ClientConnection:
         if self._engine.early:
             encoder = open_critical(self._engine, self._max_header_size)
             self._frames.begin(encoder, self._session.former.max_field_section_size)
-            self._early = True
 
     @property
     def early_streams(self) -> int:
         """Requests that may be opened before Ready, as early data (RFC 9001 4.6)."""
-        return max(0, self._engine.max_streams - self.streams_opened) if self._early else 0
+        engine = self._engine
+        return max(0, engine.max_streams - self.streams_opened) if engine.early else 0
 
     def receive(self, datagram: bytes, now: float) -> None:
         """Take a datagram from the server. When it is all over, it is ignored."""
@@ -222,8 +222,8 @@ class ClientConnection:
             Exception: what the encoder or the engine raised; `cancel` undoes what had been done.
         """
         engine = self._engine
-        stream_id = engine.next_stream_id
-        if not (self._ready or self._early) or self._closed or stream_id >= 4 * engine.max_streams:
+        stream_id, begun = engine.next_stream_id, self._ready or engine.early
+        if not begun or self._closed or stream_id >= 4 * engine.max_streams:
             raise ValueError(f"{self!r} has no room: {self.streams_opened} of {self.max_streams}")
         content = self._frames.section(stream_id, fields)
         if body:
@@ -382,7 +382,7 @@ class ClientConnection:
 
     def _begin(self, resumed: bool, early: bool | None) -> None:
         """The handshake is over: what was opened before stands, or was never opened."""
-        self._ready, self._early, self._accepted = True, False, early
+        self._ready, self._accepted = True, early
         if not early:
             self._responses.clear()
             self._frames.begin(open_critical(self._engine, self._max_header_size))

@@ -193,13 +193,17 @@ class Connection(StateMachine):
                 self._runner.waiting.turn_away(ticket, self._target.no_settings())
 
     def _open(self, exchange: StartExchange, reply: PoolReply) -> None:
+        # What went early is out, whatever has come since. If it was given up, we are told next.
+        if exchange.ticket in self._runner.flight.streams or self._may_open(reply):
+            self._runner.start(exchange, reply)
+        else:
+            self.returned(exchange, reply, unused=True)
+
+    def _may_open(self, reply: PoolReply) -> bool:
         lent = self.state is ConnectionState.CONNECTED and not self._liveness.suspicion.raised
         if lent and self._liveness.wants_look(time.monotonic()):
             lent = self._transport.may_be_lent() and self._keeper.look_before_lending()
-        if not lent or reply.done or self._transport.http.is_full:  # given up on its way here
-            self.returned(exchange, reply, unused=not self._runner.flight.give_up(exchange.ticket))
-        else:
-            self._runner.start(exchange, reply)
+        return lent and not (reply.done or self._transport.http.is_full)  # given up on its way here
 
     # the dial -------------------------------------------------------------------------------
 
@@ -258,10 +262,8 @@ class Connection(StateMachine):
     def _take_datagrams(self, now: float) -> None:
         transport, begun = self._transport, time.thread_time()
         while True:
-            if transport.receive(now):
-                step = self._liveness.heard(now)
-                if step is not None:
-                    self._keeper.proceed(step)
+            if transport.receive(now) and (step := self._liveness.heard(now)) is not None:
+                self._keeper.proceed(step)
             if transport.socket is None:
                 return
             self._take_events(transport.http.events(), now)

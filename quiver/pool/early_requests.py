@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from quiver.pool.actions import SendEarly
+
 __all__ = ["EarlyRequests"]
 
 
@@ -41,8 +43,8 @@ class EarlyRequests:
         self._room[connection] = streams
         self._sent.setdefault(connection, [])
 
-    def send(self) -> list[tuple[int, int]]:
-        """Have as many go as there is room for, in order: pairs of ticket and connection."""
+    def send(self) -> list[SendEarly]:
+        """Have as many go as there is room for, in order."""
         gone = []
         for connection, room in self._room.items():
             while room and self.willing:
@@ -50,7 +52,7 @@ class EarlyRequests:
                 self.out[ticket] = connection
                 self.held.add(ticket)
                 self._sent[connection].append(ticket)
-                gone.append((ticket, connection))
+                gone.append(SendEarly(ticket, connection))
                 room -= 1
             self._room[connection] = room
         return gone

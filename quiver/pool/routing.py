@@ -59,7 +59,6 @@ from quiver.pool.actions import (
     Rejection,
     Retire,
     RoutingAction,
-    SendEarly,
 )
 from quiver.pool.backoff import Backoff, refuses
 from quiver.pool.connection_slots import ConnectionSlots
@@ -93,7 +92,7 @@ class RoutingTable:
         self._max_streams = max_streams_per_connection
         self._max_waiting = max_waiting
         self._max_requests = max_requests_per_connection or sys.maxsize
-        self._worn_at = self._max_requests * 9 // 10
+        self._worn_at = max(1, self._max_requests * 9 // 10)
         self._backoff = Backoff(jitter)
         self._ids = itertools.count(1)
         self._waiting = WaitingQueue()
@@ -182,7 +181,8 @@ class RoutingTable:
         if early:
             self._early.wants(ticket)
         assigned = self._assign(now, eager=True)
-        return assigned if front else assigned + self._turn_away(ticket)
+        turned_away = () if front else self._turn_away(ticket)
+        return assigned + turned_away + tuple(self._early.send())
 
     def cancel(self, ticket: int, now: float) -> Actions:
         """The caller lost interest: its reply has an answer already, so there is no Reject."""
@@ -213,7 +213,7 @@ class RoutingTable:
         it sends them, and if that comes to something, they are lent to it then."""
         if connection in self._connecting:
             self._early.offer(connection, min(streams, self._max_streams, self._max_requests))
-        return self._assign(now)
+        return self._assign(now) + tuple(self._early.send())
 
     def early_late(self, connection: int, now: float) -> Actions:
         """The connection connects for too long: what is out on it may go to others with room."""
@@ -242,14 +242,16 @@ class RoutingTable:
         self._lending[connection] = known
         self.proven = True
         self._backoff.succeeded(now)
-        lent: list[RoutingAction] = []
+        waited_longest = [*self._retiring.values()][:1]  # for this one, which may be worn itself
+        actions: list[RoutingAction] = [self._retire(each) for each in waited_longest]
         out, sent = self._early.settle(connection)
         if early:
             known.opened = sent - len(out)  # those that were given up have had streams as well
+            self._wear(known, actions)
             for ticket in out:
                 self._waiting.discard(ticket)
-                self._lend(ticket, known, lent)
-        return self._relieve() + tuple(lent) + self._assign(now)
+                self._lend(ticket, known, actions)
+        return tuple(actions) + self._assign(now)
 
     def limited(self, connection: int, limit: int, now: float, most: int | None = None) -> Actions:
         """The peer's limits are these now, as of `ready`; see `ConnectionSlots.allow`."""
@@ -305,13 +307,12 @@ class RoutingTable:
     def down(self, connection: int, now: float, error: QuiverError | None = None) -> Actions:
         """The connection is gone, and its leases with it: it answers those callers itself.
 
-        `error` counts when it was still connecting: it is what the attempt died of. A refusal does
-        later too, because a server's word on our certificate comes after the handshake.
+        `error` counts when it was still connecting: the attempt died of it. A refusal does later
+        too, because a server's word on our certificate comes after the handshake.
         """
         known = self._connections.pop(connection, None)
         if known is None:
             return ()
-        self._early.settle(connection)
         attempt, refusal = connection in self._connecting, error if refuses(error) else None
         lost = self._lose(known, now, refusal)
         for ticket in known.leases:
@@ -340,8 +341,6 @@ class RoutingTable:
                 break
             self._lend(ticket, connection, actions)
         self._dial(now, eager, actions)
-        if self._early.willing:
-            actions += (SendEarly(*each) for each in self._early.send())
         return tuple(actions)
 
     def _pick(self) -> ConnectionSlots | None:
@@ -360,6 +359,10 @@ class RoutingTable:
         self._leased[ticket] = connection
         connection.lend(ticket)
         actions.append(Forward(ticket, connection.id))
+        self._wear(connection, actions)
+
+    def _wear(self, connection: ConnectionSlots, actions: list[RoutingAction]) -> None:
+        """Have one relieved that has nearly carried as many requests as it may; all: it retires."""
         if connection.opened >= self._worn_at:
             self._retiring[connection.id] = connection
         if connection.opened >= self._max_requests:
@@ -398,10 +401,8 @@ class RoutingTable:
         return bool(self._connecting or self._lending)
 
     def _turn_away(self, ticket: int) -> Actions:
-        """Refuse the ticket that has just joined the queue, when the queue is too long with it.
-
-        A connection that is being dialled will serve one at least: that one is not counted.
-        """
+        """Refuse the ticket that has just joined the queue, when the queue is too long with it: but
+        for those that connections which are being dialled will serve, one each at least."""
         unserved = len(self._waiting) - len(self._connecting)
         if unserved <= self._max_waiting or not self._waiting.discard(ticket):
             return ()
@@ -418,17 +419,13 @@ class RoutingTable:
             actions += (Reject(ticket, reason, error), *self._take_back(ticket))
         return tuple(actions)
 
-    def _relieve(self) -> Actions:
-        """Retire the connection that has waited longest for a successor."""
-        oldest = next(iter(self._retiring.values()), None)
-        return () if oldest is None else (self._retire(oldest),)
-
     def _retire(self, connection: ConnectionSlots) -> Retire:
         self._withdraw(connection)
         return Retire(connection.id)
 
     def _withdraw(self, connection: ConnectionSlots) -> bool:
         """Make it draining; False when it was that before."""
+        self._early.settle(connection.id)
         self._retiring.pop(connection.id, None)
         was_connecting = self._connecting.pop(connection.id, None)
         return (self._lending.pop(connection.id, None) or was_connecting) is not None

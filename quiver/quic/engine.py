@@ -263,7 +263,8 @@ class Engine(Protocol):
     @property
     def early(self) -> bool:
         """Whether what is sent now is early data (RFC 9001 4.6): streams may be opened before
-        HandshakeCompleted, within the limits that the peer had when it gave the ticket."""
+        HandshakeCompleted, within the limits that the peer had when it gave the ticket. No longer
+        when the peer has accepted or rejected it, which may be known before that."""
 
     @property
     def handshake(self) -> Handshake:

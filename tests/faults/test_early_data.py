@@ -15,8 +15,10 @@ import pytest
 import quiver
 from quiver import telemetry
 from quiver.models import Response
+from quiver.pool.connection import Connection
 from quiver.pool.routing import RoutingTable
 from quiver.testing import Authority, Origin
+from quiver.testing.authority import LOOPBACK
 from tests.support.network.link import LinkConditions
 from tests.support.network.long_path import LongPath
 from tests.support.waiting import until
@@ -112,6 +114,33 @@ def test_it_is_rejected_in_the_middle_of_a_burst(
         assert origin.seen_ids() == {str(each): 1 for each in range(BURST)}
     assert 0 < heard["early_data.sent"] == heard["early_data.rejected"]
     assert not heard["early_data.accepted"]
+
+
+def test_what_is_asked_between_its_rejection_and_the_end_of_the_handshake(
+    authority: Authority, heard: Heard
+) -> None:
+    """The server's certificate is long: it takes another round trip, when all is decided."""
+    long = authority.issue([*LOOPBACK, *(f"{each}.example.org" for each in range(400))])
+    options: Any = {"session_tickets": True, "certfile": long[0], "keyfile": long[1]}
+    with Origin(authority=authority, **options) as origin:
+        conditions = LinkConditions(delay=0.25, rate=1e6, queue=1e6)
+        with (
+            LongPath(origin.port, conditions, seed=1) as path,
+            quiver.Client(cafile=origin.cafile, max_connections=1, early_data=True) as client,
+        ):
+            url = f"https://localhost:{path.port}"
+            client.get(url + "/ok", timeout=60.0)
+            until(lambda: heard["connection.ticket"] == 1, what="a ticket")
+            client.pool(url).stop()
+            origin.restart()
+            asked: list[Any] = []
+            while heard["connection.ready"] == 1:
+                request = quiver.Request("GET", f"/ok?id={len(asked)}")
+                asked.append(client.pool(url).ask(request, block=False))
+                threading.Event().wait(0.05)
+            assert early([each.get(timeout=60.0) for each in asked]) == {False}
+        assert origin.seen_ids() == {str(each): 1 for each in range(len(asked))}
+    assert 0 < heard["early_data.sent"] == heard["early_data.rejected"] < len(asked)
 
 
 def test_too_early_is_sent_again_once(authority: Authority, heard: Heard) -> None:
@@ -242,6 +271,60 @@ def _answers(client: quiver.Client, origin: Origin) -> bool:
         return client.get(origin.url + "/ok", timeout=5.0).status == 200
     except quiver.QuiverError:
         return False
+
+
+def test_the_server_goes_away_at_once(authority: Authority, heard: Heard) -> None:
+    """By GOAWAY, along with the answer, or before it: those that it has taken are answered."""
+    options: Any = {"session_tickets": True, "requests_per_connection": 1}
+    with (
+        Origin(authority=authority, **options) as origin,
+        quiver.Client(cafile=origin.cafile, max_connections=1, early_data=True) as client,
+    ):
+        for turn in range(8):
+            assert client.get(f"{origin.url}/ok?id={turn}", timeout=20.0).status == 200
+        assert origin.seen_ids() == {str(each): 1 for each in range(8)}
+        assert heard["early_data.sent"] == heard["early_data.accepted"] > 0
+        until(lambda: not client.pool(origin.url).ask(quiver.GetStats()).active, what="no lease")
+
+
+def test_one_that_is_given_up_on_its_way_to_its_answer(
+    giving: Origin, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When early data was accepted, and its connection is about to hear whose it is."""
+    with resuming(giving, heard) as client:
+        pool = client.pool(giving.url)
+        taken = Connection._open
+        asked: list[Any] = []
+
+        def given_up(connection: Connection, exchange: Any, reply: Any) -> None:
+            asked[0].cancel()
+            taken(connection, exchange, reply)
+
+        giving.suspend()
+        try:
+            monkeypatch.setattr(Connection, "_open", given_up)
+            asked.append(pool.ask(quiver.Request("GET", "/delay/30"), block=False))
+            until(lambda: heard["early_data.sent"] == 1, what="it is out")
+        finally:
+            giving.resume()
+        until(lambda: heard["early_data.accepted"] == 1, what="its acceptance")
+        until(lambda: not pool.ask(quiver.GetStats()).active, what="a free slot")
+        [told] = pool.ask(quiver.GetConnections())
+        assert (told.state, told.active, told.opened) == ("connected", 0, 1)
+
+
+def test_the_last_that_a_connection_may_carry_is_given_up(giving: Origin, heard: Heard) -> None:
+    """It has carried all it may, of which nothing is left: another one takes its place."""
+    with resuming(giving, heard, max_requests_per_connection=1) as client:
+        pool = client.pool(giving.url)
+        giving.suspend()
+        try:
+            gone = pool.ask(quiver.Request("GET", "/ok"), block=False)
+            until(lambda: heard["early_data.sent"] == 1, what="it is out")
+            assert gone.cancel()
+        finally:
+            giving.resume()
+        assert client.get(giving.url + "/ok", timeout=20.0).body == b"ok"
 
 
 def test_many_threads(giving: Origin, heard: Heard) -> None:

@@ -12,6 +12,7 @@ from quiver.errors import QuiverError
 from quiver.pool.actions import Redial, RoutingAction
 from quiver.pool.connection_slots import ConnectionSlots
 from quiver.pool.routing import Actions, RoutingTable
+from tests.support.fuzz.early_routing_model import Early
 from tests.support.fuzz.routing_model import Roomy, Routing, Suspected
 from tests.support.short_form import examples
 
@@ -23,6 +24,10 @@ TestRoomy.settings = settings(max_examples=examples(50), stateful_step_count=50,
 
 TestSuspected = Suspected.TestCase
 TestSuspected.settings = settings(max_examples=examples(50), stateful_step_count=50, deadline=None)
+
+
+TestEarly = Early.TestCase
+TestEarly.settings = settings(max_examples=examples(150), stateful_step_count=50, deadline=None)
 
 
 class Crowding(RoutingTable):
@@ -103,6 +108,15 @@ class Leaking(RoutingTable):
         return super().released(connection, ticket, now)
 
 
+class Twofold(RoutingTable):
+    """Lends to another connection what is out on one that connects."""
+
+    def early_room(self, connection: int, streams: int, now: float) -> Actions:
+        actions = super().early_room(connection, streams, now)
+        self._early.held.clear()
+        return actions
+
+
 BROKEN: dict[type[RoutingTable], type[Routing]] = {
     Crowding: Routing,
     MostLoaded: Roomy,
@@ -113,6 +127,7 @@ BROKEN: dict[type[RoutingTable], type[Routing]] = {
     Losing: Routing,
     Hammering: Routing,
     Leaking: Routing,
+    Twofold: Early,
 }
 
 

@@ -8,15 +8,21 @@ from quiver.pool.actions import (
     OpenConnection,
     Reject,
     Rejection,
+    Retire,
     SendEarly,
 )
 from quiver.pool.early_requests import EarlyRequests
 from quiver.pool.routing import RoutingTable
 
 
-def table(connections: int = 2, streams: int = 10, waiting: int = 10) -> RoutingTable:
+def table(
+    connections: int = 2, streams: int = 10, waiting: int = 10, requests: int | None = None
+) -> RoutingTable:
     return RoutingTable(
-        max_connections=connections, max_streams_per_connection=streams, max_waiting=waiting
+        max_connections=connections,
+        max_streams_per_connection=streams,
+        max_waiting=waiting,
+        max_requests_per_connection=requests,
     )
 
 
@@ -25,9 +31,9 @@ def test_they_go_in_order_as_far_as_there_is_room() -> None:
     for ticket in (1, 2, 3):
         early.wants(ticket)
     early.offer(7, 2)
-    assert early.send() == [(1, 7), (2, 7)]
+    assert early.send() == [SendEarly(1, 7), SendEarly(2, 7)]
     early.offer(8, 5)
-    assert early.send() == [(3, 8)]
+    assert early.send() == [SendEarly(3, 8)]
     assert early.out == {1: 7, 2: 7, 3: 8}
     assert early.drop(2) == 7
     assert early.settle(7) == ([1], 2)
@@ -137,6 +143,46 @@ def test_no_more_than_a_connection_may_carry() -> None:
     for ticket in (1, 2, 3):
         pool.submit(ticket, None, 0.0, early=True)
     assert pool.early_room(1, 100, 0.0) == (SendEarly(1, 1), SendEarly(2, 1))
+
+
+def test_a_connection_that_has_carried_all_it_may_though_all_of_it_was_given_up() -> None:
+    """It is of no more use: another one takes its place."""
+    pool = table(1, requests=2)
+    for ticket in (1, 2):
+        pool.submit(ticket, None, 0.0, early=True)
+    pool.early_room(1, 5, 0.0)
+    for ticket in (1, 2):
+        pool.cancel(ticket, 0.1)
+    assert pool.ready(1, 10, 0.2, early=True) == (Retire(1),)
+    assert pool.submit(3, None, 0.3) == (OpenConnection(2),)
+
+
+def test_one_that_has_carried_nearly_all_is_not_relieved_by_itself() -> None:
+    """It is lent until its successor is there."""
+    pool = table(2, requests=10)
+    for ticket in range(9):
+        pool.submit(ticket, None, 0.0, early=True)
+    pool.early_room(1, 9, 0.0)
+    lent = tuple(Forward(ticket, 1) for ticket in range(9))
+    assert pool.ready(1, 20, 0.1, early=True) == lent
+    assert pool.submit(9, None, 0.2)[:2] == (Forward(9, 1), Retire(1))
+
+
+def test_who_is_turned_away_was_never_sent() -> None:
+    pool = table(1, waiting=0)
+    pool.submit(1, None, 0.0, early=True)
+    pool.early_room(1, 5, 0.0)
+    assert pool.submit(2, None, 0.0, early=True) == (Reject(2, Rejection.QUEUE_FULL),)
+
+
+def test_none_goes_on_a_connection_that_is_withdrawn() -> None:
+    pool = table(2)
+    pool.submit(1, None, 0.0, early=True)
+    pool.submit(2, None, 0.0, early=True)
+    pool.early_room(1, 5, 0.0)
+    pool.draining(1, 0.1)
+    assert pool.submit(3, None, 0.2, early=True) == (OpenConnection(3, early=True),)
+    assert pool.ready(2, 5, 0.3) == tuple(Forward(ticket, 2) for ticket in (1, 2, 3))
 
 
 def test_the_end_of_the_pool() -> None:

@@ -18,10 +18,11 @@ from quiver.pool.actions import (
     Reject,
     Rejection,
     Retire,
+    SendEarly,
 )
 from quiver.pool.routing import Actions, RoutingTable
 
-__all__ = ["Roomy", "Routing", "Suspected"]
+__all__ = ["CHOICE", "Roomy", "Routing", "Suspected"]
 
 REFUSED = ConnectionRefused("refused", origin="https://a")
 REFUSAL = HandshakeFailed("no certificate", origin="https://a")  # another dial would end the same
@@ -38,6 +39,8 @@ class Modelled:
     retiring: bool = False
     suspended: bool = False
     leases: set[int] = attrs.field(factory=set)
+    early: int = 0  # how many more may go before its handshake is over
+    sent: int = 0  # how many have
 
     @property
     def shown(self) -> str:
@@ -78,6 +81,10 @@ class Routing(RuleBasedStateMachine):
         self.stopped = False
         self.refused_at: float | None = None  # when a server last refused us
         self.all_refused_at: float | None = None  # and nothing was left, nor tried since
+        self.willing: set[int] = set()  # those that wait, and may go early
+        self.out: dict[int, int] = {}  # those that wait, and have: where
+        self.held: set[int] = set()  # those of them that are for no other connection
+        self.given_up: list[CancelExchange] = []  # by those that have just left the line
 
     # what happens ---------------------------------------------------------------------------
 
@@ -107,9 +114,38 @@ class Routing(RuleBasedStateMachine):
             if connection is None or connection.state == "draining":
                 assert self.table.ready(number, streams, self.now) == ()
             return
+        self._become_ready(number, connection, streams)
+
+    def _become_ready(
+        self, number: int, connection: Modelled, streams: int, accepted: bool = False
+    ) -> None:
         connection.state = "connected"
         connection.limit = max(connection.limit, streams)
-        self.obey(self.table.ready(number, streams, self.now))
+        relieves = any(each.retiring for each in self.known.values())
+        theirs = [ticket for ticket, where in self.out.items() if where == number]
+        self._settle(number)
+        actions = self.table.ready(number, streams, self.now, early=accepted)
+        if relieves:
+            assert isinstance(actions[0], Retire)
+            assert actions[0].connection != number, "not who has just come"
+        if accepted:
+            connection.opened = connection.sent - len(theirs)
+            connection.retiring = self._worn(connection)
+            lent = [each for each in actions if isinstance(each, Forward)][: len(theirs)]
+            assert lent == [Forward(ticket, number) for ticket in theirs], "each by its own"
+            for ticket in theirs:
+                self._lend(ticket, connection)
+            actions = tuple(each for each in actions if each not in lent)
+        self.obey(actions)
+
+    def _settle(self, number: int) -> None:
+        """Nothing is out any more on a connection that does not connect any more."""
+        gone = [ticket for ticket, where in self.out.items() if where == number]
+        for ticket in gone:
+            del self.out[ticket]
+        self.held.difference_update(gone)
+        if number in self.known:
+            self.known[number].early = 0
 
     @rule(choice=CHOICE, streams=st.integers(0, 12))
     def limited(self, choice: int, streams: int) -> None:
@@ -140,6 +176,7 @@ class Routing(RuleBasedStateMachine):
         number, connection = self._any(choice)
         if connection is not None:
             connection.state, connection.retiring = "draining", False
+            self._settle(number)
         actions = self.table.draining(number, self.now)
         self.obey(actions, known=connection is not None)
 
@@ -176,6 +213,7 @@ class Routing(RuleBasedStateMachine):
         if connection is None:
             assert self.table.down(number, self.now, error) == ()
             return
+        self._settle(number)
         self.outcomes.update(connection.leases)
         actions = self.table.down(number, self.now, error)
         refused = error is REFUSAL and connection.state != "draining"
@@ -227,10 +265,13 @@ class Routing(RuleBasedStateMachine):
 
     def obey(self, actions: Actions, *, known: bool = True) -> None:
         assert known or actions == (), "news of what is forgotten asks for nothing"
+        cancelled = Counter(each for each in actions if isinstance(each, CancelExchange))
         for action in actions:
             match action:
                 case Forward(ticket, connection):
                     self._forward(ticket, connection)
+                case SendEarly(ticket, connection):
+                    self._send_early(ticket, connection)
                 case Reject(ticket, reason):
                     self._rejected(ticket, reason)
                 case OpenConnection(connection):
@@ -244,21 +285,38 @@ class Routing(RuleBasedStateMachine):
                 case Redial(at):
                     assert at > self.now
                     self.redial_at = at
-                case CancelExchange():
-                    raise AssertionError("nobody cancelled")
             assert self._live() <= self.max_connections
+        assert cancelled == Counter(self.given_up), "what is out, and not wanted there any more"
+        self.given_up.clear()
 
     def _forward(self, ticket: int, number: int) -> None:
-        assert ticket == next(iter(self.waiting)), "first in, first out"
+        line = [each for each in self.waiting if each not in self.held]
+        assert [ticket] == line[:1], "first in, first out; those that are out are for no other"
         chosen = self.known[number]
         open_ones = [c for c in self._of("connected") if self._room(c) > 0]
         assert not chosen.suspended, "nobody is lent one whose peer may be gone"
         assert chosen in open_ones, "it lends, and has room"
         assert len(chosen.leases) == min(len(each.leases) for each in open_ones)
+        self._lend(ticket, chosen)
+
+    def _lend(self, ticket: int, chosen: Modelled) -> None:
         self._leave_line(ticket, ended=False)
         chosen.leases.add(ticket)
         chosen.opened += 1
-        chosen.retiring |= chosen.opened >= self.requests * 9 // 10
+        chosen.retiring |= self._worn(chosen)
+
+    def _worn(self, each: Modelled) -> bool:
+        return each.opened >= max(1, self.requests * 9 // 10)
+
+    def _send_early(self, ticket: int, number: int) -> None:
+        chosen = self.known[number]
+        assert ticket == min(self.willing), "in order"
+        assert chosen.state == "connecting" and chosen.early
+        self.willing.discard(ticket)
+        self.held.add(ticket)
+        self.out[ticket] = number
+        chosen.early -= 1
+        chosen.sent += 1
 
     def _rejected(self, ticket: int, reason: Rejection) -> None:
         if reason is Rejection.QUEUE_FULL:
@@ -271,14 +329,19 @@ class Routing(RuleBasedStateMachine):
     def _leave_line(self, ticket: int, *, ended: bool = True) -> None:
         lane = self.returned if ticket in self.returned else self.line
         del lane[ticket]
+        self.willing.discard(ticket)
+        self.held.discard(ticket)
+        if ticket in self.out:
+            self.given_up.append(CancelExchange(ticket, self.out.pop(ticket)))
         self.outcomes[ticket] += ended
 
-    def _submit(self, deadline: float | None, front: bool) -> None:
+    def _submit(self, deadline: float | None, front: bool, early: bool = False) -> None:
         self.tickets += 1
+        self.willing |= {self.tickets} if early else set()
         (self.returned if front else self.line)[self.tickets] = deadline
         before, free = len(self.known), self.max_connections - self._live()
         nothing_live = not self._of("connecting", "connected")
-        actions = self.table.submit(self.tickets, deadline, self.now, front=front)
+        actions = self.table.submit(self.tickets, deadline, self.now, front=front, early=early)
         refused = (Reject(self.tickets, Rejection.CONNECT_FAILED, REFUSAL),)
         if actions == refused:
             assert nothing_live and self.refused_at is not None
@@ -317,7 +380,7 @@ class Routing(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_stranded(self) -> None:
-        if self.waiting:
+        if self.waiting.keys() - self.held:
             assert not any(self._room(each) > 0 for each in self._of("connected"))
             redial = self.redial_at is not None and self.redial_at >= self.now
             assert self._of("connecting") or self._live() >= self.max_connections or redial
