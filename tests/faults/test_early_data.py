@@ -70,7 +70,7 @@ def burst(client: quiver.Client, origin: Origin, **about: Any) -> list[Response]
         pool.ask(quiver.Request("GET", f"/ok?id={number}", **about), block=False)
         for number in range(BURST)
     ]
-    answers = [each.get(timeout=20.0) for each in asked]
+    answers = [each.get(timeout=100.0) for each in asked]
     assert [each.body for each in answers] == [b"ok"] * BURST
     return answers
 
@@ -191,7 +191,7 @@ def test_by_a_server_that_validates_addresses(authority: Authority, heard: Heard
 @pytest.mark.parametrize("seed", range(4))
 def test_on_a_path_that_loses(authority: Authority, heard: Heard, seed: int) -> None:
     with Origin(authority=authority, session_tickets=True, loss=0.25, seed=seed) as origin:
-        with resuming(origin, heard, connect_timeout=20.0) as client:
+        with resuming(origin, heard, connect_timeout=100.0, receive_timeout=100.0) as client:
             burst(client, origin)
         assert origin.seen_ids() == {str(each): 1 for each in range(BURST)}
 

@@ -231,10 +231,19 @@ def test_time_limits_of_the_pool_hold_where_a_request_has_none(origin: Origin) -
         assert client.get(origin.url + "/delay/0.4", timeout=5.0).status == 200
 
 
+def is_connected(client: quiver.Client, url: str) -> bool:
+    """Whether a connection is there; a handshake may take longer than `checkout_timeout`."""
+    try:
+        return client.get(url + "/ok").status == 200
+    except quiver.ConnectTimeout:
+        return False
+
+
 def test_checkout_timeout(narrow: Origin) -> None:
     options = {"checkout_timeout": 0.2, "max_connections": 1}
     with client_of(narrow, **options) as client, ThreadPoolExecutor(1) as executor:
-        slow = executor.submit(client.get, narrow.url + "/delay/1?id=slow", timeout=5.0)
+        until(lambda: is_connected(client, narrow.url))
+        slow = executor.submit(client.get, narrow.url + "/delay/2?id=slow", timeout=20.0)
         until(lambda: narrow.seen("slow"))
         with pytest.raises(quiver.CheckoutTimeout) as caught:
             client.get(narrow.url + "/ok?id=waits")

@@ -14,7 +14,7 @@ SESSION: dict[str, Any] = {"protocol": "webtransport"}
 
 
 def opened(client: quiver.Client, origin: Origin, query: str = "") -> quiver.Channel:
-    return client.open_channel(f"{origin.url}/session{query}", **SESSION, timeout=40.0)
+    return client.open_channel(f"{origin.url}/session{query}", **SESSION, timeout=120.0)
 
 
 def collect(channel: quiver.Channel, kind: type, count: int) -> list[Any]:

@@ -148,7 +148,7 @@ CALLS: Final[dict[str, Call]] = {
     "a write timeout": sent(
         *[b"w" * 500_000] * 100, to="/deaf", timeout=httpx.Timeout(5, write=0.3)
     ),
-    "a timeout in the body": call("GET", "/back/half/1", timeout=httpx.Timeout(5, read=0.3)),
+    "a timeout in the body": call("GET", "/back/half/4", timeout=httpx.Timeout(5, read=0.3)),
     "a body that is short": call("GET", "/back/short"),
     "nobody listens": call("GET", "/", "closed"),
     "nobody answers": call("GET", "/", "silent", timeout=httpx.Timeout(5, connect=0.3)),
@@ -192,7 +192,7 @@ STREAMS: Final[dict[str, tuple[str, Callable[[httpx.Response], Any], Callable[..
     "read": ("/large", lambda r: len(r.read()), lambda r: r.aread()),
     "not read": ("/small", lambda r: r.content, lambda r: _all(r.content)),
     "short": ("/back/short", lambda r: r.read(), lambda r: r.aread()),
-    "late": ("/back/half/1", lambda r: r.read(), lambda r: r.aread()),
+    "late": ("/back/half/4", lambda r: r.read(), lambda r: r.aread()),
 }
 
 

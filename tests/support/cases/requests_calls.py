@@ -247,8 +247,8 @@ CASES: Final[dict[str, Case]] = {
     "read twice": streamed("/large", read_twice),
     # what goes wrong
     "a read timeout": plain("GET", "/back/delay/1", timeout=(5, 0.2)),
-    "a timeout in the body": plain("GET", "/back/half/1", timeout=0.3),
-    "a timeout while streaming": streamed("/back/half/1", lambda r: r.content, timeout=0.3),
+    "a timeout in the body": plain("GET", "/back/half/4", timeout=0.3),
+    "a timeout while streaming": streamed("/back/half/4", lambda r: r.content, timeout=0.3),
     "a timeout of nothing": plain("GET", "/small", timeout=0),
     "a timeout of three": plain("GET", "/small", timeout=(1, 2, 3)),
     "a body that is short": plain("GET", "/back/short"),

@@ -314,7 +314,7 @@ def test_not_read_ahead_of_a_server_that_stops(
             yield piece
 
     def upload() -> None:
-        answer = getattr(client, ask)("POST", origin.url + "/digest", body=pieces(), timeout=40.0)
+        answer = getattr(client, ask)("POST", origin.url + "/digest", body=pieces(), timeout=120.0)
         done.append(answer.json() if ask == "request" else json.loads(answer.read()))
 
     resumed = threading.Event()
@@ -329,7 +329,7 @@ def test_not_read_ahead_of_a_server_that_stops(
         assert taken * PIECE <= 1024 * 1024 + 262_144 + 6 * PIECE
     finally:
         origin.resume()
-    uploader.join(40)
+    uploader.join(120)
     assert [each["size"] for each in done] == [400 * PIECE]
 
 
