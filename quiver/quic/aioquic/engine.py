@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from aioquic.quic.packet import QuicFrameType
@@ -168,24 +169,40 @@ class AioquicEngine:
 
     def receive(self, datagrams: Iterable[bytes], now: float) -> None:
         if self._over is not None or not self._connected:
-            return None
-        take = self.receiver.take
+            return
+        rest, receiver = iter(datagrams), self.receiver
         try:
-            for datagram in datagrams:
-                try:
-                    doubtful = take(datagram, now)
-                except Exception as raised:  # noqa: BLE001 - nobody knows what it may be
-                    self._look_for_end()
-                    return self._broken(raised, by_peer=True)
-                if doubtful:
-                    if self.connection.is_reset(datagram):
-                        self._look_for_end()
-                        return self._forgotten()
-                    self.connection.close_at_fault()
-                if self.connection._close_event is not None:
-                    return None  # whatever else has come, it is over
+            while row := tuple(islice(rest, receiver.ahead)):
+                if not self._take(row, now):
+                    return
         finally:
             self._look_for_end()
+
+    def _take(self, row: Sequence[bytes], now: float) -> bool:
+        """Take datagrams that came together. False when it is over, whatever else has come."""
+        connection, receiver = self.connection, self.receiver
+        try:
+            while True:
+                taken = receiver.take_row(row, now)
+                if connection._close_event is not None:
+                    return False
+                if taken == len(row):
+                    return True
+                datagram, row = row[taken], row[taken + 1 :]
+                if receiver.take(datagram, now):
+                    if connection.is_reset(datagram):
+                        self._look_for_end()
+                        self._forgotten()
+                        return False
+                    connection.close_at_fault()
+                if connection._close_event is not None:
+                    return False
+                if not row:
+                    return True
+        except Exception as raised:  # noqa: BLE001 - nobody knows what it may be
+            self._look_for_end()
+            self._broken(raised, by_peer=True)
+            return False
 
     def tick(self, now: float) -> None:
         if self._over is None and self._connected:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Any, Final
 
 from aioquic._buffer import Buffer
@@ -32,7 +33,9 @@ from aioquic.tls import Epoch
 
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.fast_send import FastSend
+from quiver.quic.aioquic.packet_rows import PacketRows
 from quiver.quic.aioquic.plain_path import PlainReceive
+from quiver.quic.aioquic.stream_run import StreamRun
 from quiver.quic.engine import StreamDataReceived
 from quiver.quic.reordering import Reordering
 
@@ -46,6 +49,10 @@ _FORM, _SHORT = 0xC0, 0x40  # of a packet's first byte (RFC 9000 17.3.1)
 _SPIN, _RESERVED = 0x20, 0x18
 _OFFSET, _LENGTH, _FIN = 0x04, 0x02, 0x01  # of a STREAM frame's type (RFC 9000 19.8)
 
+ROW: Final = 16
+"""Packets that are looked at together, as long as all that came was common: what is not may be
+dear, and its cost is looked at after each."""
+
 
 class FastReceive(PlainReceive):
     """The fast path in, for what is common; aioquic's own for the rest."""
@@ -55,27 +62,70 @@ class FastReceive(PlainReceive):
         self._send = send
         self._space: Any = None  # the packet number space of 1-RTT packets, and
         self._keys: Any = None  # their keys, once the handshake is confirmed
+        self._rows: PacketRows | None = None
+        self._run = StreamRun(connection, send)
         self._end_of_cid = 1  # where that of a packet's header ends
 
     def confirmed(self, space: Any, keys: Any) -> None:
         """Expect packets in this space, with these keys: the handshake is confirmed."""
         self._space, self._keys = space, keys
         self._end_of_cid = 1 + len(self.connection.host_cid)  # all of ours are as long
+        self._rows = PacketRows.of(keys, self._end_of_cid)
 
     def take(self, datagram: bytes, now: float) -> bool:
-        if self._space is None or not datagram:
-            return super().take(datagram, now)
-        quic, cid = self.connection, datagram[1 : self._end_of_cid]
-        paths, ours = quic._network_paths, quic._host_cids
-        if (
-            quic._state is _CONNECTED
-            and len(paths) == 1
-            and paths[0].is_validated
-            and datagram[0] & _FORM == _SHORT
-            and (cid == ours[0].cid or any(cid == each.cid for each in ours))
-        ):
+        cid = datagram[1 : self._end_of_cid]
+        if datagram and datagram[0] & _FORM == _SHORT and self._is_common(cid):
             return self._receive_packet(datagram, cid, now)
         return super().take(datagram, now)
+
+    def _is_common(self, cid: bytes) -> bool:
+        """Whether 1-RTT packets for this connection id may go the short way."""
+        quic = self.connection
+        paths, ours = quic._network_paths, quic._host_cids
+        return (
+            self._space is not None
+            and quic._state is _CONNECTED
+            and len(paths) == 1
+            and paths[0].is_validated
+            and (cid == ours[0].cid or any(cid == each.cid for each in ours))
+        )
+
+    # a row of packets -----------------------------------------------------------------------
+
+    def take_row(self, datagrams: Sequence[bytes], now: float) -> int:
+        rows, quic, run = self._rows, self.connection, self._run
+        cid = datagrams[0][1 : self._end_of_cid]
+        self.ahead = 1
+        if rows is None or quic._close_pending or not self._is_common(cid):
+            return 0
+        taken, first = 0, 0
+        numbers: list[int] = []  # of those that are taken, and not noted yet
+        largest = self._space.largest_received_packet
+        for first, payload, number in rows.opened(datagrams, cid, largest):
+            taken += 1
+            at = run.take(payload)
+            if 0 < at == len(payload):
+                numbers.append(number)
+                continue
+            self._end_run(numbers, first, now)
+            numbers = []
+            self._receive_frames(first, number, payload[at:], cid, now, eliciting=at > 0)
+            if quic._state is not _CONNECTED or quic._close_pending:
+                return taken
+        if len(numbers) == len(datagrams):
+            self.ahead = ROW
+        self._end_run(numbers, first, now)
+        return taken
+
+    def _end_run(self, numbers: Sequence[int], first: int, now: float) -> None:
+        """Note packets that brought nothing but what streams have next, the last of which has
+        that first byte."""
+        self._run.end()
+        if numbers:
+            self._note_header(first, numbers[-1], now)
+            self._note_received(numbers, True, now)
+
+    # a packet -------------------------------------------------------------------------------
 
     def _receive_packet(self, data: bytes, cid: bytes, now: float) -> bool:
         """Take a 1-RTT packet; True when it cannot be decrypted."""
@@ -87,23 +137,40 @@ class FastReceive(PlainReceive):
         except CryptoError as error:
             quic._logger.debug(error)
             return True
-        if number in space.received_packets:  # RFC 9000 12.3
-            return False
-        self.heard = now
-        if header[0] & _RESERVED:
+        if number not in space.received_packets:  # RFC 9000 12.3
+            self._receive_frames(header[0], number, payload, cid, now)
+        return False
+
+    def _receive_frames(
+        self,
+        first: int,
+        number: int,
+        payload: bytes,
+        cid: bytes,
+        now: float,
+        *,
+        eliciting: bool = False,
+    ) -> None:
+        """Take a packet that is the peer's and has not come before; with `eliciting`, what is left
+        of one that asks to be acknowledged."""
+        quic = self.connection
+        if first & _RESERVED:
+            self.heard = now
             said = "Reserved bits must be zero"
             quic.close(QuicErrorCode.PROTOCOL_VIOLATION, QuicFrameType.PADDING, said)
-            return False
-        if number > space.expected_packet_number:
+            return
+        self._note_header(first, number, now)
+        eliciting |= self._receive_payload(payload, cid, now)
+        if quic._state is _CONNECTED and not quic._close_pending:
+            self._note_received((number,), eliciting, now)
+
+    def _note_header(self, first: int, number: int, now: float) -> None:
+        space, quic = self._space, self.connection
+        self.heard = now
+        if number >= space.expected_packet_number:
             space.expected_packet_number = number + 1
         if number > quic._spin_highest_pn:
-            quic._spin_highest_pn, quic._spin_bit = number, not header[0] & _SPIN
-        eliciting = self._receive_payload(payload, cid, now)
-        if quic._state is _CONNECTED and not quic._close_pending:
-            quic._close_at = now + quic._idle_timeout()
-            quic._ack_eliciting_sent_since_receipt = False
-            self._note_received(number, eliciting, now)
-        return False
+            quic._spin_highest_pn, quic._spin_bit = number, not first & _SPIN
 
     def _receive_payload(self, payload: bytes, cid: bytes, now: float) -> bool:
         """Take the frames; whether the packet asks to be acknowledged."""
@@ -117,18 +184,24 @@ class FastReceive(PlainReceive):
             quic.close(error.error_code, error.frame_type, error.reason_phrase)
             return False
 
-    def _note_received(self, number: int, eliciting: bool, now: float) -> None:
-        space = self._space
-        if number > space.largest_received_packet:
-            space.largest_received_packet, space.largest_received_time = number, now
-        space.ack_queue.add(number)
-        space.received_packets.add(number)
-        if len(space.ack_queue) > MAX_ACK_RANGES:  # RFC 9000 13.2.3
-            space.ack_queue.shift()
+    def _note_received(self, numbers: Sequence[int], eliciting: bool, now: float) -> None:
+        """Note packets, in the order of their numbers, of which some ask to be acknowledged."""
+        space, quic, last = self._space, self.connection, numbers[-1]
+        quic._close_at = now + quic._idle_timeout()
+        quic._ack_eliciting_sent_since_receipt = False
+        if last > space.largest_received_packet:
+            space.largest_received_packet, space.largest_received_time = last, now
+        follow = last - numbers[0] == len(numbers) - 1  # one another, as mostly
+        for first in numbers[:1] if follow else numbers:
+            space.ack_queue.add(first, last + 1 if follow else first + 1)
+            if len(space.ack_queue) > MAX_ACK_RANGES:  # RFC 9000 13.2.3
+                space.ack_queue.shift()
+        for number in numbers:
+            space.received_packets.add(number)
         if eliciting and space.ack_at is None:
             # Without a request open there is nothing that it could go along with.
-            waits = self._send.parked or self.connection._events
-            space.ack_at = now + self.connection._ack_delay if waits else now
+            waits = self._send.parked or quic._events
+            space.ack_at = now + quic._ack_delay if waits else now
 
     # STREAM frames --------------------------------------------------------------------------
 

@@ -194,6 +194,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "QuicConnectionState.CONNECTED": object,
         "QuicReceiveContext": type,
     },
+    "aioquic.quic.crypto": {"derive_key_iv_hp": ()},
     "aioquic.quic.packet": {
         "NON_ACK_ELICITING_FRAME_TYPES": object,
         "PACKET_FIXED_BIT": int,
@@ -225,6 +226,11 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "QuicPacketRecovery.on_ack_received": ("self",),
     },
     "aioquic.quic.stream": {"QuicStream": type},
+    "aioquic.tls": {
+        "CipherSuite.AES_128_GCM_SHA256": object,
+        "CipherSuite.AES_256_GCM_SHA384": object,
+    },
+    "a CryptoPair": {"recv.secret": object, "recv.version": object},
     "a QuicConnection": {
         "_ack_delay": float,
         "_ack_eliciting_sent_since_receipt": bool,

@@ -50,6 +50,7 @@ class PacketKeys:
         forged: packets that could not be opened, in all phases.
         most_sealed, most_forged: how many of these there may be; None as the cipher has it.
         former: what opens packets of the last phase; None when they are not opened any more.
+        has_moved: whether it is not the first phase to receive in.
         fault: why the connection is to be closed: a code, and a reason.
     """
 
@@ -61,10 +62,10 @@ class PacketKeys:
         self.most_forged: int | None = None
         self.former: Any = None
         self.fault: tuple[TransportCode, str] | None = None
+        self.has_moved = False
         self._wants_update = False
         self._next: Any = None  # the context to receive with in the next phase
         self._first = 0  # the least packet number that came in the present phase
-        self._has_moved = False  # it is not the first phase to receive in
 
     @property
     def key_phase(self) -> int:
@@ -153,11 +154,11 @@ class PacketKeys:
         if self._next is None:
             self._next = next_key_phase(self.recv)
         payload: bytes = self._next.aead.decrypt(sealed, header, number)
-        if self._has_moved and not self.sealed:  # it cannot know that we have followed (6.2)
+        if self.has_moved and not self.sealed:  # it cannot know that we have followed (6.2)
             said = "the peer updated its keys twice, and we had sent nothing in between"
             self.fault = TransportCode.KEY_UPDATE_ERROR, said
             raise CryptoError(said)
-        self.former, self._first, self._has_moved = self.recv.aead, number, True
+        self.former, self._first, self.has_moved = self.recv.aead, number, True
         apply_key_phase(self.recv, self._next, trigger="remote_update")
         self._next = None
         if self.send.key_phase != self.recv.key_phase:  # it was the peer that began

@@ -21,7 +21,10 @@ from quiver.quic.aioquic.engine import AioquicEngine
 from quiver.quic.aioquic.fast_connection import FastConnection
 
 ROOM = Path(required.__file__).parent
-FAST = {"congestion", "fast_connection", "fast_receive", "fast_send", "path_probe"}
+FAST = {
+    *("congestion", "fast_connection", "fast_receive", "fast_send", "packet_rows", "path_probe"),
+    "stream_run",
+}
 OF_ITS_OWN = {"migration": required.MIGRATION, "early_data": required.EARLY_DATA}
 """Files that stand on tables of their own: without those, what they do is not done."""
 

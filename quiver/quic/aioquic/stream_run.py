@@ -1,0 +1,109 @@
+"""STREAM frames that follow one another on one stream, taken as one. Touches aioquic's private
+names.
+
+A large body comes in rows of packets that have nothing but the next bytes of it. Of each row,
+aioquic's state of the stream, the credit, and HTTP/3 hear once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from quiver.quic.aioquic.connection import Connection
+from quiver.quic.aioquic.fast_send import FastSend
+from quiver.quic.engine import StreamDataReceived
+from quiver.quic.varint import read_varint
+
+__all__ = ["StreamRun"]
+
+_KINDS, _STREAM = 0xF8, 0x08  # of a STREAM frame's type (RFC 9000 19.8)
+_OFFSET, _LENGTH, _FIN = 0x04, 0x02, 0x01
+_NONE: Final = -1
+
+
+class StreamRun:
+    """The run that is being taken, if there is one. It is to be ended before anybody else looks at
+    streams, credit or events."""
+
+    def __init__(self, connection: Connection, send: FastSend) -> None:
+        self._connection = connection
+        self._send = send
+        self._stream_id = _NONE
+        self._stream: Any = None
+        self._begin = self._at = 0  # offsets: of its first byte, and of the next one
+        self._most = 0  # how far the peer may send, on the stream and in all
+        self._pieces: list[bytes] = []
+
+    def take(self, payload: bytes) -> int:
+        """Take the frames that a packet begins with, as far as they are STREAM frames with what
+        comes next, within all limits. Returns where they end."""
+        at, size = 0, len(payload)
+        while at + 2 < size:  # or there is no data
+            kind, stream_id, begin = payload[at], payload[at + 1], at + 2
+            if kind & _KINDS != _STREAM:
+                break
+            if stream_id >= 0x40:
+                stream_id, begin = read_varint(payload, at + 1)
+            if not kind & _OFFSET:
+                offset = 0
+            elif begin + 4 < size and payload[begin] & 0xC0 == 0x80:  # as mostly
+                offset, begin = int.from_bytes(payload[begin : begin + 4]) & 0x3FFF_FFFF, begin + 4
+            else:
+                offset, begin = read_varint(payload, begin)
+            stop = size
+            if kind & _LENGTH:
+                length, begin = read_varint(payload, begin)
+                stop = begin + length
+            end = offset + stop - begin
+            if not begin < stop <= size or (
+                stream_id != self._stream_id and not self._start(stream_id, offset)
+            ):
+                break
+            if offset != self._at or end > self._most:
+                break
+            self._pieces.append(payload[begin:stop])
+            self._at = end
+            if kind & _FIN:
+                self.end(fin=True)
+            at = stop
+        return at
+
+    def _start(self, stream_id: int, offset: int) -> bool:
+        """Begin the run of another stream, if its bytes are to come in order."""
+        self.end()
+        quic = self._connection
+        stream, limit = quic._streams.get(stream_id), quic._local_max_data
+        if stream is None:
+            return False
+        receiver = stream.receiver
+        if (
+            offset != receiver._buffer_start
+            or offset != receiver.highest_offset
+            or receiver.is_finished
+            or receiver._final_size is not None
+        ):
+            return False
+        self._stream_id, self._stream = stream_id, stream
+        self._begin = self._at = offset
+        self._most = min(stream.max_stream_data_local, offset + limit.value - limit.used)
+        return True
+
+    def end(self, *, fin: bool = False) -> None:
+        """Tell of it; with `fin`, that the stream has ended."""
+        if self._stream_id == _NONE:
+            return
+        stream_id, stream, pieces, at = self._stream_id, self._stream, self._pieces, self._at
+        self._stream_id, self._stream = _NONE, None
+        if not pieces:
+            return
+        self._pieces = []
+        receiver, quic = stream.receiver, self._connection
+        receiver._buffer_start = receiver.highest_offset = at
+        quic._local_max_data.used += at - self._begin
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        quic._events.append(StreamDataReceived(stream_id, data, fin))  # type: ignore[arg-type]
+        if fin:
+            receiver._final_size, receiver.is_finished = at, True
+            self._send.forget_finished(stream_id, stream)
+        if 4 * at > stream.max_stream_data_local:
+            self._send.needs_window_update.add(stream_id)
