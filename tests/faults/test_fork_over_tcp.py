@@ -6,88 +6,28 @@ has closed it. And what a child says by its copy would be the parent's word.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
-import threading
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import pytest
 
 from quiver.testing import Authority
 from tests.support.programs.runner import ROOT, run_script
-from tests.support.servers.http1_server import Http1Handler, serving
-from tests.support.servers.http2_origin import Http2Origin
+from tests.support.servers.over_tcp import SPOKEN, Served, serving_over_tcp
 from tests.support.waiting import until
 
-LARGE = 3_000_000  # bytes: more than comes before somebody reads on
 PATCHED = "from gevent import monkey; monkey.patch_all()\n"
 PROGRAMS = {"threads": "", "patched": PATCHED}
-SPOKEN = {"h2": "HTTP/2", "http/1.1": "HTTP/1.1"}
 each_program = pytest.mark.parametrize("program", PROGRAMS)
 each_protocol = pytest.mark.parametrize("protocol", SPOKEN)
 
 
-@attrs.frozen
-class Served:
-    """A server over TCP.
-
-    `seen`: how often each target was asked for. `open`: connections.
-    """
-
-    url: str
-    cafile: str
-    seen: Counter[str]
-    open: set[object]
-
-
-@contextlib.contextmanager
-def http_2(authority: Authority) -> Iterator[Served]:
-    with Http2Origin(authority) as server:
-
-        class Peers(set[object]):
-            def __len__(self) -> int:
-                return sum(not peer.over.is_set() for peer in server.peers)
-
-        yield Served(server.url, server.cafile, server.seen, Peers())
-
-
-@contextlib.contextmanager
-def http_1(authority: Authority) -> Iterator[Served]:
-    served = Served("", authority.cafile, Counter(), set())
-    over = threading.Event()
-
-    class Handler(Http1Handler):
-        def setup(self) -> None:
-            super().setup()
-            served.open.add(self)
-
-        def finish(self) -> None:
-            served.open.discard(self)
-            with contextlib.suppress(OSError):
-                super().finish()
-
-        def answer(self) -> None:
-            served.seen[self.path] += 1
-            path = self.path.partition("?")[0]
-            if path == "/held":
-                over.wait(30.0)
-            size = path.removeprefix("/bytes/")
-            with contextlib.suppress(OSError):
-                self.send(200, b"x" * int(size) if size.isdigit() else b"ok")
-
-    with serving(Handler, authority.issue()) as port:
-        yield attrs.evolve(served, url=f"https://localhost:{port}")
-        over.set()
-
-
 @pytest.fixture
 def served(protocol: str, authority: Authority) -> Iterator[Served]:
-    with (http_2 if protocol == "h2" else http_1)(authority) as made:
+    with serving_over_tcp(protocol, authority) as made:
         yield made
 
 
@@ -112,7 +52,7 @@ assert works("first")
 """
 
 OPEN = """
-LARGE = 3_000_000
+LARGE = 3_000_000  # bytes: more than comes before somebody reads on
 streamed = client.stream("GET", f"{url}/bytes/{LARGE}", timeout=60.0)
 read = len(streamed.read(1_000))
 reply = client.pool(url).ask(quiver.Request("GET", "/held", timeout=60.0), block=False)
@@ -202,13 +142,11 @@ def test_what_the_parent_closes_is_closed_though_a_child_lives(
         assert running.stdin is not None and running.stdout is not None
         try:
             assert running.stdout.readline() == "the child lives\n"
-            until(
-                lambda: len(served.open) == 1, what="the parent's is there, and none of the child"
-            )
+            until(lambda: served.open == 1, what="the parent's is there, and none of the child")
             running.stdin.write("close\n")
             running.stdin.flush()
             assert running.stdout.readline() == "closed\n"
-            until(lambda: len(served.open) == 0, what="the server has heard of the end")
+            until(lambda: served.open == 0, what="the server has heard of the end")
             running.stdin.write("end\n")
             running.stdin.flush()
             assert running.stdout.readline() == "the child works\n"
