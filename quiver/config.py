@@ -177,13 +177,14 @@ class PoolConfig:
     session_tickets: bool = _option(
         True,
         "flag",
-        "resume TLS sessions by tickets, which a server gives",
+        "resume TLS sessions of HTTP/3 by tickets, which a server gives",
         check.flag,
     )
     early_data: bool = _option(
         False,
         "flag",
-        "send safe requests in the first flight of a resumed session; they may be repeated",
+        "send safe requests in the first flight of a resumed session; "
+        "who reads the network may repeat them",
         check.flag,
     )
     server_name: str | None = _option(
