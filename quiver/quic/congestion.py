@@ -79,25 +79,41 @@ class Reno:
     # what happens to packets ----------------------------------------------------------------
 
     def on_packet_sent(self, *, packet: Sent) -> None:
-        self.bytes_in_flight += packet.sent_bytes
+        self.on_run_sent(packet=packet, count=1)
+
+    def on_run_sent(self, *, packet: Sent, count: int) -> None:
+        """So many like this one were sent together."""
+        self.bytes_in_flight += count * packet.sent_bytes
         self._peak = max(self._peak, self.bytes_in_flight)
 
     def on_packet_acked(self, *, now: float, packet: Sent) -> None:
+        self.on_run_acked(now=now, packet=packet, count=1)
+
+    def on_run_acked(self, *, now: float, packet: Sent, count: int) -> None:
+        """So many like this one, which were sent together, have arrived."""
         size, sent_at = packet.sent_bytes, packet.sent_time
         if sent_at >= self._round_began:
             self._end_round(now)
-        self.bytes_in_flight -= size
-        if sent_at <= self._shrunk:
-            return
-        used = max(self._peak, self._last_peak) / self.congestion_window
+        self.bytes_in_flight -= count * size
+        if sent_at > self._shrunk:
+            peak = max(self._peak, self._last_peak)
+            for _ in range(count):
+                if not self._grow(size, peak / self.congestion_window, now):
+                    break  # nor for those that follow
+
+    def _grow(self, size: int, used: float, now: float) -> bool:
+        """Grow by one packet that has arrived; whether the window does."""
         if self.ssthresh is None or self.congestion_window < self.ssthresh:
-            if 2 * used >= _USED:
-                slowed = self.slow_start_exit
-                self._add(size if slowed is None else size / slowed.divisor)
-        elif used >= _USED:
-            self._add(self.growth(size, now))
-        else:
+            if 2 * used < _USED:
+                return False
+            slowed = self.slow_start_exit
+            self._add(size if slowed is None else size / slowed.divisor)
+        elif used < _USED:
             self.hold()
+            return False
+        else:
+            self._add(self.growth(size, now))
+        return True
 
     def on_rtt_measurement(self, *, now: float, rtt: float) -> None:  # noqa: ARG002
         self.round_trips.measured(rtt)

@@ -35,6 +35,7 @@ from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.fast_send import FastSend
 from quiver.quic.aioquic.packet_rows import PacketRows
 from quiver.quic.aioquic.plain_path import PlainReceive
+from quiver.quic.aioquic.sent_runs import acknowledge_runs
 from quiver.quic.aioquic.stream_run import StreamRun
 from quiver.quic.engine import StreamDataReceived
 from quiver.quic.reordering import Reordering
@@ -256,11 +257,13 @@ class Recovery(QuicPacketRecovery):
 
     Attributes:
         reordering: of the path.
+        newest_run: the last packet that was sent in a run, see `sent_runs`.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.reordering = Reordering()
+        self.newest_run = -1
         self._missed: list[Any] = []  # taken for lost, by number; for as long as they may yet come
 
     def begin_path(self) -> None:
@@ -279,8 +282,11 @@ class Recovery(QuicPacketRecovery):
     # what arrives after all -----------------------------------------------------------------
 
     def on_ack_received(self, *, ack_rangeset: Any, now: float, **about: Any) -> None:
-        if self._missed and about["space"].is_application_data:
-            self._find(ack_rangeset, now)
+        if about["space"].is_application_data:
+            if self._missed:
+                self._find(ack_rangeset, now)
+            if self.newest_run >= next(iter(about["space"].sent_packets), math.inf):  # one is out
+                acknowledge_runs(self, ack_rangeset, now, about["space"])
         super().on_ack_received(ack_rangeset=ack_rangeset, now=now, **about)
 
     def _find(self, acknowledged: Any, now: float) -> None:

@@ -13,6 +13,7 @@ much as beside one.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -30,14 +31,13 @@ from aioquic.quic.recovery import QuicPacketPacer
 from aioquic.quic.stream import QuicStream
 from aioquic.tls import Epoch
 
+from quiver.quic.aioquic.bulk_send import BulkSend, is_fresh
 from quiver.quic.aioquic.connection import Connection
+from quiver.quic.aioquic.packet_keys import TAG
 from quiver.quic.aioquic.path_probe import PathProbe
 from quiver.quic.aioquic.plain_path import PlainSend
 
-__all__ = ["TAG", "FastSend", "Pacer", "Packet", "short_header"]
-
-TAG: Final = 16
-"""Bytes of an AEAD tag (RFC 9001 5.3)."""
+__all__ = ["FastSend", "Pacer", "Packet", "short_header"]
 
 _LEAST: Final = 4 - PACKET_NUMBER_SEND_SIZE
 """Bytes of frames that header protection needs for its sample (RFC 9001 5.4.2)."""
@@ -71,6 +71,7 @@ class FastSend(PlainSend):
         self.parked: set[int] = set()
         self.needs_window_update: set[int] = set()
         self.path = PathProbe(connection, least)
+        self._bulk = BulkSend(connection)
         self._unsent: list[tuple[int, bytes]] = []  # requests of which nothing has been sent
         self._space: Any = None  # the packet number space of 1-RTT packets, and
         self._keys: Any = None  # their keys, once the handshake is confirmed
@@ -101,10 +102,14 @@ class FastSend(PlainSend):
             self.path.timed_out()
         ready: list[tuple[bytes, Any]] = []
         due = True
-        if self._streams_rest() and self._is_common():
+        bodies = self._bodies()
+        if bodies is not None and self._is_common():
             quic._pacing_at = None
             while (due := self._due(now)) and self._may_send(now):
-                ready += self._send_packet(now)
+                ready += self._send_packet(bodies, now)
+            if bodies and not due:
+                ready += self._bulk.send(bodies, now)
+                due = True  # aioquic has what is left of them, and knows when more may go
         if due:
             self._hand_over()
             ready += quic.datagrams_to_send(now)
@@ -142,8 +147,9 @@ class FastSend(PlainSend):
             and all(each.was_sent for each in quic._host_cids)
         )
 
-    def _streams_rest(self) -> bool:
-        """Whether aioquic has nothing to send on streams, nor to forget one of the peer's.
+    def _bodies(self) -> list[QuicStream] | None:
+        """The streams with bytes of a body to send and nothing else, of which most have none. None
+        where others have something, or aioquic has to forget one of the peer's.
 
         Those of ours that are finished are forgotten, as aioquic does when it writes a packet. Else
         each would keep us from the fast path, and what is asked meanwhile be handed over too, so
@@ -151,6 +157,7 @@ class FastSend(PlainSend):
         """
         quic = self.connection
         queue: list[Any] = quic._streams_queue
+        bodies: list[QuicStream] = []
         rest, over = True, False
         for stream in queue:
             sender, receiver = stream.sender, stream.receiver
@@ -160,11 +167,14 @@ class FastSend(PlainSend):
                 else:
                     over = True
                     del quic._streams[stream.stream_id]
-            elif not sender.buffer_is_empty or sender.reset_pending or receiver.stop_pending:
+            elif sender.reset_pending or receiver.stop_pending:
                 rest = False
+            elif not sender.buffer_is_empty:
+                bodies.append(stream)
+                rest = rest and is_fresh(stream, quic._max_datagram_size)
         if over:
             quic._streams_queue = [each for each in queue if each.stream_id in quic._streams]
-        return rest
+        return bodies if rest else None
 
     def _raises_limits(self) -> bool:
         """Whether the peer may be due MAX_DATA, MAX_STREAMS or MAX_STREAM_DATA."""
@@ -201,7 +211,7 @@ class FastSend(PlainSend):
 
     # one packet -----------------------------------------------------------------------------
 
-    def _send_packet(self, now: float) -> list[tuple[bytes, Any]]:
+    def _send_packet(self, bodies: list[QuicStream], now: float) -> list[tuple[bytes, Any]]:
         quic, keys = self.connection, self._keys
         number, cid = quic._packet_number, quic._peer_cid.cid
         header = short_header(quic._spin_bit, keys.key_phase, cid, number)
@@ -213,6 +223,8 @@ class FastSend(PlainSend):
                 quic._write_ping_frame(packet, quic._ping_pending)
                 quic._ping_pending.clear()
             self._write_requests(packet)
+            if bodies:
+                self._write_body(packet, bodies[0])
         quic._loss._pacer.update_after_send(now=now)
         return quic._flush_builder(packet, quic._network_paths[0], cid, now)
 
@@ -234,6 +246,15 @@ class FastSend(PlainSend):
             self.parked.add(stream_id)
             written += 1
         del self._unsent[:written]
+
+    def _write_body(self, packet: Packet, stream: QuicStream) -> None:
+        """As much of it as there is room and credit for."""
+        quic, loss = self.connection, self.connection._loss
+        packet.bound(loss.congestion_window - loss.bytes_in_flight)
+        credit = quic._remote_max_data - quic._remote_max_data_used
+        most = min(stream.sender.highest_offset + credit, stream.max_stream_data_remote)
+        written: Any = quic._write_stream_frame(packet, self._space, stream, most)  # type: ignore[arg-type]
+        quic._remote_max_data_used += written
 
     def _on_request_delivery(
         self, delivery: QuicDeliveryState, stream_id: int, content: bytes
@@ -316,7 +337,7 @@ class Packet:
         self.packet_number = number
         self._header = header
         self._keys = keys
-        self._room = size - len(header) - TAG
+        self._room = self._flight = size - len(header) - TAG
         self._buffer = Buffer(capacity=self._room)
         self._ack_eliciting = False
         self._handlers: list[tuple[Callable[..., None], Sequence[Any]]] = []
@@ -325,6 +346,15 @@ class Packet:
     def remaining_buffer_space(self) -> int:
         """Bytes that frames may still take."""
         return self._room - self._buffer.tell()
+
+    @property
+    def remaining_flight_space(self) -> int:
+        """Bytes that frames may still take which the congestion window is for."""
+        return self._flight - self._buffer.tell()
+
+    def bound(self, flight: int) -> None:
+        """Let the whole of it be `flight` bytes at most, where the congestion window counts."""
+        self._flight = min(self._room, flight - len(self._header) - TAG)
 
     def start_frame(
         self,
@@ -390,3 +420,15 @@ class Pacer(QuicPacketPacer):
         super().update_rate(congestion_window, smoothed_rtt / gain)
         assert self.packet_time is not None
         self.bucket_max = max(self.bucket_max, min(_TICK, _BURST * self.packet_time))
+
+    def packets(self, now: float) -> float:
+        """How many may be sent now, one after the other."""
+        if self.packet_time is None:
+            return math.inf
+        self.update_bucket(now=now)
+        return math.ceil(self.bucket_time / self.packet_time)
+
+    def sent(self, count: int) -> None:
+        """So many were sent at once, and the time is as it was told last."""
+        if self.packet_time is not None:
+            self.bucket_time = max(0.0, self.bucket_time - count * self.packet_time)

@@ -168,10 +168,15 @@ NEEDED: Final[Mapping[str, Names]] = {
 puts together: one that is missing may be read into nowhere, so that nothing is ever sent."""
 
 _PAYLOAD: Final = ("self", "context", "plain", "crypto_frame_required")
+_STREAM_FRAME: Final = ("self", "builder", "space", "stream", "max_offset")
 
 FAST_PATHS: Final[Mapping[str, Names]] = {
     "aioquic._buffer": {"Buffer": type},
-    "aioquic._crypto": {"CryptoError": type},
+    "aioquic._crypto": {
+        "AEAD": type,
+        "CryptoError": type,
+        "HeaderProtection._mask": ("self", "sample"),
+    },
     "aioquic.quic.congestion.base": {
         "QuicCongestionControl": type,
         "QuicCongestionControl.on_packet_acked": ("self",),
@@ -191,10 +196,11 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "QuicConnection._send_probe": ("self",),
         "QuicConnection._write_ack_frame": ("self", "builder", "space", "now"),
         "QuicConnection._write_ping_frame": ("self", "builder", "uids", "comment"),
+        "QuicConnection._write_stream_frame": _STREAM_FRAME,
         "QuicConnectionState.CONNECTED": object,
         "QuicReceiveContext": type,
     },
-    "aioquic.quic.crypto": {"derive_key_iv_hp": ()},
+    "aioquic.quic.crypto": {"CryptoContext": type, "derive_key_iv_hp": ()},
     "aioquic.quic.packet": {
         "NON_ACK_ELICITING_FRAME_TYPES": object,
         "PACKET_FIXED_BIT": int,
@@ -219,18 +225,30 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "QuicPacketPacer.update_after_send": FunctionType,
         "QuicPacketPacer.update_rate": ("self", "congestion_window", "smoothed_rtt"),
         "QuicPacketRecovery": type,
+        "QuicPacketSpace": type,
         "QuicPacketRecovery._detect_loss": ("self",),
         "QuicPacketRecovery._in_persistent_congestion": ("self",),
         "QuicPacketRecovery._on_packets_lost": ("self",),
         "QuicPacketRecovery.get_probe_timeout": ("self",),
         "QuicPacketRecovery.on_ack_received": ("self",),
     },
-    "aioquic.quic.stream": {"QuicStream": type},
+    "aioquic.quic.stream": {
+        "QuicStream": type,
+        "QuicStreamSender": type,
+        "QuicStreamSender.on_data_delivery": ("self", "delivery", "start", "stop", "fin"),
+    },
     "aioquic.tls": {
         "CipherSuite.AES_128_GCM_SHA256": object,
         "CipherSuite.AES_256_GCM_SHA384": object,
     },
-    "a CryptoPair": {"recv.secret": object, "recv.version": object},
+    "an AEAD": {"_aead.encrypt": object, "_iv": int},
+    "a CryptoPair": {
+        "recv.secret": object,
+        "recv.version": object,
+        "send.aead": object,
+        "send.cipher_suite": object,
+        "send.hp": object,
+    },
     "a QuicConnection": {
         "_ack_delay": float,
         "_ack_eliciting_sent_since_receipt": bool,
@@ -245,12 +263,14 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "_logger": object,
         "_loss._cc.ssthresh": object,
         "_loss._pacer.bucket_max": float,
+        "_loss._pacer.bucket_time": float,
         "_loss._pacer._max_datagram_size": int,
         "_loss._pacer.packet_time": object,
         "_loss._pto_count": int,
         "_loss._rtt_initial": float,
         "_loss._rtt_initialized": bool,
         "_loss._rtt_latest": float,
+        "_loss._time_of_last_sent_ack_eliciting_packet": float,
         "_loss.bytes_in_flight": int,
         "_loss.max_ack_delay": float,
         "_loss.congestion_window": int,
@@ -267,13 +287,19 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "_streams_queue": list,
         "host_cid": bytes,
     },
-    "a QuicNetworkPath": {"is_validated": bool, "remote_challenges": object},
+    "a QuicNetworkPath": {
+        "addr": object,
+        "bytes_sent": int,
+        "is_validated": bool,
+        "remote_challenges": object,
+    },
     "a QuicPacketBuilder": {
         "_packet": object,
         "packet_number": int,
     },
     "a QuicPacketSpace": {
         "ack_at": object,
+        "ack_eliciting_in_flight": int,
         "ack_queue": object,
         "expected_packet_number": int,
         "largest_received_packet": int,
@@ -286,6 +312,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "receiver.stop_pending": bool,
         "sender._buffer": bytearray,
         "sender._buffer_fin": object,
+        "sender._pending_eof": bool,
         "sender._reset_error_code": object,
         "sender.buffer_is_empty": bool,
         "sender.is_finished": bool,

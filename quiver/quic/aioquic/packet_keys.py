@@ -22,7 +22,10 @@ from aioquic.tls import CipherSuite
 
 from quiver.quic.codes import TransportCode
 
-__all__ = ["UPDATE_AFTER", "PacketKeys"]
+__all__ = ["TAG", "UPDATE_AFTER", "PacketKeys"]
+
+TAG: Final = 16
+"""Bytes of an AEAD tag (RFC 9001 5.3)."""
 
 # The tables that OpenSSL makes for these keys are made with the import, as in `configuration`.
 CryptoPair().setup_initial(b"anybody", is_client=True, version=1)
@@ -90,13 +93,18 @@ class PacketKeys:
     def encrypt_packet(
         self, plain_header: bytes, plain_payload: bytes, packet_number: int
     ) -> bytes:
+        context = self.begin_run(packet_number, 1)
+        sealed: bytes = context.encrypt_packet(plain_header, plain_payload, packet_number)
+        return sealed
+
+    def begin_run(self, first: int, count: int) -> Any:
+        """The context for so many packets, numbered from `first` on, which the caller seals."""
         if self._wants_update:
             self._send_with_next("local_update")
         if not self.sealed:
-            self.first_sealed = packet_number
-        self.sealed += 1
-        sealed: bytes = self.send.encrypt_packet(plain_header, plain_payload, packet_number)
-        return sealed
+            self.first_sealed = first
+        self.sealed += count
+        return self.send
 
     def _send_with_next(self, trigger: str) -> None:
         self._wants_update = False

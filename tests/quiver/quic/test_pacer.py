@@ -60,3 +60,21 @@ def test_a_window_is_sent_in_less_than_a_round_trip(threshold: int | None, gain:
     spaced = pacer(threshold)
     spaced.update_rate(congestion_window=50_000, smoothed_rtt=0.1)
     assert spaced.packet_time == pytest.approx(0.1 * SIZE / 50_000 / gain)
+
+
+@pytest.mark.parametrize("packet_time", [None, 1e-6, 0.000_03, 0.01, 0.3])
+@pytest.mark.parametrize("rest", [0.0, 1e-6, 0.000_29, 0.002, 0.1, 1.0])
+def test_a_run_is_as_long_as_packets_would_go_one_by_one(
+    packet_time: float | None, rest: float
+) -> None:
+    alone, run = pacer(), pacer()
+    for each in (alone, run):
+        each.packet_time, each.bucket_max, each.evaluation_time = packet_time, 0.5, 1000.0
+    now, sent = 1000.0 + rest, 0
+    while sent < 1_000 and alone.next_send_time(now=now) is None:
+        alone.update_after_send(now=now)
+        sent += 1
+    count = min(run.packets(now), 1_000)
+    run.sent(count)
+    assert count == pytest.approx(sent, abs=1)  # by what floats round
+    assert run.bucket_time == pytest.approx(alone.bucket_time, abs=1e-6)

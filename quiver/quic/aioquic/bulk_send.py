@@ -1,0 +1,201 @@
+"""The packets of a body, a run at a time. Touches aioquic's private names.
+
+While a body goes up nearly all packets are alike: full, with one STREAM frame of bytes that were
+never sent before. A run of these is written, sealed and remembered at once, and acknowledged by
+ranges: what aioquic does for each packet is done for each run. The first packet of what is not of
+this kind ends a run, and goes another way: the last one of a body, what was lost, an ACK that is
+due, the remainder of a congestion window.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from aioquic.quic.crypto import CryptoContext
+from aioquic.quic.packet import PACKET_FIXED_BIT
+from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE
+from aioquic.quic.stream import QuicStream
+from aioquic.tls import CipherSuite, Epoch
+
+from quiver.quic.aioquic.connection import Connection
+from quiver.quic.aioquic.packet_keys import TAG
+from quiver.quic.aioquic.sent_runs import BodyPacket, Run
+from quiver.quic.varint import encode_varint, varint_size
+
+__all__ = ["BulkSend", "is_fresh", "seal_run"]
+
+_STREAM: Final = 0x0A  # a STREAM frame with a length (RFC 9000 19.8), and with
+_OFFSET: Final = 0x04  # an offset
+_LENGTH: Final = 2  # bytes of the length, as aioquic writes it
+_OFFSETS: Final = (1 << 6, 1 << 14, 1 << 30, 1 << 62)  # from which one is longer (16)
+
+_LEAST: Final = 2  # packets that are worth a run
+_TURN: Final = 16  # packets of one body, where several go up
+
+_PROTECTED: Final = 0x1F  # bits of a short header's first byte (RFC 9001 5.4.1)
+_NUMBER: Final = (1 << 8 * PACKET_NUMBER_SEND_SIZE) - 1  # bits of a packet's number that are sent
+_SAMPLE: Final = slice(4 - PACKET_NUMBER_SEND_SIZE, 20 - PACKET_NUMBER_SEND_SIZE)  # (5.4.2)
+_NONCE: Final = 12  # bytes (5.3)
+_AES_MASK, _CHACHA_MASK = 16, 5  # bytes that are made (5.4.3, 5.4.4)
+
+
+class BulkSend:
+    """Sends what bodies have, as far as that is full packets."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def send(self, streams: Iterable[QuicStream], now: float) -> list[tuple[bytes, Any]]:
+        """As many packets of these as may be sent now, turn by turn; each `is_fresh`."""
+        ready: list[tuple[bytes, Any]] = []
+        waiting = deque(streams)
+        most = _TURN if len(waiting) > 1 else 1 << 30
+        while waiting and (allowed := self._allowed(now)) > 0:
+            stream = waiting.popleft()
+            length, count = self._run_of(stream)
+            if count > 0:
+                ready += self._send_run(stream, length, min(count, allowed, most), now)
+                waiting.append(stream)
+        return ready
+
+    def _allowed(self, now: float) -> int:
+        """Packets, by the congestion window and by pacing."""
+        quic = self.connection
+        loss: Any = quic._loss
+        window = loss.congestion_window - loss.bytes_in_flight
+        whole: int = min(window // quic._max_datagram_size, loss._pacer.packets(now))
+        return whole
+
+    def _run_of(self, stream: QuicStream) -> tuple[int, int]:
+        """Bytes of the body in a packet, and how many that are alike could follow each other."""
+        quic, sender = self.connection, stream.sender
+        offset = sender.highest_offset
+        header = 1 + len(quic._peer_cid.cid) + PACKET_NUMBER_SEND_SIZE + TAG
+        frame = 1 + varint_size(_id_of(stream)) + (varint_size(offset) if offset else 0)
+        length = quic._max_datagram_size - header - frame - _LENGTH
+        credit = quic._remote_max_data - quic._remote_max_data_used
+        stop = min(sender._buffer_stop, offset + credit, stream.max_stream_data_remote)
+        count = (stop - offset) // length
+        if offset + count * length == sender._buffer_fin:
+            count -= 1  # the last one tells of the end
+        alike = next(each for each in _OFFSETS if offset < each) if offset else 1
+        return length, min(count, -((offset - alike) // length))
+
+    def _send_run(
+        self, stream: QuicStream, length: int, count: int, now: float
+    ) -> list[tuple[bytes, Any]]:
+        quic, sender = self.connection, stream.sender
+        first, start = quic._packet_number, sender.highest_offset
+        stop = start + count * length
+        payloads = _payloads(stream, start, length, count)
+        context = quic.packet_keys.begin_run(first, count)
+        sealed = seal_run(context, quic._spin_bit, quic._peer_cid.cid, first, payloads)
+        sender._pending.subtract(start, stop)
+        sender.highest_offset = stop
+        if stop == sender._buffer_stop and not sender._pending_eof:
+            sender.buffer_is_empty = True
+        quic._remote_max_data_used += stop - start
+        quic._packet_number += count
+        run = Run(sender, now, len(sealed[0]), first, first + count - 1, start, length)
+        self._remember(run, count)
+        path = quic._network_paths[0]
+        path.bytes_sent += count * run.sent_bytes
+        address = path.addr
+        return [(each, address) for each in sealed]
+
+    def _remember(self, run: Run, count: int) -> None:
+        quic, now = self.connection, run.sent_time
+        loss: Any = quic._loss
+        space = quic._spaces[Epoch.ONE_RTT]
+        numbers = range(run.first, run.last + 1)
+        space.sent_packets.update({each: BodyPacket(run, each) for each in numbers})  # type: ignore[misc]
+        space.ack_eliciting_in_flight += count
+        loss.newest_run = run.last
+        loss._time_of_last_sent_ack_eliciting_packet = now
+        loss._cc.on_run_sent(packet=run, count=count)
+        loss._pacer.sent(count)
+        if not quic._ack_eliciting_sent_since_receipt:
+            quic._close_at = now + quic._idle_timeout()
+            quic._ack_eliciting_sent_since_receipt = True
+
+
+def is_fresh(stream: QuicStream, least: int) -> bool:
+    """Whether all that it has to send are bytes that were never sent, enough for some packets.
+
+    Args:
+        least: bytes of a packet.
+    """
+    sender = stream.sender
+    pending: Any = sender._pending
+    if stream.is_blocked or len(pending) != 1:
+        return False
+    waiting = pending[0]
+    return waiting.start == sender.highest_offset and len(waiting) >= _LEAST * least
+
+
+def _id_of(stream: QuicStream) -> int:
+    assert stream.stream_id is not None  # as those of aioquic's streams of CRYPTO frames are
+    return stream.stream_id
+
+
+def _payloads(stream: QuicStream, start: int, length: int, count: int) -> list[bytes]:
+    """STREAM frames of so many bytes each, one for each packet."""
+    kind = _STREAM | _OFFSET if start else _STREAM
+    head = bytes([kind]) + encode_varint(_id_of(stream))
+    if start:
+        head += encode_varint(start)
+    head += (length | 0x4000).to_bytes(_LENGTH, "big")
+    # One number, which grows with the offset in it: that of no packet of a run takes more bytes.
+    number, size, step = int.from_bytes(head, "big"), len(head), length << 8 * _LENGTH
+    sender: Any = stream.sender
+    at = start - sender._buffer_start
+    with memoryview(sender._buffer) as view:
+        return [
+            (number + turn * step).to_bytes(size, "big") + view[begin : begin + length]
+            for turn, begin in enumerate(range(at, at + count * length, length))
+        ]
+
+
+def seal_run(
+    context: CryptoContext, spin: bool, cid: bytes, first: int, payloads: Sequence[bytes]
+) -> list[bytes]:
+    """The 1-RTT packets with these payloads, numbered from `first` on.
+
+    They are what aioquic would make of each; but the masks of all headers are made in one go.
+
+    Args:
+        context: aioquic's CryptoContext.
+    """
+    aead: Any = context.aead
+    encrypt, iv = aead._aead.encrypt, aead._iv
+    bits = PACKET_FIXED_BIT | spin << 5 | context.key_phase << 2 | PACKET_NUMBER_SEND_SIZE - 1
+    size = 1 + len(cid) + PACKET_NUMBER_SEND_SIZE
+    # A header is a number, of which the packet's number is a part.
+    header = int.from_bytes(bytes([bits]) + cid + bytes(PACKET_NUMBER_SEND_SIZE), "big")
+    numbers = range(first, first + len(payloads))
+    headers = [header | each & _NUMBER for each in numbers]
+    sealed = [
+        encrypt((iv ^ number).to_bytes(_NONCE, "big"), payload, plain.to_bytes(size, "big"))
+        for number, plain, payload in zip(numbers, headers, payloads, strict=True)
+    ]
+    masks = _masks(context, [each[_SAMPLE] for each in sealed], 8 * (size - 1))
+    return [
+        (plain ^ mask).to_bytes(size, "big") + each
+        for plain, mask, each in zip(headers, masks, sealed, strict=True)
+    ]
+
+
+def _masks(context: CryptoContext, samples: list[bytes], top: int) -> list[int]:
+    """What protects headers, whose first byte begins at bit `top` (RFC 9001 5.4)."""
+    protection: Any = context.hp
+    mask = protection._mask
+    if context.cipher_suite is CipherSuite.CHACHA20_POLY1305_SHA256:
+        made, step = b"".join(map(mask, samples)), _CHACHA_MASK
+    else:  # each block by itself, in one call
+        made, step = mask(b"".join(samples)), _AES_MASK
+    return [
+        (made[at] & _PROTECTED) << top | made[at + 1] << 8 | made[at + 2]
+        for at in range(0, len(made), step)
+    ]

@@ -1,0 +1,161 @@
+"""Runs of packets that are on their way, and what is acknowledged of them.
+
+    Run            what is to be remembered of packets that follow each other
+    BodyPacket     one of them, as aioquic's records of packets are asked
+
+Where all goes well a run is acknowledged by ranges, in a few calls for all of its packets. What is
+lost is told by aioquic's loss detection, packet by packet. Touches aioquic's private names.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from aioquic.quic.packet import QuicPacketType
+from aioquic.quic.packet_builder import QuicDeliveryState, QuicSentPacket
+from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
+from aioquic.quic.stream import QuicStreamSender
+from aioquic.tls import Epoch
+
+__all__ = ["BodyPacket", "Run", "acknowledge_runs"]
+
+_ACKED: Final = QuicDeliveryState.ACKED  # a member of an enumeration is looked up slowly
+
+
+class Run:
+    """What is to be remembered of packets that follow each other, with one body's bytes.
+
+    Args:
+        sender: of the stream.
+        sent_time: seconds, when all were sent.
+        sent_bytes: of each packet.
+        first, last: packet numbers.
+        start: the offset in the first one.
+        length: bytes of the body in each.
+    """
+
+    __slots__ = ("first", "last", "length", "sender", "sent_bytes", "sent_time", "start")
+
+    def __init__(
+        self,
+        sender: QuicStreamSender,
+        sent_time: float,
+        sent_bytes: int,
+        first: int,
+        last: int,
+        start: int,
+        length: int,
+    ) -> None:
+        self.sender, self.sent_time, self.sent_bytes = sender, sent_time, sent_bytes
+        self.first, self.last, self.start, self.length = first, last, start, length
+
+    def offset(self, number: int) -> int:
+        """Where the bytes in a packet begin; by the number after the last, where they end."""
+        return self.start + (number - self.first) * self.length
+
+
+class BodyPacket:
+    """One packet of a run, as aioquic's QuicSentPacket: that would take six times the memory."""
+
+    __slots__ = ("packet_number", "run")
+
+    epoch: Final = Epoch.ONE_RTT
+    packet_type: Final = QuicPacketType.ONE_RTT
+    in_flight: Final = True
+    is_ack_eliciting: Final = True
+    is_crypto_packet: Final = False
+
+    def __init__(self, run: Run, number: int) -> None:
+        self.run, self.packet_number = run, number
+
+    @property
+    def sent_time(self) -> float:
+        return self.run.sent_time
+
+    @property
+    def sent_bytes(self) -> int:
+        return self.run.sent_bytes
+
+    @property
+    def delivery_handlers(self) -> list[Any]:
+        run, number = self.run, self.packet_number
+        frame = run.offset(number), run.offset(number + 1), False
+        return [(run.sender.on_data_delivery, frame)]
+
+
+def acknowledge_runs(
+    loss: QuicPacketRecovery, acknowledged: Iterable[range], now: float, space: QuicPacketSpace
+) -> None:
+    """Take what is acknowledged while runs are out, as aioquic's loss detection does.
+
+    It is left one packet that asked for it, and what follows that: by these it measures the round
+    trip, and knows that there was something new.
+    """
+    sent: Mapping[int, QuicSentPacket | BodyPacket] = space.sent_packets
+    numbers = list(sent)
+    spans = [
+        (bisect_left(numbers, each.start), bisect_left(numbers, each.stop)) for each in acknowledged
+    ]
+    for begin, end in _without_last(spans, numbers, sent):
+        while begin < end:
+            packet, stop = sent[numbers[begin]], begin + 1
+            if isinstance(packet, BodyPacket):
+                stop = _end_of_run(packet.run, numbers, begin, end)
+                _acknowledge_run(loss, space, packet.run, numbers[begin:stop], now)
+            else:
+                _acknowledge(loss, space, packet, now)
+            begin = stop
+
+
+def _without_last(
+    spans: list[tuple[int, int]],
+    numbers: list[int],
+    sent: Mapping[int, QuicSentPacket | BodyPacket],
+) -> list[tuple[int, int]]:
+    """What is before the last packet that asked to be acknowledged."""
+    while spans:
+        begin, end = spans.pop()
+        while begin < end:
+            end -= 1
+            if sent[numbers[end]].is_ack_eliciting:
+                return [*spans, (begin, end)]
+    return []
+
+
+def _end_of_run(run: Run, numbers: list[int], begin: int, end: int) -> int:
+    """Where those end that follow each other, from `begin` on, and are of this run."""
+    first = numbers[begin]
+    end = min(end, begin + run.last - first + 1)
+    if numbers[end - 1] - first == end - 1 - begin:  # nothing is missing
+        return end
+    stop = begin + 1
+    while numbers[stop] == numbers[stop - 1] + 1:
+        stop += 1
+    return stop
+
+
+def _acknowledge(
+    loss: QuicPacketRecovery, space: QuicPacketSpace, packet: QuicSentPacket, now: float
+) -> None:
+    """What aioquic does for each."""
+    del space.sent_packets[packet.packet_number]
+    space.ack_eliciting_in_flight -= packet.is_ack_eliciting
+    if packet.in_flight:
+        cc: Any = loss._cc
+        cc.on_packet_acked(packet=packet, now=now)
+    for handler, frame in packet.delivery_handlers:
+        handler(_ACKED, *frame)
+
+
+def _acknowledge_run(
+    loss: QuicPacketRecovery, space: QuicPacketSpace, run: Run, numbers: list[int], now: float
+) -> None:
+    for each in numbers:
+        del space.sent_packets[each]
+    count = len(numbers)
+    space.ack_eliciting_in_flight -= count
+    cc: Any = loss._cc
+    cc.on_run_acked(packet=run, count=count, now=now)
+    run.sender.on_data_delivery(_ACKED, run.offset(numbers[0]), run.offset(numbers[-1] + 1), False)
