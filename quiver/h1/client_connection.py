@@ -232,7 +232,7 @@ class ClientConnection:
             self._write_body()
         return number
 
-    def send_body(self, stream_id: int, content: bytes, ended: bool) -> None:
+    def send_body(self, stream_id: int, content: bytes | memoryview, ended: bool) -> None:
         """Send more of the body. Ignored when the request was ended, by either side."""
         if stream_id != self._open or self._end_of_request is not None:
             return

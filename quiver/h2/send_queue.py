@@ -51,7 +51,7 @@ class SendQueue:
         body = self._bodies.get(stream_id)
         return 0 if body is None else body.size
 
-    def add(self, stream_id: int, content: bytes, ended: bool) -> None:
+    def add(self, stream_id: int, content: bytes | memoryview, ended: bool) -> None:
         """Add to it. Ignored when it was ended, or is no more."""
         body = self._bodies.get(stream_id)
         if body is None or body.ended:

@@ -238,11 +238,11 @@ class ClientConnection:
             self._sending.add(stream_id)
         return engine.open_stream(content, ended, window)
 
-    def send_body(self, stream_id: int, content: bytes, ended: bool) -> None:
+    def send_body(self, stream_id: int, content: bytes | memoryview, ended: bool) -> None:
         """Send more of the body. Ignored when the request was ended, by either side."""
         if stream_id not in self._sending or not (content or ended):
             return
-        self._engine.send_stream(stream_id, self._frames.content(stream_id, content), ended)
+        self._frames.send_content(stream_id, content, ended)
         if ended:
             self._sending.discard(stream_id)
 

@@ -125,9 +125,20 @@ class FrameWriter:
 
     def content(self, stream_id: int, content: bytes) -> bytes:
         """A DATA frame."""
+        return self._content_begun(stream_id, len(content)) + content
+
+    def send_content(self, stream_id: int, content: bytes | memoryview, ended: bool) -> None:
+        """Send a DATA frame, with the content as it is. Raises as `Engine.send_stream` does."""
+        begun = self._content_begun(stream_id, len(content))
+        self._engine.send_stream(stream_id, begun, ended and not content)
+        if content:
+            self._engine.send_stream(stream_id, content, ended)
+
+    def _content_begun(self, stream_id: int, size: int) -> bytes:
+        """What is before the content in a DATA frame."""
         if self._trace is not None:
-            self._trace.content("frame_created", stream_id, len(content))
-        return b"\x00" + encode_varint(len(content)) + content
+            self._trace.content("frame_created", stream_id, size)
+        return b"\x00" + encode_varint(size)
 
     def check_section(self, fields: Fields) -> None:
         """Refuse what exceeds the server's limit, as far as it is known (RFC 9114 4.2.2).

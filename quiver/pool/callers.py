@@ -347,7 +347,7 @@ def _move(http: HttpConnection, stream_id: int, send_buffer: SendBuffer, buffer:
     moved = 0
     room = buffer - http.unacknowledged(stream_id)
     while room > 0 and (piece := send_buffer.take(room)):
-        http.send_body(stream_id, bytes(piece), False)
+        http.send_body(stream_id, piece, False)
         room -= len(piece)
         moved += len(piece)
     return moved

@@ -126,7 +126,7 @@ class HttpConnection(Protocol):
     def announce_trailers(self, fields: Fields) -> Fields:
         """The fields of a request that has trailers, as they are to be sent."""
 
-    def send_body(self, stream_id: int, content: bytes, ended: bool) -> None:
+    def send_body(self, stream_id: int, content: bytes | memoryview, ended: bool) -> None:
         """Send more of the body. Ignored when the request was ended, by either side."""
 
     def send_trailers(self, stream_id: int, fields: Fields) -> None:

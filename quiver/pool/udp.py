@@ -203,18 +203,17 @@ class UdpSocket(RestingSocket):
 def runs(datagrams: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """The datagrams in order, as a kernel can cut them apart: all as long as the first, but for
     the last, which may be shorter."""
-    start = 0
-    for at in range(1, len(datagrams) + 1):
-        if at == len(datagrams) or not _joins(datagrams, start, at):
-            yield datagrams[start:at]
-            start = at
-
-
-def _joins(datagrams: Sequence[bytes], start: int, at: int) -> bool:
-    """Whether the one at `at` can go with those that begin at `start`."""
-    size, count = len(datagrams[start]), at - start + 1
-    fits = len(datagrams[at - 1]) == size and 0 < len(datagrams[at]) <= size
-    return fits and count <= _MOST_SEGMENTS and count * size <= _MOST_BYTES
+    start, count = 0, len(datagrams)
+    while start < count:
+        size = len(datagrams[start])
+        fit = min(_MOST_SEGMENTS, _MOST_BYTES // size) if size else 1
+        end, most = start + 1, min(count, start + fit)
+        while end < most and len(datagrams[end]) == size:
+            end += 1
+        if end < most and 0 < len(datagrams[end]) < size:
+            end += 1
+        yield datagrams[start:end]
+        start = end
 
 
 def _wish(udp: socket.socket, family: int) -> None:

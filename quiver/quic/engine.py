@@ -349,8 +349,11 @@ class Engine(Protocol):
     def open_unidirectional(self, content: bytes) -> int:
         """Open a stream on which only we send, and send its first bytes. Returns its id."""
 
-    def send_stream(self, stream_id: int, content: bytes, ended: bool) -> None:
+    def send_stream(self, stream_id: int, content: bytes | memoryview, ended: bool) -> None:
         """Send more, and with `ended` the end (FIN).
+
+        Args:
+            content: it may be kept as it is, until it is acknowledged.
 
         Raises:
             RuntimeError: our half has ended, was reset, or the peer wants no more of it.

@@ -22,6 +22,7 @@ from aioquic.tls import CipherSuite, Epoch
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.packet_keys import TAG
 from quiver.quic.aioquic.sent_runs import BodyPacket, Run
+from quiver.quic.send_pieces import SendPieces
 from quiver.quic.varint import encode_varint, varint_size
 
 __all__ = ["BulkSend", "is_fresh", "seal_run"]
@@ -127,9 +128,9 @@ def is_fresh(stream: QuicStream, least: int) -> bool:
     Args:
         least: bytes of a packet.
     """
-    sender = stream.sender
-    pending: Any = sender._pending
-    if stream.is_blocked or len(pending) != 1:
+    sender: Any = stream.sender
+    pending = sender._pending
+    if stream.is_blocked or len(pending) != 1 or type(sender._buffer) is not SendPieces:
         return False
     waiting = pending[0]
     return waiting.start == sender.highest_offset and len(waiting) >= _LEAST * least
@@ -150,12 +151,10 @@ def _payloads(stream: QuicStream, start: int, length: int, count: int) -> list[b
     # One number, which grows with the offset in it: that of no packet of a run takes more bytes.
     number, size, step = int.from_bytes(head, "big"), len(head), length << 8 * _LENGTH
     sender: Any = stream.sender
-    at = start - sender._buffer_start
-    with memoryview(sender._buffer) as view:
-        return [
-            (number + turn * step).to_bytes(size, "big") + view[begin : begin + length]
-            for turn, begin in enumerate(range(at, at + count * length, length))
-        ]
+    pieces = sender._buffer.cut(start - sender._buffer_start, length, count)
+    return [
+        (number + turn * step).to_bytes(size, "big") + piece for turn, piece in enumerate(pieces)
+    ]
 
 
 def seal_run(

@@ -268,10 +268,11 @@ class AioquicEngine:
         self.connection.send_stream_data(stream_id, content)
         return stream_id
 
-    def send_stream(self, stream_id: int, content: bytes, ended: bool) -> None:
+    def send_stream(self, stream_id: int, content: bytes | memoryview, ended: bool) -> None:
         if stream_id not in self.connection._streams:  # some releases would begin it anew
             raise RuntimeError(f"stream {stream_id} has ended")
-        self.connection.send_stream_data(stream_id, content, ended)
+        # A view is as good, where it is written to: see `SendPieces`.
+        self.connection.send_stream_data(stream_id, content, ended)  # type: ignore[arg-type]
 
     def reset_stream(self, stream_id: int, code: int) -> None:
         with self._boundary():

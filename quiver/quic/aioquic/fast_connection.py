@@ -13,6 +13,7 @@ from quiver.quic.aioquic.connection import Connection, stream_of
 from quiver.quic.aioquic.fast_receive import FastReceive, Recovery
 from quiver.quic.aioquic.fast_send import FastSend, Pacer
 from quiver.quic.engine import SessionTicket
+from quiver.quic.send_pieces import SendPieces
 
 __all__ = ["FastConnection"]
 
@@ -49,6 +50,12 @@ class FastConnection(Connection):
     def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:
         super()._parse_transport_parameters(data, from_session_ticket)
         self.fast_send.path.bound(self.peer_parameters.max_udp_payload_size)
+
+    def _get_or_create_stream_for_send(self, stream_id: int) -> Any:
+        stream: Any = super()._get_or_create_stream_for_send(stream_id)
+        if not stream.sender._buffer_stop:  # it is new
+            stream.sender._buffer = SendPieces()
+        return stream
 
     def forget_streams(self) -> None:
         super().forget_streams()

@@ -154,7 +154,7 @@ class Peer:
         self.streams[stream_id] = stream
         return stream
 
-    def write(self, stream_id: int, content: bytes, ended: bool) -> None:
+    def write(self, stream_id: int, content: bytes | memoryview, ended: bool) -> None:
         """Raises RuntimeError when this half has ended or was reset."""
         stream = self.streams.get(stream_id)
         if stream is None or stream.fin or stream.send_done or stream.was_reset:
@@ -668,7 +668,7 @@ class MemoryEngine:
         self.peer.write(stream.stream_id, content, False)
         return stream.stream_id
 
-    def send_stream(self, stream_id: int, content: bytes, ended: bool) -> None:
+    def send_stream(self, stream_id: int, content: bytes | memoryview, ended: bool) -> None:
         self.peer.write(stream_id, content, ended)
 
     def reset_stream(self, stream_id: int, code: int) -> None:
