@@ -48,26 +48,50 @@ class BulkSend:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def send(self, streams: Iterable[QuicStream], now: float) -> list[tuple[bytes, Any]]:
-        """As many packets of these as may be sent now, turn by turn; each `is_fresh`."""
+    def send(
+        self, streams: Iterable[QuicStream], now: float
+    ) -> tuple[list[tuple[bytes, Any]], bool]:
+        """As many packets of these as may be sent now, turn by turn; each `is_fresh`.
+
+        Returns also whether there may be something that another packet could have now.
+        """
         ready: list[tuple[bytes, Any]] = []
         waiting = deque(streams)
         most = _TURN if len(waiting) > 1 else 1 << 30
-        while waiting and (allowed := self._allowed(now)) > 0:
-            stream = waiting.popleft()
+        while waiting:
+            stream = waiting[0]
             length, count = self._run_of(stream)
-            if count > 0:
-                ready += self._send_run(stream, length, min(count, allowed, most), now)
-                waiting.append(stream)
-        return ready
+            if count <= 0:
+                waiting.popleft()
+                continue
+            count = self._allowed(min(count, most), now)
+            if count <= 0:
+                return ready + self._send_remainder(stream, length, now), False
+            ready += self._send_run(stream, length, count, now)
+            waiting.rotate(-1)
+        return ready, True
 
-    def _allowed(self, now: float) -> int:
-        """Packets, by the congestion window and by pacing."""
-        quic = self.connection
-        loss: Any = quic._loss
+    def _allowed(self, most: int, now: float) -> int:
+        """Packets, by the congestion window and by pacing, by which they count as sent."""
+        quic, loss = self.connection, self.connection._loss
+        pacer: Any = loss._pacer
         window = loss.congestion_window - loss.bytes_in_flight
-        whole: int = min(window // quic._max_datagram_size, loss._pacer.packets(now))
-        return whole
+        allowed: int = pacer.take(min(most, window // quic._max_datagram_size), now)
+        return allowed
+
+    def _send_remainder(
+        self, stream: QuicStream, length: int, now: float
+    ) -> list[tuple[bytes, Any]]:
+        """A packet of what is left of the window; and when pacing lets the next one go."""
+        quic, loss = self.connection, self.connection._loss
+        pacer: Any = loss._pacer
+        left = loss.congestion_window - loss.bytes_in_flight
+        length -= max(0, quic._max_datagram_size - left)
+        ready = []
+        if length > 0 and pacer.take(1, now):
+            ready = self._send_run(stream, length, 1, now)
+        quic._pacing_at = pacer.next_send_time(now=now)
+        return ready
 
     def _run_of(self, stream: QuicStream) -> tuple[int, int]:
         """Bytes of the body in a packet, and how many that are alike could follow each other."""
@@ -116,7 +140,6 @@ class BulkSend:
         loss.newest_run = run.last
         loss._time_of_last_sent_ack_eliciting_packet = now
         loss._cc.on_run_sent(packet=run, count=count)
-        loss._pacer.sent(count)
         if not quic._ack_eliciting_sent_since_receipt:
             quic._close_at = now + quic._idle_timeout()
             quic._ack_eliciting_sent_since_receipt = True

@@ -13,7 +13,6 @@ much as beside one.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -108,12 +107,12 @@ class FastSend(PlainSend):
             while (due := self._due(now)) and self._may_send(now):
                 ready += self._send_packet(bodies, now)
             if bodies and not due:
-                ready += self._bulk.send(bodies, now)
-                due = True  # aioquic has what is left of them, and knows when more may go
+                runs, due = self._bulk.send(bodies, now)
+                ready += runs
         if due:
             self._hand_over()
             ready += quic.datagrams_to_send(now)
-        if due or len(ready) > 1:
+        if due or bodies or len(ready) > 1:
             self.path.after_flush(ready, now)
         return ready
 
@@ -421,14 +420,15 @@ class Pacer(QuicPacketPacer):
         assert self.packet_time is not None
         self.bucket_max = max(self.bucket_max, min(_TICK, _BURST * self.packet_time))
 
-    def packets(self, now: float) -> float:
-        """How many may be sent now, one after the other."""
-        if self.packet_time is None:
-            return math.inf
+    def take(self, most: int, now: float) -> int:
+        """How many packets may be sent now, which are counted as sent; `most` at the most."""
+        packet_time, count = self.packet_time, 0
+        if packet_time is None:
+            return most
         self.update_bucket(now=now)
-        return math.ceil(self.bucket_time / self.packet_time)
-
-    def sent(self, count: int) -> None:
-        """So many were sent at once, and the time is as it was told last."""
-        if self.packet_time is not None:
-            self.bucket_time = max(0.0, self.bucket_time - count * self.packet_time)
+        bucket = self.bucket_time
+        while count < most and bucket > 0:  # to the last bit as aioquic would, one by one
+            bucket = bucket - packet_time if bucket >= packet_time else 0.0
+            count += 1
+        self.bucket_time = bucket
+        return count
