@@ -13,6 +13,8 @@ from quiver.errors import InvalidOptions, InvalidURL, QuiverError
 from quiver.models import Response, Stats
 from quiver.origin import Origin
 from quiver.pool.checkout import PoolIdled
+from quiver.pool.choice import chosen_by
+from quiver.pool.fallback_table import PolicyName
 from quiver.pool.manager import Manager
 from quiver.pool.protocols import H3_ALONE, advise, chosen
 from quiver.pool.ref import PoolRef
@@ -32,6 +34,8 @@ _OPTIONS: Final = (
     "registry",
     "trust_env",
     "protocols",
+    "policy",
+    "hints",
     "proxy",
 )
 
@@ -65,11 +69,16 @@ class Client:
             or else "h3" alone. With HTTP/3 and one of them each connection is dialled over QUIC,
             and 0.3 seconds behind over TCP; the one that is there first is used, and what had
             failed is asked again later, beside requests. `http://` is HTTP/1.1.
+        policy: "always" tries HTTP/3 first, also where nobody has said that it is spoken; "alt-svc"
+            only where `hints` or an Alt-Svc field of an earlier response say so (RFC 7838).
+        hints: URLs of origins that are known to speak HTTP/3 on their own port.
         proxy: "http://[user:password@]host:port", or https, that all goes through, by CONNECT; None
             goes by `trust_env`. What goes through one is HTTP/2 or HTTP/1.1.
 
     Raises:
         InvalidOptions: a rule or an option is unknown, wrong or contradicts another.
+        InvalidURL: a hint names no https origin.
+        ModuleNotFoundError: what one of the `protocols` needs is not installed.
     """
 
     def __init__(
@@ -80,6 +89,8 @@ class Client:
         registry: Registry | None = None,
         trust_env: bool = True,
         protocols: Iterable[str] | None = None,
+        policy: PolicyName = "always",
+        hints: Iterable[str] = (),
         proxy: str | None = None,
         **options: Unpack[PoolOptions],
     ) -> None:
@@ -96,6 +107,7 @@ class Client:
             self.name,
             proxy_of=lambda origin: proxies.find(origin.scheme, origin.authority),
             protocols=self._protocols,
+            choices=chosen_by(policy, hints),
         )
 
     def __repr__(self) -> str:

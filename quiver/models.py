@@ -82,6 +82,8 @@ class ResponseConnection:
         address, local: host and port of the server, and of ours.
         handshake: what was agreed on.
         seconds: from the beginning of the dial, the look-up of the name included, until then.
+        alternative: host and port of the alternative service that it is with (RFC 7838); None: it
+            is with the origin's own.
     """
 
     number: int
@@ -89,6 +91,7 @@ class ResponseConnection:
     local: tuple[str, int]
     handshake: Handshake = attrs.field(repr=False)
     seconds: float
+    alternative: str | None = None
 
     @property
     def protocol(self) -> str:

@@ -63,8 +63,17 @@ class Origin:
     @property
     def authority(self) -> str:
         """The `:authority` of its requests: `host` or `host:port`, IPv6 in brackets."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        usual = self.port == DEFAULT_PORTS[self.scheme]
+        return self._bracketed if usual else self.host_and_port
+
+    @property
+    def host_and_port(self) -> str:
+        """`host:port`, IPv6 in brackets, as CONNECT and Alt-Used have them (RFC 7838 5)."""
+        return f"{self._bracketed}:{self.port}"
+
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}"

@@ -6,7 +6,7 @@ import difflib
 import os
 import ssl
 from collections.abc import Iterable, Sequence
-from typing import Final, TypedDict
+from typing import Final, Literal, TypedDict
 
 from quiver.name_options import HostAddresses, HostAddressesGiven, Resolver
 
@@ -68,6 +68,8 @@ class ClientOptions(TypedDict, total=False):
     """Options of a client, that hold for all of its pools."""
 
     protocols: Iterable[str] | None
+    policy: Literal["always", "alt-svc"]
+    hints: Iterable[str]
     proxy: str | None
     trust_env: bool
 

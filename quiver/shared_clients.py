@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -51,6 +52,8 @@ def client_for(options: dict[str, Any]) -> Client:
     of_client = _taken(options, ClientOptions)
     if of_client.get("protocols") is not None:
         of_client["protocols"] = chosen(of_client["protocols"])
+    if isinstance(of_client.get("hints"), Iterable) and not isinstance(of_client["hints"], str):
+        of_client["hints"] = tuple(of_client["hints"])  # they are read more than once
     if not own and not of_client:
         return shared
     try:

@@ -7,8 +7,8 @@
 | request.exception    | duration              | origin, method, target, kind, error           |
 | request.repeated     |                       | origin, connection, method, target            |
 | connection.start     |                       | origin, connection                            |
-| connection.attempt   |                       | origin, connection, address                   |
-| connection.ready     | duration, max_streams | origin, connection, address, local, handshake |
+| connection.attempt   |                       | origin, connection, address, lane, why        |
+| connection.ready     | duration, max_streams | origin, connection, and what is told below    |
 | connection.settings  |                       | origin, connection, settings                  |
 | connection.ticket    | lifetime              | origin, connection, early_data                |
 | early_data.sent      | count                 | origin, connection                            |
@@ -41,7 +41,10 @@ of a connection in its pool, `established` whether it was ever ready; `kind` the
 `error` the exception itself; `direction` is "sent" or "received". There is one `attempt` for each
 of the host's addresses that is tried, several at a time (RFC 8305); `address` and `local` are pairs
 (host, port); `handshake` is a `quiver.models.Handshake`, and `settings` what the server announced,
-by name (RFC 9114 7.2.4). A request is `repeated` over
+by name (RFC 9114 7.2.4). `lane` is what is tried, "http/3" or "tcp", say, and `why` says why, where
+there is a choice; `behind` has a pair of lane and why for each that had begun beside the one that
+is `ready`, and `alternative` the host and port of the alternative service (RFC 7838) that it is
+with, None where it is with the origin's own. A request is `repeated` over
 HTTP/1.1 alone, once: an idempotent one that got no byte of an answer on a connection that had
 served another (RFC 9112 9.3.1); whether it was processed, nobody knows. A streamed response counts
 as answered when its head is there, and a channel when it is opened: from then on it is told of by

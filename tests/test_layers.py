@@ -165,7 +165,7 @@ PURE_TABLES: Final = (
             *("routing", "waiting_queue", "backoff", "dial_progress"),
             *("address_attempts", "address_memory", "session_tickets"),
             *("connection_slots", "early_requests"),
-            *("exchanges", "actions", "socket_errors", "liveness", "idle_policy"),
+            *("exchanges", "told_heads", "actions", "socket_errors", "liveness", "idle_policy"),
             *("look_up_table", "path_changes", "time_limits", "protocol_limits"),
             *("alt_svc", "alternatives", "fallback_table"),
             *("choice", "lane_race", "spoken", "tcp_negotiation"),

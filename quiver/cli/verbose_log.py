@@ -48,10 +48,16 @@ def lines_of(event: str, measured: Measurements, about: Metadata) -> Iterator[st
     """Yield the lines for one event. Pure."""
     match event.removeprefix("connection."):
         case "attempt":
-            yield f"{about['origin']}: trying {_place(about['address'])}"
+            over = "QUIC" if about["lane"] == "http/3" else "TCP"
+            why = f": {about['why']}" if about["why"] else ""
+            yield f"{about['origin']}: trying {_place(about['address'])} over {over}{why}"
         case "ready":
             took = measured["duration"] * 1000
             yield f"connected from {_place(about['local'])} to {_place(about['address'])}"
+            if about["alternative"] is not None:
+                yield f"which is the origin's alternative service {about['alternative']}"
+            for lane, said in about["behind"]:
+                yield f"{lane.upper()} was not there first: {said or 'it had just begun'}"
             yield f"handshake took {took:.1f} ms, with name resolution"
             yield from _handshake(about["handshake"])
         case "settings":

@@ -52,12 +52,18 @@ def _authority(origin: Origin) -> bytes:
     return origin.authority.encode("ascii")
 
 
-def request_fields(request: Request, origin: Origin, user_agent: str | None = None) -> Fields:
+def request_fields(
+    request: Request,
+    origin: Origin,
+    user_agent: str | None = None,
+    alternative: str | None = None,
+) -> Fields:
     """The fields of `request` for `origin`: pseudo-headers first, a `host` field among them.
 
     A body brings its content-length along if it is known, and so does its absence where one is
     expected: POST, PUT and PATCH without a body say 0 (RFC 9110 8.6). A request that names no user
-    agent goes by `user_agent` (RFC 9110 10.1.5).
+    agent goes by `user_agent` (RFC 9110 10.1.5). One that goes to an `alternative` service, by host
+    and port, says so (RFC 7838 5).
     """
     section = [
         (b":method", request.method.encode("ascii")),
@@ -75,6 +81,8 @@ def request_fields(request: Request, origin: Origin, user_agent: str | None = No
         section.append((name.encode("ascii"), value.encode("latin-1")))
     if user_agent is not None and not agent_given:
         section.append((b"user-agent", user_agent.encode("latin-1")))
+    if alternative is not None:
+        section.append((b"alt-used", alternative.encode("ascii")))
     if isinstance(request, OpenChannel):
         if request.protocol is not None:
             section.insert(1, (b":protocol", request.protocol.encode("ascii")))

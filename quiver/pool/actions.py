@@ -162,6 +162,13 @@ class ResetStream:
 
 
 @attrs.frozen
+class Hear:
+    """Note what the origin says of other places where it speaks HTTP/3: its Alt-Svc field."""
+
+    field: str
+
+
+@attrs.frozen
 class Retry:
     """Give the request back to the pool: the peer proved that it did not act on it.
 
@@ -175,4 +182,4 @@ class Retry:
 
 
 RoutingAction = Forward | OpenConnection | SendEarly | Reject | CancelExchange | Retire | Redial
-ExchangeAction = Answer | Inform | Begin | Deliver | End | Release | ResetStream | Retry
+ExchangeAction = Answer | Inform | Begin | Deliver | End | Hear | Release | ResetStream | Retry

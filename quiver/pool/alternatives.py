@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 import attrs
@@ -28,15 +29,22 @@ class Known:
         alternatives: the preferred one first.
         since: when it was told.
         news: when that was worth keeping.
+        where: in which network; None: nobody knows.
     """
 
     alternatives: tuple[Alternative, ...]
     since: float
     news: float
+    where: Hashable = None
 
-    def at(self, now: float) -> Alternative | None:
-        """Return the first that is still good."""
-        return next((each for each in self.alternatives if now < self.since + each.max_age), None)
+    def at(self, now: float, where: Hashable = None) -> tuple[Alternative, ...]:
+        """Return those that are still good: in another network those that persist."""
+        moved = None not in (where, self.where) and where != self.where
+        return tuple(
+            each
+            for each in self.alternatives
+            if now < self.since + each.max_age and (each.persist or not moved)
+        )
 
     def kept_by(self, kept: Known) -> bool:
         """Whether what was kept says the same, and will do so for half of its time."""
@@ -65,8 +73,11 @@ class Alternatives:
     def __len__(self) -> int:
         return len(self._known)
 
-    def learn(self, origin: Origin, field: str, now: float) -> bool:
+    def learn(self, origin: Origin, field: str, now: float, where: Hashable = None) -> bool:
         """Take in an Alt-Svc field of a response of this origin.
+
+        Args:
+            where: the network in which it was told, if whoever asks tells that as well.
 
         Returns:
             Whether that is news that is worth keeping: another place, or time half run out.
@@ -78,7 +89,7 @@ class Alternatives:
         good = tuple(each for each in told[:MOST_EACH] if each.max_age > 0)
         if not good:
             return before is not None
-        new = Known(good, now, now)
+        new = Known(good, now, now, where)
         is_news = before is None or not new.kept_by(before)
         self._keep(
             origin, new if before is None or is_news else attrs.evolve(new, news=before.news)
@@ -87,15 +98,25 @@ class Alternatives:
 
     def find(self, origin: Origin, now: float) -> Alternative | None:
         """Return where the origin speaks HTTP/3, or None when no fresh field says so."""
+        return next(iter(self.fresh(origin, now)), None)
+
+    def fresh(self, origin: Origin, now: float, where: Hashable = None) -> tuple[Alternative, ...]:
+        """Return all places where it does, the preferred one first (RFC 7838 2.2)."""
         known = self._known.get(origin)
         if known is None:
-            return None
-        alternative = known.at(now)
-        if alternative is None:
+            return ()
+        self._known.move_to_end(origin)
+        found = known.at(now, where)
+        if not found and not known.at(now):
             del self._known[origin]
-        else:
-            self._known.move_to_end(origin)
-        return alternative
+        return found
+
+    def forget(self, origin: Origin, which: Callable[[Alternative], bool]) -> None:
+        """Forget those of an origin for which `which` is true."""
+        known = self._known.get(origin)
+        if known is not None:
+            kept = tuple(each for each in known.alternatives if not which(each))
+            self._known[origin] = attrs.evolve(known, alternatives=kept)
 
     def network_changed(self) -> bool:
         """Forget what was not said to persist (RFC 7838 2.2); return whether there was any."""

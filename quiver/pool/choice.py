@@ -1,55 +1,87 @@
 """Choices: over what an origin is dialled now: HTTP/3, what goes over TCP, or both in a race. Pure.
 
     lanes(origin, now) --> a dial races them --> won(origin, lane, behind, now)
+    heard(origin, Alt-Svc field, now), misdirected(origin, place)
 
-A dial has **lanes**: one over QUIC, one over TCP, on which ALPN decides further. Nothing is known
-of an origin at first: QUIC begins, and TCP `HEAD_START` later, or at once when QUIC has failed (RFC
-8305; the draft of its third version has protocols in it). The first that has shaken hands is the
+A dial has **lanes**: over QUIC, and over TCP, where ALPN decides further. Nothing is known of an
+origin at first: QUIC begins, and TCP `HEAD_START` later, or at once when QUIC has failed (RFC 8305;
+the draft of its third version has protocols in it). The first that has shaken hands is the
 connection, and the others are given up: what races are connections, never requests.
 
-Where TCP has won beside QUIC, that is left alone for a while, which doubles with each failure and
-is forgotten with the first success, as `FallbackTable` has it: TCP goes first then, QUIC behind it.
-When the while is over, a connection is dialled beside those that there are (`asks_again`), again as
-a race: nobody waits for it. That all lanes have failed says nothing of one of them, and what failed
-from one address of ours says nothing of another: that is another network.
+Where the origin has named another place for HTTP/3 (RFC 7838), QUIC goes there, and to the origin's
+own port last, when nothing else is left. Whoever asks for the policy "alt-svc" has QUIC only where
+an origin has named a place, or a hint has.
+
+Where TCP has won beside QUIC, that place is left alone for a while, which doubles with each failure
+and is forgotten with the first success, as `FallbackTable` has it: then it is another place's turn,
+or TCP goes first, QUIC behind it. When the while is over, a connection is dialled beside those that
+there are (`asks_again`), again as a race: nobody waits for it. That all lanes have failed says
+nothing of one of them, and what failed from one address of ours says nothing of another: that is
+another network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+import math
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Final
 
+import attrs
+
+from quiver.errors import InvalidOptions
 from quiver.origin import Origin
-from quiver.pool.fallback_table import FallbackTable
+from quiver.pool.alt_svc import Alternative
+from quiver.pool.fallback_table import FallbackTable, PolicyName
 
-__all__ = ["HEAD_START", "HTTP3", "TCP", "Choices", "Lane"]
+__all__ = ["HEAD_START", "HTTP3", "TCP", "Choices", "Lane", "chosen_by"]
 
 HEAD_START: Final = 0.3  # seconds that the first lane has before the second begins
 HTTP3: Final = "http/3"
 TCP: Final = "tcp"
+_BEHIND: Final = "what goes first is not there yet"
+_KEPT: Final = 1_000  # places of alternatives: the same are asked for with each dial
 
 
-class Lane(NamedTuple):
+@attrs.frozen
+class Lane:
     """A way to an origin, in a dial.
 
     Attributes:
         name: HTTP3 or TCP, or of the only stack that there is.
         after: seconds from the beginning of the dial until it begins, unless those before it have
             failed sooner.
+        place: host and port of an alternative service, as an origin; None for the origin's own.
+        why: it was chosen, in words.
     """
 
     name: str
     after: float = 0.0
+    place: Origin | None = None
+    why: str = attrs.field(default="", eq=False)
+
+    @property
+    def alternative(self) -> str | None:
+        """Host and port of `place`."""
+        return None if self.place is None else self.place.host_and_port
 
 
 class Choices:
     """What one client has found out about its origins. Times are seconds on the caller's clock.
 
     `local` is the host of ours from which an origin is reached; None: that cannot be told.
+
+    Args:
+        policy: "always": HTTP/3 first; "alt-svc": where a hint or an Alt-Svc field says that it is
+            spoken.
+        hints: origins that are known to speak HTTP/3 on their own port.
+
+    Raises:
+        ValueError: no such policy.
     """
 
-    def __init__(self) -> None:
-        self._table = FallbackTable()
+    def __init__(self, policy: PolicyName = "always", hints: Iterable[Origin] = ()) -> None:
+        self._table = FallbackTable(policy, hints)
 
     def lanes(
         self, origin: Origin, known: tuple[str, ...], now: float, local: str | None = None
@@ -57,18 +89,26 @@ class Choices:
         """The lanes of a dial, the first to begin first.
 
         Args:
-            known: names of the lanes that there are, the preferred one first.
+            known: names of the lanes that there are, HTTP/3's first.
         """
-        order = known
-        if len(known) > 1 and self._table.why(origin, now, local) is not None:
-            order = *known[1:], known[0]
-        return tuple(Lane(name, turn * HEAD_START) for turn, name in enumerate(order))
+        first, *behind = known
+        if not behind:
+            return (Lane(first),)
+        places = list(self._places(origin, now, local))
+        free = self._free(origin, places, now, local)
+        if free is not None:
+            last = [attrs.evolve(own, after=math.inf) for own in _own(places) if own is not free]
+            return (free, Lane(TCP, HEAD_START, why=_BEHIND), *last)
+        why = self._why_not(origin, places, now, local)
+        late = _own(places) or places[:1]
+        later = [attrs.evolve(each, after=HEAD_START, why=_BEHIND) for each in late]
+        return (Lane(TCP, why=why), *later)
 
     def won(
         self,
         origin: Origin,
-        lane: str,
-        behind: Iterable[tuple[str, str]],
+        lane: Lane,
+        behind: Iterable[tuple[Lane, str]],
         now: float,
         local: str | None = None,
     ) -> None:
@@ -77,13 +117,81 @@ class Choices:
         Args:
             behind: the others that had begun, each with why it was not the first.
         """
-        if lane == HTTP3:
-            self._table.succeeded(origin, local)
+        if lane.name == HTTP3:
+            self._table.succeeded(origin, (lane.place, local))
             return
         for other, why in behind:
-            if other == HTTP3:
-                self._table.failed(origin, now, why, local)
+            if other.name == HTTP3:
+                self._table.failed(origin, now, why, (other.place, local))
 
     def asks_again(self, origin: Origin, now: float, local: str | None = None) -> bool:
         """Whether HTTP/3, over which the origin is not spoken to, is to be tried beside."""
-        return self._table.why(origin, now, local) is None
+        return self._free(origin, self._places(origin, now, local), now, local) is not None
+
+    def heard(self, origin: Origin, field: str, now: float, local: str | None = None) -> None:
+        """Take in an Alt-Svc field of a response of this origin (RFC 7838 3)."""
+        self._table.alternatives.learn(origin, field, now, local)
+
+    def misdirected(self, origin: Origin, place: str | None) -> None:
+        """Note that who is at this host and port does not answer for the origin (RFC 7838 6)."""
+
+        def is_there(alternative: Alternative) -> bool:
+            return place_of(origin, alternative).host_and_port == place
+
+        self._table.alternatives.forget(origin, is_there)
+
+    def _places(self, origin: Origin, now: float, local: str | None) -> Iterator[Lane]:
+        """Where HTTP/3 may be tried: as the origin prefers, and its own port if nobody says so."""
+        own = self._table.why_own(origin)
+        for alternative in self._table.alternatives.fresh(origin, now, local):
+            place = place_of(origin, alternative)
+            if place == origin:
+                own = None
+                yield Lane(HTTP3, why="its Alt-Svc field says so")
+            else:
+                yield Lane(HTTP3, place=place, why=f"its Alt-Svc field names {place.authority}")
+        if own is not None:
+            yield Lane(HTTP3, why=own)
+
+    def _free(
+        self, origin: Origin, places: Iterable[Lane], now: float, local: str | None
+    ) -> Lane | None:
+        """The first that is not left alone."""
+        why = self._table.why
+        free = (each for each in places if why(origin, now, (each.place, local)) is None)
+        return next(free, None)
+
+    def _why_not(self, origin: Origin, places: list[Lane], now: float, local: str | None) -> str:
+        if not places:
+            return "nobody has said that HTTP/3 is spoken there"
+        failed = self._table.why(origin, now, (places[0].place, local))
+        return f"HTTP/3 had failed there: {failed}"
+
+
+def _own(places: Iterable[Lane]) -> list[Lane]:
+    """The one to the origin's own port, if it is among them."""
+    return [each for each in places if each.place is None]
+
+
+@lru_cache(_KEPT)
+def place_of(origin: Origin, alternative: Alternative) -> Origin:
+    """Where an alternative is, as an origin."""
+    return Origin("https", alternative.host or origin.host, alternative.port)
+
+
+def chosen_by(policy: str, hints: Iterable[str]) -> Choices:
+    """The choices of a client, as it was given its options.
+
+    Raises:
+        InvalidOptions: no such policy, or `hints` are one text.
+        InvalidURL: a hint names no https origin.
+    """
+    if isinstance(hints, str) or not isinstance(hints, Iterable):
+        raise InvalidOptions(f"hints={hints!r}: must be a tuple of URLs")
+    known: PolicyName
+    match policy:
+        case "always" | "alt-svc":
+            known = policy
+        case _:
+            raise InvalidOptions(f"policy={policy!r}: must be always or alt-svc")
+    return Choices(known, map(Origin.parse, hints))

@@ -32,7 +32,7 @@ from quiver.actors.system_messages import AnyActorRef, ForkedAway, Terminated, T
 from quiver.errors import QuiverError
 from quiver.h3 import events
 from quiver.pool import messages
-from quiver.pool.address_attempts import Address
+from quiver.pool.choice import Lane
 from quiver.pool.connection_state import DIALS, ConnectionState
 from quiver.pool.dial_progress import Progress
 from quiver.pool.dialer import Connected, Dialer, Outcome
@@ -79,7 +79,7 @@ class Connection(StateMachine):
             self, target, self._transport, self._liveness, self.timers, self._report, tell_me
         )
         parts = self._liveness, self._runner.exchanges, self.timers, self._report
-        calls = self._tell_pool, self._end, self._leave_path, self._withdraw
+        calls = self._tell_pool, self._end, self._leave_path, self.withdraw
         self._keeper = PathKeeper(number, target, self._transport, *parts, *calls)
 
     # its life -------------------------------------------------------------------------------
@@ -134,8 +134,8 @@ class Connection(StateMachine):
                 self._drain(reason)
             case SocketEvent.FAILED:
                 self._judge_socket_errors()
-            case messages.Resolved(outcome):
-                self._resolved(outcome)
+            case messages.Resolved():
+                self._resolved(message)
             case Terminated():
                 self._runner.flight.settle(None)  # nobody comes for it any more
                 self._drain("its coordinator is gone")
@@ -160,11 +160,11 @@ class Connection(StateMachine):
             case "former":
                 self._transport.forget_former()
             case "idle" if not self._runner.busy:
-                self._withdraw("it was idle")
+                self.withdraw("it was idle")
             case "age" if not self._report.requests:  # nobody needs a successor
-                self._withdraw("it grew old unused")
+                self.withdraw("it grew old unused")
             case "spent" if not self._runner.busy and self._spent:
-                self._withdraw("its server allows no more streams")
+                self.withdraw("its server allows no more streams")
             case "age":
                 self._tell_pool(messages.Aged(self._number))
             case ("callback", int(ticket)):
@@ -207,15 +207,14 @@ class Connection(StateMachine):
 
     # the dial -------------------------------------------------------------------------------
 
-    def _resolved(self, outcome: list[Address] | QuiverError) -> None:
-        if isinstance(outcome, QuiverError):
-            self._end(outcome)
-        elif self.state is ConnectionState.RESOLVING:
+    def _resolved(self, name: messages.Resolved) -> None:
+        if self.state is ConnectionState.RESOLVING and not isinstance(name.outcome, QuiverError):
             self.become(ConnectionState.CONNECTING)
-            self._dialed(partial(self._dialer.resolved, outcome))
+        self._dialed(partial(self._dialer.resolved, name.outcome, place=name.place))
 
-    def _offer_early(self, http: HttpConnection) -> None:
-        self._tell_pool(messages.EarlyRoom(self._number, self._runner.flight.begin(http)))
+    def _offer_early(self, http: HttpConnection, lane: Lane) -> None:
+        streams = self._runner.flight.begin(http, lane.alternative)
+        self._tell_pool(messages.EarlyRoom(self._number, streams))
 
     def _tell_progress(self, progress: Progress) -> None:
         self._tell_pool(messages.DialProgress(self._number, progress))
@@ -226,9 +225,11 @@ class Connection(StateMachine):
             return
         now = time.monotonic()
         match step(now):
-            case Connected(transport, lane, happened):
+            case Connected(transport, lane, behind, happened):
+                self._runner.flight.alternative = lane.alternative
+                self._report.chosen(lane.alternative, behind)
                 if type(transport) is not type(self._transport):
-                    other = self._target.transport(partial(tell, self.actor_ref), lane)
+                    other = self._target.transport(partial(tell, self.actor_ref), lane.name)
                     self._transport = self._runner.transport = self._keeper.transport = other
                 self._transport.adopt(transport)
                 self.timers.cancel("dial")
@@ -303,7 +304,7 @@ class Connection(StateMachine):
                 self._runner.settle(event)
             case events.GoAwayReceived(stream_id):
                 self._runner.goaway(stream_id)
-                self._withdraw("its server sent GOAWAY")
+                self.withdraw("its server sent GOAWAY")
             case events.TicketReceived(ticket):
                 self._target.keep(ticket)
                 self._report.ticket(ticket)
@@ -359,9 +360,6 @@ class Connection(StateMachine):
     def returned(self, exchange: StartExchange, reply: PoolReply, *, unused: bool) -> None:
         self.forward(self._coordinator, messages.Returned(self._number, exchange, unused), reply)
 
-    def failing(self) -> None:
-        self._withdraw("it fails its requests")
-
     def check_idle(self) -> None:
         """Close if nothing is open and it drains, else see how long that lasts."""
         if self._runner.busy:
@@ -384,7 +382,7 @@ class Connection(StateMachine):
         http = self._transport.http
         return 0 < http.max_streams <= http.streams_opened
 
-    def _withdraw(self, reason: str) -> None:
+    def withdraw(self, reason: str) -> None:
         """Drain by our own decision, and tell the coordinator."""
         if self.state is not ConnectionState.DRAINING:
             self._tell_pool(messages.Draining(self._number))
@@ -416,7 +414,7 @@ class Connection(StateMachine):
         """Finish what is open first; asked twice, or when draining already, end at once."""
         if self.state is ConnectionState.DRAINING:
             return True
-        self._withdraw("it was asked to stop")
+        self.withdraw("it was asked to stop")
         return False
 
     def on_exit(self, reason: BaseException | None) -> None:

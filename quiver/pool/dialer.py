@@ -31,6 +31,7 @@ from quiver.errors import (
     QuiverError,
 )
 from quiver.h3 import events
+from quiver.origin import Origin
 from quiver.pool.address_attempts import (
     Abandon,
     Address,
@@ -40,7 +41,7 @@ from quiver.pool.address_attempts import (
     interleaved,
 )
 from quiver.pool.checkout import exhausted
-from quiver.pool.choice import HTTP3
+from quiver.pool.choice import HTTP3, Lane
 from quiver.pool.dial_progress import Progress
 from quiver.pool.http_connection import HttpConnection, Transport
 from quiver.pool.lane_race import LaneRace
@@ -64,11 +65,13 @@ class Connected:
     Attributes:
         transport: of the attempt that has won; its owner adopts it.
         lane: of that.
+        behind: the lanes that had begun beside it, by name, each with why it was not the first.
         events: of its HTTP/3 connection, Ready among them.
     """
 
     transport: Transport
-    lane: str
+    lane: Lane
+    behind: list[tuple[str, str]]
     events: list[events.Event]
 
 
@@ -81,10 +84,10 @@ class Dialer:
 
     Args:
         tell: sends its owner a message.
-        on_attempt: called with each address before it is tried.
+        on_attempt: called with each address before it is tried, and the lane.
         on_progress: called when it has come further.
         on_early: called with the connection of the first attempt that there is a way for, when its
-            handshake has begun and requests may go along; None: none shall.
+            handshake has begun and requests may go along, and its lane; None: none shall.
 
     Attributes:
         progress: how far it has come.
@@ -94,14 +97,14 @@ class Dialer:
         self,
         target: PoolTarget,
         tell: Callable[[object], None],
-        on_attempt: Callable[[tuple[str, int]], None],
+        on_attempt: Callable[[tuple[str, int], Lane], None],
         on_progress: Callable[[Progress], None],
-        on_early: Callable[[HttpConnection], None] | None = None,
+        on_early: Callable[[HttpConnection, Lane], None] | None = None,
     ) -> None:
         self._target = target
         self._tell = tell
         self._on_attempt = on_attempt
-        self._asks: gevent.Greenlet[[], None] | None = None  # for the name
+        self._asks: list[gevent.Greenlet[..., None]] = []  # for names
         self._on_progress = on_progress
         self._on_early = on_early
         self._until = math.inf
@@ -119,18 +122,37 @@ class Dialer:
         self._until = time.monotonic() + (math.inf if limit is None else limit)
         if signal_deferral.active:
             signal_deferral.wrap_handlers()  # also those that were set since
-        self._asks = gevent.spawn(self._resolve)
-        signal_deferral.protect(self._asks)
+        self._look_up(None)
 
-    def resolved(self, addresses: list[Address], now: float) -> Outcome:
-        """Begin with the first of the addresses; they are in the system's order of preference."""
-        if not addresses:
-            host, name = self._target.dialled.host, self._target.name
-            nowhere = NameResolutionFailed(f"host {host!r} has no address", origin=name)
-            return self._target.of_dialled(nowhere)
+    def resolved(
+        self, outcome: list[Address] | QuiverError, now: float, place: Origin | None = None
+    ) -> Outcome:
+        """Begin with the first of the addresses; they are in the system's order of preference.
+
+        Args:
+            place: of an alternative service, whose addresses they are; None: of what is dialled.
+        """
+        if not outcome:
+            outcome = self._no_address(place or self._target.dialled)
+        if place is not None:
+            return self._found(place, outcome, now)
+        return outcome if isinstance(outcome, QuiverError) else self._begin(outcome, now)
+
+    def _begin(self, addresses: list[Address], now: float) -> Outcome:
         in_order = interleaved(addresses, self._target.recall(now))
-        self._table = LaneRace(self._target.lanes(now, in_order[0]), in_order, self._until, now)
+        lanes = self._target.lanes(now, in_order[0])
+        self._table = LaneRace(lanes, in_order, self._until, now)
+        for lane in lanes:
+            if lane.place is not None:
+                self._look_up(lane.place)
         return self._do(self._table.tick(now), now)
+
+    def _found(self, place: Origin, outcome: list[Address] | QuiverError, now: float) -> Outcome:
+        assert self._table is not None
+        if isinstance(outcome, QuiverError):
+            return self._do(self._table.unfound(place, outcome, now), now)
+        in_order = interleaved(outcome, self._target.recall(now, place))
+        return self._do(self._table.found(place, in_order, now), now)
 
     # its time ------------------------------------------------------------------------------
 
@@ -217,8 +239,8 @@ class Dialer:
 
     def hang_up(self) -> None:
         """Wait no longer for the name; say CONNECTION_CLOSE in the attempts that are alive."""
-        if self._asks is not None:
-            self._asks.kill(block=False)
+        for asks in self._asks:
+            asks.kill(block=False)
         with contextlib.ExitStack() as ends:  # whatever one of them raises
             for transport in self._attempts.values():
                 ends.callback(transport.hang_up)
@@ -261,11 +283,12 @@ class Dialer:
     ) -> Outcome:
         assert self._table is not None and transport.socket is not None
         # The winner stays among them until it is adopted.
-        self._target.worked(self._addresses[attempt], host_of(transport.socket.name), now)
+        lane, local = self._table.lane_of(attempt), host_of(transport.socket.name)
+        self._target.worked(self._addresses[attempt], local, now, lane.place)
         self._do(self._table.won(attempt), now)
-        lane, behind = self._table.lane_of(attempt), self._table.behind(attempt)
+        behind = self._table.behind(attempt)
         self._target.won(lane, behind, now)
-        return Connected(transport, lane, happened)
+        return Connected(transport, lane, [(each.name, why) for each, why in behind], happened)
 
     def _fail(self, attempt: int, error: QuiverError, now: float) -> Outcome:
         """End one attempt; its server hears of that, if there is a way to it."""
@@ -290,13 +313,14 @@ class Dialer:
         return outcome
 
     def _try(self, table: LaneRace, begun: Try, now: float) -> tuple[AttemptAction, ...]:
-        attempt, address, lane = begun
-        self._on_attempt(address[1][:2])
-        on_early = self._on_early if lane == HTTP3 else None
+        attempt, address, name = begun
+        lane = table.lane_of(attempt)
+        self._on_attempt(address[1][:2], lane)
+        on_early = self._on_early if name == HTTP3 else None
         if on_early is not None:
             self._on_early = None
         try:
-            transport = self._target.transport(self._tell, lane, early=on_early is not None)
+            transport = self._target.transport(self._tell, name, early=on_early is not None)
         except QuiverError as unfit:  # what the options name, only read now
             return table.failed(attempt, unfit, now)
         self._attempts[attempt], self._addresses[attempt] = transport, address
@@ -312,7 +336,7 @@ class Dialer:
                 error = self._target.unreached(SocketError(refusal.errno or 0, local=True))
             return table.failed(attempt, error, now)
         if on_early is not None and transport.http.early_streams:
-            on_early(transport.http)
+            on_early(transport.http, lane)
         return ()
 
     def _goes_on(self, attempt: int, transport: Transport, now: float) -> bool:
@@ -333,7 +357,7 @@ class Dialer:
         except OSError:
             return Outlook.AWAY
         self._anew[attempt] = times + 1
-        self._on_attempt(self._addresses[attempt][1][:2])
+        self._tell_attempt(attempt)
         return Outlook.CHANGED
 
     def _begins_in_full(
@@ -352,8 +376,12 @@ class Dialer:
         except OSError:
             return False
         if begun:
-            self._on_attempt(self._addresses[attempt][1][:2])
+            self._tell_attempt(attempt)
         return begun
+
+    def _tell_attempt(self, attempt: int) -> None:
+        assert self._table is not None
+        self._on_attempt(self._addresses[attempt][1][:2], self._table.lane_of(attempt))
 
     def _end(self, attempt: int) -> None:
         transport = self._attempts.pop(attempt, None)
@@ -365,15 +393,25 @@ class Dialer:
             self.progress = self._table.progress
             self._on_progress(self.progress)
 
+    def _no_address(self, place: Origin) -> QuiverError:
+        said = f"host {place.host!r} has no address"
+        return self._target.of_dialled(NameResolutionFailed(said, origin=self._target.name))
+
     def _too_slow(self) -> QuiverError:
         return self._target.too_slow(self.progress)
 
     # the name ------------------------------------------------------------------------------
 
-    def _resolve(self) -> None:
-        """Look the name up, in a greenlet of its own: its owner can be stopped meanwhile."""
+    def _look_up(self, place: Origin | None) -> None:
+        """Have the name of an alternative service looked up; None: that of what is dialled."""
+        asks = gevent.spawn(self._resolve, place)
+        signal_deferral.protect(asks)
+        self._asks.append(asks)
+
+    def _resolve(self, place: Origin | None) -> None:
+        """Look a name up, in a greenlet of its own: its owner can be stopped meanwhile."""
         outcome: list[Address] | QuiverError
-        origin, name = self._target.dialled, self._target.name
+        origin, name = place or self._target.dialled, self._target.name
         try:
             outcome = resolve(origin.host, origin.port, self._target.config)
         except NameResolutionFailed as error:
@@ -383,4 +421,4 @@ class Dialer:
             outcome = exhausted(error, name)
         except Exception as error:  # noqa: BLE001 - of a resolver that the program has chosen
             outcome = self._target.failed(error)
-        self._tell(Resolved(outcome))
+        self._tell(Resolved(outcome, place))

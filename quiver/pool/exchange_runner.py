@@ -15,7 +15,7 @@ from __future__ import annotations
 import collections
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from quiver.actors.propagation import must_propagate
 from quiver.actors.timers import Timers
@@ -38,6 +38,7 @@ from quiver.pool.actions import (
     Deliver,
     End,
     ExchangeAction,
+    Hear,
     Inform,
     Release,
     ResetStream,
@@ -53,6 +54,7 @@ from quiver.pool.callers import (
     send_datagrams,
     send_stream,
 )
+from quiver.pool.exchange_owner import Owner
 from quiver.pool.exchanges import OF_STREAMS, Exchanges, Mode
 from quiver.pool.first_flight import FirstFlight
 from quiver.pool.http_connection import Transport
@@ -60,28 +62,13 @@ from quiver.pool.liveness import Liveness
 from quiver.pool.messages import PoolReply, StartExchange
 from quiver.pool.reports import ConnectionReport, logger
 from quiver.pool.target import PoolTarget
+from quiver.pool.told_heads import Misdirected
 from quiver.pool.waiting_channels import WaitingChannels
 from quiver.request import OpenChannel
 
-__all__ = ["MAX_FAILURES", "ExchangeRunner", "Owner"]
+__all__ = ["MAX_FAILURES", "ExchangeRunner"]
 
 MAX_FAILURES: Final = 3  # failures of ours in a row, without an answer between them
-
-
-class Owner(Protocol):
-    """The connection, as its exchanges see it."""
-
-    def released(self, tickets: tuple[int, ...]) -> None:
-        """Note that these hold a stream slot no more."""
-
-    def returned(self, exchange: StartExchange, reply: PoolReply, *, unused: bool) -> None:
-        """Give one back to the pool; `unused`: no stream was opened for it here."""
-
-    def check_idle(self) -> None:
-        """See whether those that have ended were the last."""
-
-    def failing(self) -> None:
-        """Note `MAX_FAILURES` of ours in a row, without an answer between them."""
 
 
 class ExchangeRunner:
@@ -122,7 +109,9 @@ class ExchangeRunner:
         self._failures = 0  # of ours, since the last answer
         self.flight, self.callbacks = FirstFlight(target, report), CallbackDeadlines(target, timers)
         self.waiting = WaitingChannels(target, timers, owner.returned)
-        self.exchanges = Exchanges(max_body_size=target.config.max_body_size, origin=target.name)
+        self.exchanges = Exchanges(
+            max_body_size=target.config.max_body_size, origin=target.name, hears=target.chooses
+        )
         self.sending = self._callers.sending
         self.wake_readers = self._callers.wake_readers
 
@@ -147,7 +136,8 @@ class ExchangeRunner:
         request, now, http = exchange.request, time.monotonic(), self.transport.http
         mode = mode_of(request)
         body, ended = self._callers.whole_body(request)
-        fields = request_fields(request, self._target.origin, self._config.user_agent)
+        agent, alternative = self._config.user_agent, self.flight.alternative
+        fields = request_fields(request, self._target.origin, agent, alternative)
         if request.trailers:
             fields = http.announce_trailers(fields)
             if not callable(request.trailers):
@@ -209,7 +199,7 @@ class ExchangeRunner:
         logger.error("%s: a request failed on our side", self._target.name, exc_info=error)
         self._failures += 1
         if self._failures >= MAX_FAILURES:
-            self._owner.failing()
+            self._owner.withdraw("it fails its requests")
         return self._target.failed(error)
 
     def _not_begun(self, exchange: StartExchange, reply: PoolReply, error: BaseException) -> None:
@@ -421,6 +411,8 @@ class ExchangeRunner:
                 self.transport.http.cancel(stream_id, code)
             case Retry(ticket, error):
                 self._retry(ticket, error)
+            case Hear(field):
+                self._target.heard(field)
 
     def _end_sending(self, ticket: int) -> None:
         caller = self._callers.get(ticket)
@@ -430,6 +422,9 @@ class ExchangeRunner:
     def _retry(self, ticket: int, error: QuiverError) -> None:
         """Send it again, once; but all connections may say GOAWAY, each after the other."""
         caller = self._callers.get(ticket)
+        if isinstance(error, Misdirected):  # before it may be lent to the request again
+            self._target.misdirected(self.flight.alternative)
+            self._owner.withdraw(error.message)
         allowed = self._config.max_connections if isinstance(error, GoAway) else 1
         assert caller is not None and caller.reply is not None, "a response has begun"
         whole = caller.replayable()  # whatever comes of it: its body is begun here no more

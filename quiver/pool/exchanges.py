@@ -46,10 +46,10 @@ from quiver.pool.actions import (
     Retry,
 )
 from quiver.pool.time_limits import Limits
+from quiver.pool.told_heads import REFUSALS, heard_in, refusal_of
 
 Actions = tuple[ExchangeAction, ...]
 
-_TOO_EARLY: Final = 425
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -144,12 +144,14 @@ class Exchanges:
     Args:
         max_body_size: bytes of a buffered body; None is no limit.
         origin: as text, for errors.
+        hears: whether somebody wants to hear of the origin's other places (Alt-Svc).
 
     Attributes:
         connection: what the responses come by.
     """
 
-    def __init__(self, *, max_body_size: int | None, origin: str) -> None:
+    def __init__(self, *, max_body_size: int | None, origin: str, hears: bool = False) -> None:
+        self._hears = hears
         self._max_body_size = math.inf if max_body_size is None else max_body_size
         self._origin = origin
         self.connection: ResponseConnection | None = None
@@ -277,10 +279,13 @@ class Exchanges:
 
     def _headers(self, exchange: Exchange, event: events.Headers, now: float) -> Actions:
         """The final response's header section."""
-        if event.status == _TOO_EARLY and exchange.early:  # RFC 8470 5.2: to be sent again, later
-            said = "the server takes no early data for this request (425 Too Early)"
-            reset = ResetStream(exchange.stream_id, ErrorCode.H3_REQUEST_CANCELLED)
-            return reset, *self._hand_back(exchange, QuiverError(said, origin=self._origin))
+        if event.status in REFUSALS and not exchange.begun:
+            refusal = refusal_of(event.status, self._origin, self.connection, early=exchange.early)
+            if refusal is not None:
+                reset = ResetStream(exchange.stream_id, ErrorCode.H3_REQUEST_CANCELLED)
+                return reset, *self._hand_back(exchange, refusal)
+        told = [value for name, value in event.headers if name == "alt-svc"] if self._hears else ()
+        heard = heard_in(event.status, told) if told else ()
         try:
             exchange.respond(event.status, event.headers, now)
         except ValueError as fault:
@@ -288,10 +293,10 @@ class Exchanges:
         if exchange.mode is not Mode.BUFFERED:
             exchange.begun = True
             begin = Begin(exchange.ticket, event.status, event.headers)
-            return (begin, *(self._complete(exchange) if event.ended else ()))
+            return (*heard, begin, *(self._complete(exchange) if event.ended else ()))
         if (exchange.expected or 0) > self._max_body_size:
             return self._too_large(exchange)
-        return self._complete(exchange) if event.ended else ()
+        return heard + self._complete(exchange) if event.ended else heard
 
     def _body(self, exchange: Exchange, event: events.Body, now: float) -> Actions:
         """A piece of content. Where none may be (HEAD, 204, 304), the response is malformed."""

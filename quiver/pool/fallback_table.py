@@ -92,12 +92,18 @@ class FallbackTable:
         """Return where to try HTTP/3, or None for TCP."""
         if self._pauses and self.why(origin, now, trust) is not None:
             return None
-        if self._always or origin in self._hints:
+        if self.why_own(origin) is not None:
             return Route(origin, origin)
         found = self.alternatives.find(origin, now)
         if found is None:
             return None
         return Route(origin, Origin("https", found.host or origin.host, found.port))
+
+    def why_own(self, origin: Origin) -> str | None:
+        """Return why HTTP/3 may be tried at the origin's own port; None if nothing says so."""
+        if origin in self._hints:
+            return "by a hint"
+        return "nothing says otherwise" if self._always else None
 
     def why(self, origin: Origin, now: float, trust: Hashable = None) -> str | None:
         """Return why the origin is left alone; None if it is not."""

@@ -37,6 +37,7 @@ class FirstFlight:
 
     Attributes:
         streams: of those that are out, by ticket.
+        alternative: host and port of the alternative service that all requests go to, also later.
     """
 
     def __init__(self, target: PoolTarget, report: ConnectionReport) -> None:
@@ -46,10 +47,11 @@ class FirstFlight:
         self._goes_on = False  # the handshake does, so that more may go
         self._happened: dict[int, list[Any]] = {}
         self.streams: dict[int, int] = {}
+        self.alternative: str | None = None
 
-    def begin(self, http: HttpConnection) -> int:
+    def begin(self, http: HttpConnection, alternative: str | None) -> int:
         """Send on this one, whose handshake has begun. Returns how many may go."""
-        self._http, self._goes_on = http, True
+        self._http, self._goes_on, self.alternative = http, True, alternative
         return http.early_streams
 
     def start(self, early: StartEarly) -> None:
@@ -57,8 +59,8 @@ class FirstFlight:
         http, (ticket, request) = self._http, early
         if http is None or not self._goes_on or not http.early_streams:
             return
-        config = self._target.config
-        fields = request_fields(request, self._target.origin, config.user_agent)
+        config, origin = self._target.config, self._target.origin
+        fields = request_fields(request, origin, config.user_agent, self.alternative)
         window = None if mode_of(request) is Mode.BUFFERED else config.receive_window
         try:
             stream_id = http.open_request(fields, None, True, window)

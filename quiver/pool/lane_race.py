@@ -2,6 +2,8 @@
 
     tick --> Try(attempt, address, lane), ... --> one has won, or GiveUp
 
+A lane to another place than the origin's waits for that one's addresses, `found` or `unfound`.
+
 Each lane has its own `AddressAttempts`, and begins when its time has come, or at once when all that
 began before it have given up. With one lane it does what those do. An attempt has one number in the
 whole dial: of attempt `n` of lane `i` among `k`, that is n * k + i.
@@ -15,6 +17,7 @@ from collections.abc import Iterable
 import attrs
 
 from quiver.errors import QuiverError
+from quiver.origin import Origin
 from quiver.pool.address_attempts import (
     Abandon,
     Actions,
@@ -36,6 +39,8 @@ class Entrant:
     """One lane: its attempts once it has begun, and what it has come to once it has given up."""
 
     lane: Lane
+    addresses: list[Address] | None = None  # None: they are looked up
+    begun: bool = False
     attempts: AddressAttempts | None = None
     over: bool = False
     error: QuiverError | None = None  # None of one that is over: nothing was heard
@@ -43,14 +48,18 @@ class Entrant:
     @property
     def told(self) -> str:
         """Its error, for whoever hears of another lane."""
-        return "" if self.error is None else f"over {self.lane.name.upper()}: {self.error.message}"
+        if self.error is None:
+            return ""
+        place = self.lane.place
+        at = "" if place is None else f" at {place.authority}"
+        return f"over {self.lane.name.upper()}{at}: {self.error.message}"
 
     @property
     def said(self) -> str:
         """Why it is not through, in words."""
         if self.error is not None:
             return self.error.message
-        return "" if self.attempts is None else str(self.attempts.progress)
+        return "no address was found" if self.attempts is None else str(self.attempts.progress)
 
 
 class LaneRace:
@@ -58,7 +67,7 @@ class LaneRace:
 
     Args:
         lanes: in the order in which they begin.
-        addresses: in the order in which each lane tries them.
+        addresses: of the origin, in the order in which each lane tries them.
         until: the time at which all of them are given up.
         now: when the dial begins.
     """
@@ -66,8 +75,10 @@ class LaneRace:
     def __init__(
         self, lanes: Iterable[Lane], addresses: Iterable[Address], until: float, now: float
     ) -> None:
-        self._lanes = [Entrant(lane) for lane in lanes]
         self._addresses = list(addresses)
+        self._lanes = [
+            Entrant(lane, self._addresses if lane.place is None else None) for lane in lanes
+        ]
         self._until = until
         self._begun = now
         self._told = False  # how it has ended
@@ -82,15 +93,32 @@ class LaneRace:
         ended = [each.told for each in self._lanes if each.error is not None]
         return attrs.evolve(furthest, beside=ended[0]) if ended and len(began) > 1 else furthest
 
-    def lane_of(self, attempt: int) -> str:
-        """The name of an attempt's lane."""
-        return self._lanes[attempt % len(self._lanes)].lane.name
+    def lane_of(self, attempt: int) -> Lane:
+        """An attempt's lane."""
+        return self._lanes[attempt % len(self._lanes)].lane
 
-    def behind(self, attempt: int) -> list[tuple[str, str]]:
+    def behind(self, attempt: int) -> list[tuple[Lane, str]]:
         """The lanes that began beside that of this attempt, each with why it is not through."""
         ahead = self._lanes[attempt % len(self._lanes)]
-        began = [each for each in self._lanes if each.attempts is not None]
-        return [(each.lane.name, each.said) for each in began if each is not ahead]
+        began = [each for each in self._lanes if each.begun]
+        return [(each.lane, each.said) for each in began if each is not ahead]
+
+    # its addresses --------------------------------------------------------------------------
+
+    def found(self, place: Origin, addresses: Iterable[Address], now: float) -> Actions:
+        """Take in the addresses of another place than the origin's."""
+        for each in self._lanes:
+            if each.lane.place == place and each.addresses is None:
+                each.addresses = list(addresses)
+        return self.tick(now)
+
+    def unfound(self, place: Origin, error: QuiverError, now: float) -> Actions:
+        """Take in that another place has no address."""
+        actions: list[AttemptAction] = []
+        for each in self._lanes:
+            if each.lane.place == place and not each.over:
+                actions += self._ended(each, error, now)
+        return (*actions, *self._end())
 
     # its time ------------------------------------------------------------------------------
 
@@ -100,6 +128,8 @@ class LaneRace:
         return None if math.isinf(first) else first
 
     def _due(self, entrant: Entrant) -> float:
+        if entrant.begun and entrant.attempts is None:
+            return self._until
         if entrant.attempts is None:
             return min(self._begun + entrant.lane.after, self._until)
         due = entrant.attempts.due()
@@ -115,7 +145,7 @@ class LaneRace:
                 actions += self._taken(index, each.attempts.tick(now), now)
             elif now >= self._until:
                 each.over = True
-            elif now >= self._begun + each.lane.after:
+            elif each.begun or now >= self._begun + each.lane.after:
                 actions += self._begin(index, now)
         return (*actions, *self._end())
 
@@ -167,8 +197,12 @@ class LaneRace:
         return attempts, its
 
     def _begin(self, index: int, now: float) -> Actions:
-        attempts = self._lanes[index].attempts = AddressAttempts(self._addresses, self._until)
-        return self._taken(index, attempts.tick(now), now)
+        entrant = self._lanes[index]
+        entrant.begun = True
+        if entrant.addresses is None:
+            return ()
+        entrant.attempts = AddressAttempts(entrant.addresses, self._until)
+        return self._taken(index, entrant.attempts.tick(now), now)
 
     def _taken(self, index: int, actions: Actions, now: float) -> Actions:
         """The actions of a lane; where it gives up, those of the one that begins in its place."""
@@ -176,14 +210,17 @@ class LaneRace:
         numbered = self._numbered(index, actions)
         if ended is None:
             return numbered
-        self._lanes[index].over, self._lanes[index].error = True, ended.error
-        following = next((n for n, each in enumerate(self._lanes) if each.attempts is None), None)
-        if following is None or now >= self._until or any(map(self._goes_on, self._lanes)):
-            return numbered
-        return (*numbered, *self._begin(following, now))
+        return (*numbered, *self._ended(self._lanes[index], ended.error, now))
 
-    def _goes_on(self, entrant: Entrant) -> bool:
-        return entrant.attempts is not None and not entrant.over
+    def _ended(self, entrant: Entrant, error: QuiverError | None, now: float) -> Actions:
+        """Note what a lane has come to. If no other goes on, the next one begins."""
+        entrant.begun = entrant.over = True
+        entrant.error = error
+        following = next((n for n, each in enumerate(self._lanes) if not each.begun), None)
+        goes_on = any(each.attempts is not None and not each.over for each in self._lanes)
+        if following is None or now >= self._until or goes_on or self._told:
+            return ()
+        return self._begin(following, now)
 
     def _numbered(self, index: int, actions: Actions) -> Actions:
         """The attempts of a lane by their numbers in the whole dial."""
@@ -202,7 +239,7 @@ class LaneRace:
         if self._told or not all(each.over for each in self._lanes):
             return ()
         self._told = True
-        began = [each for each in self._lanes if each.attempts is not None]
+        began = [each for each in self._lanes if each.begun]
         error = tells_most(each.error for each in began)
         for each in began:
             if error is not None and each.error is not None and each.error is not error:

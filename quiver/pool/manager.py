@@ -36,6 +36,7 @@ from quiver.errors import InternalError, PoolStopped, QuiverError
 from quiver.models import GetStats, Stats
 from quiver.origin import Origin
 from quiver.pool.checkout import PoolTimeout, exhausted
+from quiver.pool.choice import Choices
 from quiver.pool.client_pools import ClientPools, Owner
 from quiver.pool.http3_pool import HTTP3Pool
 from quiver.pool.http_pool import HTTPPool
@@ -66,6 +67,7 @@ class Manager:
         proxy_of: called with each origin whose pool is not found, in the thread that asks: the
             proxy that is gone through.
         protocols: that are spoken, by ALPN's names.
+        choices: between these; None is HTTP/3 first.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Manager:
         name: str,
         proxy_of: Callable[[Origin], Proxy | None] = lambda _: None,
         protocols: tuple[str, ...] = H3_ALONE,
+        choices: Choices | None = None,
     ) -> None:
         self._proxy_of = proxy_of
         self._protocols = protocols
@@ -87,7 +90,7 @@ class Manager:
         self._stopped = False  # nor is any started, though it was asked for
         self._longest = 0.0  # seconds that a supervisor of its own may take to stop
         self._client_pools = ClientPools()
-        self._memory = OriginMemory()  # which outlives the pools that found it
+        self._memory = OriginMemory(choices)  # which outlives the pools that found it
         self._owner = Owner(name, self._client_pools)
         self._owner.closed = registry is not None
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from quiver.actors.reply import Reply
 from quiver.errors import QuiverError
 from quiver.models import ConnectionStats, GetConnections, GetStats, Response, Stats
+from quiver.origin import Origin
 from quiver.pool.address_attempts import Address
 from quiver.pool.dial_progress import Progress
 from quiver.request import Request
@@ -188,6 +189,10 @@ class SocketEvent(enum.Enum):
 
 
 class Resolved(NamedTuple):
-    """The origin's name is looked up: addresses as `socket.connect` takes them, or the error."""
+    """A name is looked up: addresses as `socket.connect` takes them, or the error.
+
+    `place` is an alternative service's, None the origin's own.
+    """
 
     outcome: list[Address] | QuiverError
+    place: Origin | None = None

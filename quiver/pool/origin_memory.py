@@ -18,12 +18,16 @@ __all__ = ["OriginMemory"]
 
 
 class OriginMemory:
-    """Of one client, or of a pool that was started by itself; to be used in the loop's thread."""
+    """Of one client, or of a pool that was started by itself; to be used in the loop's thread.
 
-    def __init__(self) -> None:
+    Args:
+        choices: what it begins with; None knows nothing.
+    """
+
+    def __init__(self, choices: Choices | None = None) -> None:
         self.addresses = AddressMemory()
         self.tickets = SessionTickets()
-        self.choices = Choices()
+        self.choices = choices or Choices()
         _memories.add(self)
 
 

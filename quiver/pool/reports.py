@@ -20,6 +20,7 @@ from quiver.actors.propagation import must_propagate_from_call
 from quiver.errors import QuiverError
 from quiver.h3 import events
 from quiver.models import ResponseConnection, Stats
+from quiver.pool.choice import Lane
 from quiver.pool.http_connection import HttpConnection, Transport
 from quiver.pool.messages import PoolReply
 from quiver.proxies import Proxy
@@ -68,6 +69,8 @@ class ConnectionReport:
         }
         self._started = time.monotonic()
         self._established = False
+        self._alternative: str | None = None
+        self._behind: tuple[tuple[str, str], ...] = ()
         self.requests = 0
 
     def start(self) -> None:
@@ -77,8 +80,13 @@ class ConnectionReport:
     def entered(self, state: enum.Enum) -> None:
         logger.debug("%s: %s", self._name, state.value)
 
-    def attempt(self, address: tuple[object, ...]) -> None:
-        self._emit("connection.attempt", {}, address=address[:2])
+    def attempt(self, address: tuple[object, ...], lane: Lane) -> None:
+        about = {"lane": lane.name, "why": lane.why}
+        self._emit("connection.attempt", {}, address=address[:2], **about)
+
+    def chosen(self, alternative: str | None, behind: Sequence[tuple[str, str]]) -> None:
+        """Note with whom it has come about, and what has not."""
+        self._alternative, self._behind = alternative, tuple(behind)
 
     def ready(self, event: events.Ready, transport: Transport) -> ResponseConnection | None:
         """Tell that the handshake is over. Returns what responses say of their connection."""
@@ -87,13 +95,15 @@ class ConnectionReport:
         if socket is None:
             return None
         agreed = transport.http.handshake
-        made = ResponseConnection(self._number, socket.address, socket.local, agreed, self._age())
+        ends, alternative = (socket.address, socket.local), self._alternative
+        made = ResponseConnection(self._number, *ends, agreed, self._age(), alternative)
         self._metadata["http_version"] = made.http_version
         if telemetry.listening:
             most = event.max_streams if event.concurrent is None else event.concurrent
             measurements = {"duration": made.seconds, "max_streams": most}
-            about = {"address": made.address, "local": made.local}
-            self._emit("connection.ready", measurements, handshake=made.handshake, **about)
+            about = {"address": made.address, "local": made.local, "handshake": made.handshake}
+            chosen = {"alternative": alternative, "behind": self._behind}
+            self._emit("connection.ready", measurements, **about, **chosen)
         return made
 
     def settled(self, http: HttpConnection) -> None:

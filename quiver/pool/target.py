@@ -89,7 +89,7 @@ class PoolTarget:
 
     def lanes(self, now: float, address: Address) -> tuple[Lane, ...]:
         """The lanes of a dial that begins now, with this address."""
-        if len(self._lanes) > 1:
+        if self.chooses:
             with contextlib.suppress(OSError):  # there is no way to it now
                 self._local = local_host_to(address)
         return self._memory.choices.lanes(self.origin, self._lanes, now, self._local)
@@ -104,15 +104,28 @@ class PoolTarget:
             self._stacks[name] = self._made(self._over_tcp())
         return self._stacks[name].transport(tell, early=early)
 
-    def won(self, lane: str, behind: Iterable[tuple[str, str]], now: float) -> None:
+    @property
+    def chooses(self) -> bool:
+        """Whether a dial has more than one lane."""
+        return len(self._lanes) > 1
+
+    def won(self, lane: Lane, behind: Iterable[tuple[Lane, str]], now: float) -> None:
         """Note which lane of a dial was the first; see `Choices.won`."""
-        if len(self._lanes) > 1:
+        if self.chooses:
             self._memory.choices.won(self.origin, lane, behind, now, self._local)
 
     def asks_again(self, now: float) -> bool:
         """Whether HTTP/3 is to be tried beside what is spoken over TCP."""
         choices = self._memory.choices
-        return len(self._lanes) > 1 and choices.asks_again(self.origin, now, self._local)
+        return self.chooses and choices.asks_again(self.origin, now, self._local)
+
+    def heard(self, field: str) -> None:
+        """Take in an Alt-Svc field of one of its responses."""
+        self._memory.choices.heard(self.origin, field, time.monotonic(), self._local)
+
+    def misdirected(self, place: str | None) -> None:
+        """Note that who is at this host and port does not answer for it (421)."""
+        self._memory.choices.misdirected(self.origin, place)
 
     def _made(self, stack: type[ProtocolStack]) -> ProtocolStack:
         return stack(self.origin, self.config, self._memory.tickets, self.proxy)
@@ -123,20 +136,27 @@ class PoolTarget:
 
     # Where it was reached.
 
-    def worked(self, address: Address, local: str, now: float) -> None:
-        """Note that a handshake was completed at this address, from the host `local` of ours."""
-        self._memory.addresses.worked(self.name, Worked(address, local), now)
+    def worked(self, address: Address, local: str, now: float, place: Origin | None = None) -> None:
+        """Note that a handshake was completed at this address, from the host `local` of ours.
 
-    def recall(self, now: float) -> Address | None:
+        Args:
+            place: of an alternative service; None is the origin's own.
+        """
+        self._memory.addresses.worked(self._name_of(place), Worked(address, local), now)
+
+    def recall(self, now: float, place: Origin | None = None) -> Address | None:
         """The address at which it was reached last; None when that is not known, too old, or was
         in another network."""
-        worked = self._memory.addresses.recall(self.name, now)
+        worked = self._memory.addresses.recall(self._name_of(place), now)
         if worked is None:
             return None
         with contextlib.suppress(OSError):  # there is no way to it now
             if local_host_to(worked.address) == worked.local:
                 return worked.address
         return None
+
+    def _name_of(self, place: Origin | None) -> str:
+        return self.name if place is None else f"{self.name} at {place}"
 
     # The errors that can end a connection.
 

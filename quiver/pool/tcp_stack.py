@@ -84,9 +84,8 @@ class TcpStack:
         if self._proxy is None:
             return within
         origin = self._origin
-        host = f"[{origin.host}]" if ":" in origin.host else origin.host
         around = None if self._around is None else self._around.stream()
-        return Tunnel(within, str(origin), f"{host}:{origin.port}", self._proxy, around)
+        return Tunnel(within, str(origin), origin.host_and_port, self._proxy, around)
 
     def _over(self, protocol: str, stream: ByteStream) -> ByteConnection:
         config = self._config

@@ -22,8 +22,10 @@ every_mode = pytest.mark.parametrize("mode", list(Mode))
 class Table(Exchanges):
     """A table whose clock is set by the test."""
 
-    def __init__(self, *, max_body_size: int | None = 100, origin: str = "https://a") -> None:
-        super().__init__(max_body_size=max_body_size, origin=origin)
+    def __init__(
+        self, *, max_body_size: int | None = 100, origin: str = "https://a", hears: bool = False
+    ) -> None:
+        super().__init__(max_body_size=max_body_size, origin=origin, hears=hears)
 
     def begin(
         self,

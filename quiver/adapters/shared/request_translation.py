@@ -70,7 +70,7 @@ def translated(
     pairs = sendable(headers)
     if not any(name == "host" for name, _ in pairs):
         pairs.append(("host", route.origin.authority))
-    pairs.append(("alt-used", f"{route.place.host}:{route.place.port}"))  # RFC 7838 5
+    pairs.append(("alt-used", route.place.host_and_port))  # RFC 7838 5
     return StreamRequest(method, target, pairs, **options)
 
 

@@ -16,7 +16,7 @@ from quiver.testing import Authority
 from tests.support.certificate_chains import LEAF, chain_of, changed, der, key_of
 
 HANDSHAKE = Handshake("1", "h3", "AES_128_GCM_SHA256", None, 30.0, 100, 0)
-READY = {"address": ("::1", 443), "local": ("::1", 5000)}
+READY = {"address": ("::1", 443), "local": ("::1", 5000), "alternative": None, "behind": ()}
 
 
 def lines(event: str, measured: dict[str, Any], **about: Any) -> list[str]:
@@ -24,8 +24,29 @@ def lines(event: str, measured: dict[str, Any], **about: Any) -> list[str]:
 
 
 def test_addresses_of_both_families() -> None:
-    assert lines("attempt", {}, address=("127.0.0.1", 443)) == ["https://a: trying 127.0.0.1:443"]
-    assert lines("attempt", {}, address=("::1", 443)) == ["https://a: trying [::1]:443"]
+    told = lines("attempt", {}, address=("127.0.0.1", 443), lane="http/3", why="")
+    assert told == ["https://a: trying 127.0.0.1:443 over QUIC"]
+    told = lines("attempt", {}, address=("::1", 443), lane="tcp", why="it is so")
+    assert told == ["https://a: trying [::1]:443 over TCP: it is so"]
+
+
+def test_what_was_chosen() -> None:
+    about = {**READY, "behind": (("tcp", ""), ("http/3", "it was silent")), "alternative": "b:1"}
+    told = lines("ready", {"duration": 0.0, "max_streams": 100}, handshake=HANDSHAKE, **about)
+    assert told[1:4] == [
+        "which is the origin's alternative service b:1",
+        "TCP was not there first: it had just begun",
+        "HTTP/3 was not there first: it was silent",
+    ]
+
+
+def test_a_handshake_over_tcp() -> None:
+    over_tcp = attrs.evolve(HANDSHAKE, version="TLSv1.3", alpn="h2")
+    told = lines("ready", {"duration": 0.0, "max_streams": 100}, handshake=over_tcp, **READY)
+    assert told[2:] == ["TLSv1.3, ALPN h2, AES_128_GCM_SHA256"]
+    plain = attrs.evolve(HANDSHAKE, version="", alpn="http/1.1", cipher="")
+    told = lines("ready", {"duration": 0.0, "max_streams": 1}, handshake=plain, **READY)
+    assert told[2:] == ["no TLS, HTTP/1.1"]
 
 
 def test_a_handshake_without_certificate_and_datagrams() -> None:

@@ -139,9 +139,9 @@ class Dialling:
         self.dialer = Dialer(
             self.target,
             lambda _: None,
-            lambda address: self.attempts.append(address[0]),
+            lambda address, _: self.attempts.append(address[0]),
             self.told.append,
-            self.offered.append,
+            lambda http, _: self.offered.append(http),
         )
 
     @property
@@ -224,7 +224,7 @@ def test_what_has_worked_is_tried_first(
     dialling.refuse(0, time.monotonic())
     dialling.transports[1].http.happened = [events.Ready(100, False)]
     assert isinstance(dialling.dialer.receive(time.monotonic()), Connected)
-    again = Dialer(dialling.target, lambda _: None, lambda _: None, lambda _: None)
+    again = Dialer(dialling.target, lambda _: None, lambda *_: None, lambda _: None)
     again.resolved(addresses(), time.monotonic())
     assert dialling.transports[2].host == first
 

@@ -88,8 +88,8 @@ class FakeOwner:
     def check_idle(self) -> None:
         self.told.append(("check_idle",))
 
-    def failing(self) -> None:
-        self.told.append(("failing",))
+    def withdraw(self, reason: str) -> None:
+        self.told.append(("withdraw", reason))
 
 
 class Stand:
@@ -182,9 +182,10 @@ def test_failures_in_a_row_raise_doubts_and_an_answer_ends_them(stand: Stand) ->
     stand.feed(events.Headers(0, 200, [], True))
     for _ in range(MAX_FAILURES - 1):
         fail()
-    assert ("failing",) not in stand.owner.told
+    failing = ("withdraw", "it fails its requests")
+    assert failing not in stand.owner.told
     fail()
-    assert ("failing",) in stand.owner.told
+    assert failing in stand.owner.told
 
 
 def test_a_refused_request_goes_back_once(stand: Stand) -> None:

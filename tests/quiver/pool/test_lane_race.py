@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 
 import pytest
@@ -12,9 +13,11 @@ from quiver.errors import (
     CertificateInvalid,
     ConnectionRefused,
     HandshakeFailed,
+    NameResolutionFailed,
     QuiverError,
     ResourceExhausted,
 )
+from quiver.origin import Origin
 from quiver.pool.address_attempts import DELAY, Abandon, AddressAttempts, GiveUp, Try
 from quiver.pool.choice import HTTP3, TCP, Lane
 from quiver.pool.lane_race import LaneRace
@@ -36,7 +39,7 @@ def test_the_second_begins_in_time() -> None:
     assert table.due() == 0.3 and table.tick(0.29) == ()
     assert table.tick(0.3) == (Try(OVER_TCP, ONE, TCP),)
     assert table.due() == 5.0 and table.tick(1.0) == ()
-    assert [table.lane_of(each) for each in (QUIC, OVER_TCP)] == [HTTP3, TCP]
+    assert [table.lane_of(each) for each in (QUIC, OVER_TCP)] == list(BOTH)
 
 
 def test_the_second_begins_at_once_when_the_first_has_failed() -> None:
@@ -45,7 +48,7 @@ def test_the_second_begins_at_once_when_the_first_has_failed() -> None:
     assert table.failed(QUIC, REFUSED, 0.1) == (Try(QUIC + 2, TWO, HTTP3),), "its next address"
     assert table.failed(QUIC + 2, REFUSED, 0.1) == (Try(OVER_TCP, ONE, TCP),)
     assert table.due() == 0.1 + DELAY
-    assert table.behind(OVER_TCP) == [(HTTP3, "nobody listens there")]
+    assert table.behind(OVER_TCP) == [(BOTH[0], "nobody listens there")]
 
 
 def test_who_wins_ends_all_others() -> None:
@@ -55,7 +58,7 @@ def test_who_wins_ends_all_others() -> None:
     assert table.tick(0.3) == (Try(OVER_TCP, ONE, TCP),)
     assert set(table.won(OVER_TCP)) == {Abandon(QUIC), Abandon(QUIC + 2)}
     ((lane, why),) = table.behind(OVER_TCP)
-    assert lane == HTTP3 and why.endswith("192.0.2.2:443 answered nothing")
+    assert lane == BOTH[0] and why.endswith("192.0.2.2:443 answered nothing")
     assert table.due() is None and table.tick(9.0) == ()
     assert table.failed(QUIC, REFUSED, 9.0) == (), "that is late"
 
@@ -125,6 +128,64 @@ def test_no_time_for_the_second() -> None:
     table.tick(0.0)
     assert table.due() == 0.2
     assert set(table.tick(0.2)) == {Abandon(QUIC), GiveUp(None)}
+
+
+# another place ----------------------------------------------------------------------------------
+
+PLACE = Origin.parse("https://edge.example:8443")
+THERE = (socket.AF_INET, ("192.0.2.9", 8443))
+THREE = Lane(HTTP3, 0.0, PLACE), Lane(TCP, 0.3), Lane(HTTP3, math.inf)
+UNKNOWN = NameResolutionFailed("it is unknown")
+
+
+def to_another_place(until: float = 5.0) -> LaneRace:
+    return LaneRace(THREE, [ONE], until, 0.0)
+
+
+def test_a_lane_waits_for_its_name_and_the_others_do_not() -> None:
+    table = to_another_place()
+    assert table.tick(0.0) == () and table.due() == 0.3
+    assert table.tick(0.3) == (Try(4, ONE, TCP),)
+    assert table.found(PLACE, [THERE], 0.4) == (Try(3, THERE, HTTP3),)
+    assert table.lane_of(3) == THREE[0]
+    assert set(table.won(3)) == {Abandon(4)} and table.behind(3)[0][0] == THREE[1]
+    assert len(table.behind(3)) == 1, "the last has not begun"
+
+
+def test_a_name_that_is_found_too_late() -> None:
+    table = to_another_place()
+    table.tick(0.0)
+    table.tick(0.3)
+    assert table.won(4) == ()
+    assert table.behind(4) == [(THREE[0], "no address was found")]
+    assert table.found(PLACE, [THERE], 0.4) == () == table.unfound(PLACE, UNKNOWN, 0.4)
+
+
+def test_a_name_that_is_unknown_gives_way_at_once() -> None:
+    table = to_another_place()
+    table.tick(0.0)
+    assert table.unfound(PLACE, UNKNOWN, 0.1) == (Try(4, ONE, TCP),)
+    assert table.failed(4, REFUSED, 0.2) == (Try(5, ONE, HTTP3),), "the last resort"
+    (end,) = table.failed(5, ConnectionRefused("nor here"), 0.2)
+    assert end == GiveUp(REFUSED)
+    told = REFUSED.__notes__[-2:]
+    assert told == [
+        "over HTTP/3 at edge.example:8443: it is unknown",
+        "over HTTP/3: nor here",
+    ]
+
+
+def test_the_last_resort_waits_for_no_name() -> None:
+    table = to_another_place()
+    table.tick(0.0)
+    table.tick(0.3)
+    assert table.failed(4, REFUSED, 0.4) == (Try(5, ONE, HTTP3),)
+
+
+def test_time_is_up_while_a_name_is_looked_up() -> None:
+    table = to_another_place(until=0.2)
+    table.tick(0.0)
+    assert table.due() == 0.2 and table.tick(0.2) == (GiveUp(None),)
 
 
 steps = st.lists(
