@@ -95,10 +95,11 @@ def reporting_errors(command: Callable[P, ExitStatus]) -> Callable[P, None]:
 
 
 def reported(error: BaseException) -> ExitStatus:
-    """Tell an error in one line, and return the status to end with."""
+    """Tell an error in one line, and one for each of its notes; return the status to end with."""
     status = exit_status_of(type(error))
     if status in (ExitStatus.PIPE, ExitStatus.WRITE):
         standard_streams.release()
     if status not in (ExitStatus.PIPE, ExitStatus.INTERRUPTED):
-        standard_streams.say(escaped(f"quiver: {error}"))
+        for said in (error, *getattr(error, "__notes__", ())):
+            standard_streams.say(escaped(f"quiver: {said}"))
     return status

@@ -60,7 +60,7 @@ def lines_of(event: str, measured: Measurements, about: Metadata) -> Iterator[st
                 yield f"{lane.upper()} was not there first: {said or 'it had just begun'}"
             yield f"handshake took {took:.1f} ms, with name resolution"
             yield from _handshake(about["handshake"])
-        case "settings":
+        case "settings" if about["http_version"] != "HTTP/1.1":  # which has none
             shown = ", ".join(f"{name}={value}" for name, value in about["settings"].items())
             yield f"the server's settings: {shown or 'none'}"
         case "ticket":

@@ -30,6 +30,7 @@ class Progress:
         failed: in words, why another of them has failed.
         unsent: in words, why what was to be sent there has not left this machine.
         beside: in words, what has become of the other way to them, QUIC or TCP.
+        proxied: whether it is a proxy's.
     """
 
     address: tuple[str, int] | None = None
@@ -39,12 +40,15 @@ class Progress:
     failed: str = ""
     unsent: str = ""
     beside: str = ""
+    proxied: bool = False
 
     def __str__(self) -> str:
         if self.address is None:
             return "the name was still being resolved"
         host, port = self.address
         place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if self.proxied:
+            place = f"the proxy at {place}"
         if self.addresses > 1:
             place = f"{self.attempt} of {self.addresses} addresses tried, {place}"
         other = f"; another one: {self.failed}" if self.failed else ""

@@ -389,9 +389,12 @@ class Dialer:
             transport.hang_up()
 
     def _tell_progress(self) -> None:
-        if self._table is not None and self._table.progress != self.progress:
-            self.progress = self._table.progress
-            self._on_progress(self.progress)
+        if self._table is None:
+            return
+        progress = attrs.evolve(self._table.progress, proxied=self._target.proxy is not None)
+        if progress != self.progress:
+            self.progress = progress
+            self._on_progress(progress)
 
     def _no_address(self, place: Origin) -> QuiverError:
         said = f"host {place.host!r} has no address"

@@ -8,13 +8,16 @@ from typing import ClassVar, Final, cast
 import attrs
 
 from quiver.config import PoolConfig
+from quiver.errors import QuiverError
 from quiver.h1.client_connection import ClientConnection as Http1Connection
 from quiver.h2.client_connection import ClientConnection as Http2Connection
+from quiver.h3.close_reasons import Vocabulary, close_reason
 from quiver.origin import Origin
 from quiver.pool.session_tickets import SessionTickets
 from quiver.pool.tcp_negotiation import Negotiation
 from quiver.pool.tcp_transport import ByteConnection, TcpTransport
 from quiver.proxies import Proxy
+from quiver.quic.engine import ConnectionClosed
 from quiver.tcp.byte_stream import ByteStream, PlainStream
 from quiver.tcp.tls_options import TlsOptions, make_tls_options
 from quiver.tcp.tunnel import Tunnel
@@ -23,6 +26,7 @@ __all__ = ["Http1Stack", "Http2Stack", "TcpStack"]
 
 H2: Final = "h2"
 HTTP_1_1: Final = "http/1.1"
+_PROXY: Final = Vocabulary("HTTP/1.1", lambda code: f"code {code}", "ssl", HTTP_1_1)
 
 
 class TcpStack:
@@ -85,7 +89,11 @@ class TcpStack:
             return within
         origin = self._origin
         around = None if self._around is None else self._around.stream()
-        return Tunnel(within, str(origin), origin.host_and_port, self._proxy, around)
+        return Tunnel(within, str(origin), origin.host_and_port, self._proxy, around, self._reason)
+
+    def _reason(self, closed: ConnectionClosed) -> QuiverError:
+        """What has become of a handshake with the proxy."""
+        return close_reason(closed, str(self._origin), ready=False, words=_PROXY)
 
     def _over(self, protocol: str, stream: ByteStream) -> ByteConnection:
         config = self._config

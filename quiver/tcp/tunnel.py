@@ -10,6 +10,7 @@ is within, TLS with the origin for one, knows nothing of it, nor does the proxy 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -37,6 +38,7 @@ class Tunnel:
         origin: as text, for errors.
         place: its host and port, as CONNECT has them.
         around: TLS with the proxy, where that is `https://`.
+        reason: what to call the end of that in its handshake.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class Tunnel:
         place: str,
         proxy: Proxy,
         around: TlsStream | None = None,
+        reason: Callable[[ConnectionClosed], QuiverError] | None = None,
     ) -> None:
         self._within = within
         self._origin = origin
         self._place = place
         self._proxy = proxy
         self._around = around
+        self._reason = reason
         self._head = b""
         self._asked = False
         self._open = False
@@ -83,7 +87,7 @@ class Tunnel:
         if self._around is None:
             self._ask()
         else:
-            self._around.begin()
+            self._of_proxy(self._around.begin)
 
     def receive_handshake(self, chunk: bytes) -> bool:
         content = self._opened(chunk)
@@ -121,7 +125,7 @@ class Tunnel:
         """What is for the stream within, of what has come."""
         content = chunk
         if self._around is not None:
-            content = self._around.receive(chunk)
+            content = self._of_proxy(self._around.receive, chunk) or b""
             if self._around.ready and not self._asked:
                 self._ask()
         if self._open:
@@ -159,6 +163,21 @@ class Tunnel:
             given = self._proxy.authorization is not None
             said += ": it refuses these credentials" if given else ": it wants credentials"
         raise self._refused(f"it answered {said}", lasting=status not in _LATER)
+
+    def _of_proxy(self, step: Callable[..., bytes | None], *args: bytes) -> bytes | None:
+        """Take a step of the TLS with the proxy: what is wrong there is not the origin's doing."""
+        try:
+            return step(*args)
+        except ByteStreamFault as fault:
+            if self._open or self._reason is None:
+                raise
+            error = self._reason(fault.closed)
+            said = error.message.replace("the server's", "its").replace("the server ", "it ")
+            blamed = type(error)(f"the proxy {self._proxy}: {said}", origin=self._origin)
+            if isinstance(error, HandshakeFailed) and isinstance(blamed, HandshakeFailed):
+                blamed.lasting = error.lasting
+            closed = ConnectionClosed(Cause.RAISED, error=blamed, by_peer=True)
+            raise ByteStreamFault(closed) from fault
 
     def _refused(self, said: str, *, lasting: bool = True) -> ByteStreamFault:
         words = f"the proxy {self._proxy}: {said}"

@@ -66,6 +66,6 @@ def test_the_guides_table_is_that_of_the_code() -> None:
 
 def test_the_guides_options_are_those_of_the_code() -> None:
     rows = re.findall(r"^\| (`-.+) \| ", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
-    told = [re.findall(r"`(-[\w-]+)`", row) for row in rows]
+    told = [re.findall(r"`(-[\w.-]+)`", row) for row in rows]
     options = [each for each in main.load("get").params if isinstance(each, click.Option)]
     assert sorted(told) == sorted([*each.opts, *each.secondary_opts] for each in options)

@@ -88,6 +88,24 @@ def test_what_cannot_be(
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
+def test_both_ways_that_failed_are_told(authority: Authority) -> None:
+    with Http2Origin(authority) as gone:
+        url = gone.url
+    done = run(authority, "get", url)
+    said = "connection refused: nobody listens there"
+    assert done.exit_code == 4
+    assert done.stderr == f"quiver: {url}: {said}\nquiver: over TCP: {said}\n"
+
+
+def test_the_story_says_what_was_chosen_and_why(authority: Authority, server: Http2Origin) -> None:
+    told = run(authority, "get", server.url + "/ok", "-v").stderr
+    place = f"* {server.url}: trying 127.0.0.1:{server.port} over "
+    assert f"{place}QUIC: nothing says otherwise\n" in told
+    assert f"{place}TCP: what goes first is not there yet\n" in told
+    assert "* HTTP/3 was not there first: connection refused: nobody listens there\n" in told
+    assert "* TLSv1.3, ALPN h2, " in told and "< HTTP/2 200\n" in told
+
+
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
     monkeypatch.setattr(protocols, "missing_for_tcp", lambda: "h2")
     done = run(authority, "get", "https://localhost/", "--http2")

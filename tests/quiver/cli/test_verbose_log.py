@@ -75,7 +75,9 @@ def test_a_ticket(allowed: bool, said: str) -> None:
 @pytest.mark.parametrize("settings", [{}, {"H3_DATAGRAM": 1, "0x4242": 7}])
 def test_settings(settings: dict[str, int]) -> None:
     shown = ", ".join(f"{name}={value}" for name, value in settings.items()) or "none"
-    assert lines("settings", {}, settings=settings) == [f"the server's settings: {shown}"]
+    assert lines("settings", {}, settings=settings, http_version="HTTP/3") == [
+        f"the server's settings: {shown}"
+    ]
 
 
 def test_ends() -> None:
@@ -89,6 +91,7 @@ def test_ends() -> None:
 
 def test_a_start_is_no_news() -> None:
     assert lines("start", {}) == []
+    assert lines("settings", {}, settings={}, http_version="HTTP/1.1") == [], "it has none"
 
 
 def test_certificates(authority: Authority) -> None:
