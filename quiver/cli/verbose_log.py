@@ -50,7 +50,9 @@ def lines_of(event: str, measured: Measurements, about: Metadata) -> Iterator[st
         case "attempt":
             over = "QUIC" if about["lane"] == "http/3" else "TCP"
             why = f": {about['why']}" if about["why"] else ""
-            yield f"{about['origin']}: trying {_place(about['address'])} over {over}{why}"
+            place = _place(about["address"])
+            through = "" if about["proxy"] is None else f", the proxy {about['proxy']},"
+            yield f"{about['origin']}: trying {place}{through} over {over}{why}"
         case "ready":
             took = measured["duration"] * 1000
             yield f"connected from {_place(about['local'])} to {_place(about['address'])}"

@@ -116,7 +116,7 @@ class LaneRace:
         """Take in that another place has no address."""
         actions: list[AttemptAction] = []
         for each in self._lanes:
-            if each.lane.place == place and not each.over:
+            if each.lane.place == place and each.addresses is None and not each.over:
                 actions += self._ended(each, error, now)
         return (*actions, *self._end())
 

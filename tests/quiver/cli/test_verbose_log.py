@@ -24,10 +24,12 @@ def lines(event: str, measured: dict[str, Any], **about: Any) -> list[str]:
 
 
 def test_addresses_of_both_families() -> None:
-    told = lines("attempt", {}, address=("127.0.0.1", 443), lane="http/3", why="")
+    told = lines("attempt", {}, address=("127.0.0.1", 443), lane="http/3", why="", proxy=None)
     assert told == ["https://a: trying 127.0.0.1:443 over QUIC"]
-    told = lines("attempt", {}, address=("::1", 443), lane="tcp", why="it is so")
+    told = lines("attempt", {}, address=("::1", 443), lane="tcp", why="it is so", proxy=None)
     assert told == ["https://a: trying [::1]:443 over TCP: it is so"]
+    told = lines("attempt", {}, address=("::1", 8080), lane="tcp", why="", proxy="http://p:8080")
+    assert told == ["https://a: trying [::1]:8080, the proxy http://p:8080, over TCP"]
 
 
 def test_what_was_chosen() -> None:

@@ -188,6 +188,61 @@ def test_time_is_up_while_a_name_is_looked_up() -> None:
     assert table.due() == 0.2 and table.tick(0.2) == (GiveUp(None),)
 
 
+events = st.lists(
+    st.tuples(st.sampled_from(["tick", "fail", "found", "unfound", "win"]), st.integers(0, 9)),
+    max_size=40,
+)
+
+
+@given(events, st.integers(1, 4))
+def test_whatever_happens_it_ends_once_and_in_time(
+    did: list[tuple[str, int]], addresses: int
+) -> None:
+    """Each attempt has a number of its own and an address of its lane; nothing is begun twice."""
+    own = [(socket.AF_INET, (f"192.0.2.{n}", 443)) for n in range(1, addresses + 1)]
+    table, now = LaneRace(THREE, own, 5.0, 0.0), 0.0
+    alive: set[int] = set()
+    tried: dict[tuple[Lane, object], int] = {}
+    ended: list[object] = []
+
+    def take(actions: tuple[object, ...]) -> None:
+        for action in actions:
+            match action:
+                case Try(attempt, address, name):
+                    assert not ended and now < 5.0 and attempt not in tried.values()
+                    lane = table.lane_of(attempt)
+                    assert lane.name == name and (address == THERE) == (lane.place is not None)
+                    assert (lane, address) not in tried
+                    tried[lane, address] = attempt
+                    alive.add(attempt)
+                case Abandon(attempt):
+                    alive.discard(attempt)
+                case GiveUp():
+                    assert not alive and not ended
+                    ended.append(action)
+
+    take(table.tick(now))
+    for step, number in did:
+        now += number / 20
+        if step == "tick":
+            take(table.tick(now))
+        elif step == "found":
+            take(table.found(PLACE, [THERE], now))
+        elif step == "unfound":
+            take(table.unfound(PLACE, UNKNOWN, now))
+        elif alive:
+            attempt = sorted(alive)[number % len(alive)]
+            alive.discard(attempt)
+            if step == "fail":
+                take(table.failed(attempt, REFUSED, now))
+            else:
+                take(table.won(attempt))
+                ended.append(attempt)
+    now = max(now, 6.0)
+    take(table.tick(now))
+    assert len(ended) == 1 and not alive
+
+
 steps = st.lists(
     st.tuples(st.sampled_from(["tick", "fail", "answer", "unsent", "excuse"]), st.integers(0, 9)),
     max_size=60,
