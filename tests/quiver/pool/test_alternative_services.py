@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import threading
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +20,7 @@ from quiver.pool import choice, fallback_table
 from quiver.testing import Asked, Authority, LocalOrigin
 from tests.support.servers.blackhole import blackhole
 from tests.support.servers.http1_backend import backend
+from tests.support.servers.http2_origin import Http2Origin
 from tests.support.waiting import until
 
 
@@ -256,6 +261,74 @@ def test_by_the_policy_alt_svc_nobody_is_asked_who_has_not_said_so(
         with speaking(authority, policy="alt-svc", hints=[third.url]) as client:
             assert ask(client, third.url).http_version == "HTTP/3"
         assert tried == [("http/3", third.port, "by a hint")]
+
+
+@pytest.mark.usefixtures("quic_has_time")
+def test_a_session_is_resumed_there_and_requests_go_early(authority: Authority, url: str) -> None:
+    with LocalOrigin(authority=authority, session_tickets=True) as third:
+        third.route("/back/*")(lambda asked: dict(asked.headers).get(b"alt-used", b"none"))
+        with speaking(authority, early_data=True, idle_timeout=0.1) as client:
+            announce(client, url, f'h3=":{third.port}"')
+            until(lambda: _early(client, url), what="a connection that took it early")
+
+
+def _early(client: quiver.Client, url: str) -> bool:
+    until(lambda: client.stats(url).connections == 0, what="it was idle")
+    response = ask(client, url)
+    if response.connection is None or not response.connection.early:
+        return False
+    assert response.text == response.connection.alternative
+    return True
+
+
+@pytest.mark.long
+def test_a_place_that_comes_and_goes_amid_a_load(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each ask has a path of its own, and one reply; neither server sees one twice."""
+    monkeypatch.setattr(fallback_table, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(fallback_table, "LONGEST_PAUSE", 0.1)
+    numbers, told, over = itertools.count(1), Counter[str | None](), threading.Event()
+    seen: Counter[str] = Counter()
+    with (
+        Http2Origin(authority) as server,
+        speaking(authority, max_connections=2) as client,
+        ThreadPoolExecutor(12) as threads,
+    ):
+        port = _closed()
+        server.fields.append(("alt-svc", f'h3=":{port}"'))
+
+        def answer(asked: Asked) -> bytes:
+            seen.update([asked.path])
+            return b"x" * int(asked.path.rpartition("/")[2])
+
+        def ask_on() -> int:
+            asked = 0
+            while not over.is_set():
+                number, asked = next(numbers), asked + 1
+                try:
+                    response = client.get(f"{server.url}/bytes/{number}", timeout=30.0)
+                except quiver.TransientError:  # it was open on a server that has ended
+                    told.update([None])
+                else:
+                    assert len(response.body) == number
+                    told.update([response.http_version])
+            return asked
+
+        asking = [threads.submit(ask_on) for _ in range(12)]
+        try:
+            for _ in range(3):
+                for version in ("HTTP/3", "HTTP/2"):
+                    more = told[version] + 100
+                    with contextlib.ExitStack() as ends:
+                        if version == "HTTP/3":
+                            third = ends.enter_context(LocalOrigin(authority=authority, port=port))
+                            third.route("/bytes/*")(answer)
+                        until(lambda: told[version] >= more, within=60.0, what=version)  # noqa: B023
+        finally:
+            over.set()
+        assert sum(each.result(60.0) for each in asking) == told.total()
+    assert max((seen + server.seen).values()) == 1
 
 
 def test_what_is_no_policy_and_no_hint() -> None:

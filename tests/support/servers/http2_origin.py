@@ -123,7 +123,7 @@ class Http2Peer:
             self.h2.send_headers(stream_id, [(":status", "103"), ("link", "</a>")])
             self.answer(stream_id, b"ok")
         elif path.startswith("/bytes/"):
-            self.h2.send_headers(stream_id, PLAIN)
+            self.h2.send_headers(stream_id, [*PLAIN, *self.origin.fields])
             self._unsent[stream_id] = int(path.removeprefix("/bytes/"))
         elif path in ("/echo", "/ok", "/refused"):
             self.answer(stream_id, self.bodies[stream_id] if path == "/echo" else b"ok")
@@ -194,6 +194,9 @@ class Http2Origin:
         settings: of HTTP/2.
         alpn: what it offers.
         prepare: is given the SSLContext.
+
+    Attributes:
+        fields: that each answer to /bytes/N has beside its status.
     """
 
     def __init__(
@@ -207,6 +210,7 @@ class Http2Origin:
     ) -> None:
         self.cafile = authority.cafile
         self.settings = settings or {}
+        self.fields: list[tuple[str, str]] = []
         self.seen: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.peers: list[Http2Peer] = []
