@@ -40,6 +40,7 @@ HEAD_START: Final = 0.3  # seconds that the first lane has before the second beg
 HTTP3: Final = "http/3"
 TCP: Final = "tcp"
 _BEHIND: Final = "what goes first is not there yet"
+_MISDIRECTED: Final = "misdirected"
 _KEPT: Final = 1_000  # places of alternatives: the same are asked for with each dial
 
 
@@ -132,13 +133,17 @@ class Choices:
         """Take in an Alt-Svc field of a response of this origin (RFC 7838 3)."""
         self._table.alternatives.learn(origin, field, now, local)
 
-    def misdirected(self, origin: Origin, place: str | None) -> None:
-        """Note that who is at this host and port does not answer for the origin (RFC 7838 6)."""
+    def misdirected(self, origin: Origin, place: str | None, now: float) -> None:
+        """Note that who is at this host and port does not answer for the origin (RFC 7838 6).
+
+        A handshake there is no success then: the origin may go on to name it.
+        """
 
         def is_there(alternative: Alternative) -> bool:
             return place_of(origin, alternative).host_and_port == place
 
         self._table.alternatives.forget(origin, is_there)
+        self._table.failed(origin, now, "421 Misdirected Request", (place, _MISDIRECTED))
 
     def _places(self, origin: Origin, now: float, local: str | None) -> Iterator[Lane]:
         """Where HTTP/3 may be tried: as the origin prefers, and its own port if nobody says so."""
@@ -157,14 +162,19 @@ class Choices:
         self, origin: Origin, places: Iterable[Lane], now: float, local: str | None
     ) -> Lane | None:
         """The first that is not left alone."""
-        why = self._table.why
-        free = (each for each in places if why(origin, now, (each.place, local)) is None)
+        free = (each for each in places if self._why_paused(origin, each, now, local) is None)
         return next(free, None)
+
+    def _why_paused(self, origin: Origin, lane: Lane, now: float, local: str | None) -> str | None:
+        why = self._table.why(origin, now, (lane.place, local))
+        if why is None and lane.place is not None:
+            why = self._table.why(origin, now, (lane.alternative, _MISDIRECTED))
+        return why
 
     def _why_not(self, origin: Origin, places: list[Lane], now: float, local: str | None) -> str:
         if not places:
             return "nobody has said that HTTP/3 is spoken there"
-        failed = self._table.why(origin, now, (places[0].place, local))
+        failed = self._why_paused(origin, places[0], now, local)
         return f"HTTP/3 had failed there: {failed}"
 
 

@@ -125,7 +125,7 @@ class PoolTarget:
 
     def misdirected(self, place: str | None) -> None:
         """Note that who is at this host and port does not answer for it (421)."""
-        self._memory.choices.misdirected(self.origin, place)
+        self._memory.choices.misdirected(self.origin, place, time.monotonic())
 
     def _made(self, stack: type[ProtocolStack]) -> ProtocolStack:
         return stack(self.origin, self.config, self._memory.tickets, self.proxy)

@@ -118,11 +118,24 @@ def test_each_place_is_left_alone_by_itself() -> None:
 def test_who_does_not_answer_for_the_origin_is_forgotten() -> None:
     choices = Choices()
     choices.heard(A, NAMED, 0.0)
-    choices.misdirected(A, "edge.example:8443")
-    choices.misdirected(B, "edge.example:8443")
+    choices.misdirected(A, "edge.example:8443", 0.0)
+    choices.misdirected(B, "edge.example:8443", 0.0)
     assert choices.lanes(A, BOTH, 0.0)[0] == AT_ON
-    choices.misdirected(A, "a.example:9443")
-    assert choices.lanes(A, BOTH, 0.0) == QUIC_FIRST
+    choices.misdirected(A, "a.example:9443", 0.0)
+    assert choices.lanes(A, BOTH, FIRST_PAUSE) == QUIC_FIRST
+
+
+def test_who_is_named_again_is_left_alone_for_a_growing_while() -> None:
+    """Its handshakes go well, and that is no success."""
+    choices, now, pause = Choices(), 0.0, FIRST_PAUSE
+    for _ in range(5):
+        choices.heard(A, 'h3="edge.example:8443"', now)
+        assert choices.lanes(A, BOTH, now)[0] == AT_THERE
+        choices.won(A, AT_THERE, [], now)
+        choices.misdirected(A, "edge.example:8443", now)
+        choices.heard(A, 'h3="edge.example:8443"', now)
+        assert choices.lanes(A, BOTH, now + pause - 1e-6) == QUIC_FIRST
+        now, pause = now + pause, pause * 2
 
 
 def test_in_another_network_what_persists_is_believed() -> None:
