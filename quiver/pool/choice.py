@@ -15,7 +15,7 @@ an origin has named a place, or a hint has.
 Where TCP has won beside QUIC, that place is left alone for a while, which doubles with each failure
 and is forgotten with the first success, as `FallbackTable` has it: then it is another place's turn,
 or TCP goes first, QUIC behind it. When the while is over, a connection is dialled beside those that
-there are (`asks_again`), again as a race: nobody waits for it. That all lanes have failed says
+there are (`asks_at`), again as a race: nobody waits for it. That all lanes have failed says
 nothing of one of them, and what failed from one address of ours says nothing of another: that is
 another network.
 """
@@ -125,9 +125,13 @@ class Choices:
             if other.name == HTTP3:
                 self._table.failed(origin, now, why, (other.place, local))
 
-    def asks_again(self, origin: Origin, now: float, local: str | None = None) -> bool:
-        """Whether HTTP/3, over which the origin is not spoken to, is to be tried beside."""
-        return self._free(origin, self._places(origin, now, local), now, local) is not None
+    def asks_at(self, origin: Origin, now: float, local: str | None = None) -> float:
+        """From when on HTTP/3, over which the origin is not spoken to, is to be tried beside.
+
+        It holds until something is heard, won or misdirected; infinity while it is spoken nowhere.
+        """
+        places = self._places(origin, now, local)
+        return min((self._paused_until(origin, each, local) for each in places), default=math.inf)
 
     def heard(self, origin: Origin, field: str, now: float, local: str | None = None) -> None:
         """Take in an Alt-Svc field of a response of this origin (RFC 7838 3)."""
@@ -162,20 +166,20 @@ class Choices:
         self, origin: Origin, places: Iterable[Lane], now: float, local: str | None
     ) -> Lane | None:
         """The first that is not left alone."""
-        free = (each for each in places if self._why_paused(origin, each, now, local) is None)
+        free = (each for each in places if self._paused_until(origin, each, local) <= now)
         return next(free, None)
 
-    def _why_paused(self, origin: Origin, lane: Lane, now: float, local: str | None) -> str | None:
-        why = self._table.why(origin, now, (lane.place, local))
-        if why is None and lane.place is not None:
-            why = self._table.why(origin, now, (lane.alternative, _MISDIRECTED))
-        return why
+    def _paused_until(self, origin: Origin, lane: Lane, local: str | None) -> float:
+        silent = self._table.until(origin, (lane.place, local))
+        if lane.place is None:
+            return silent
+        return max(silent, self._table.until(origin, (lane.alternative, _MISDIRECTED)))
 
     def _why_not(self, origin: Origin, places: list[Lane], now: float, local: str | None) -> str:
         if not places:
             return "nobody has said that HTTP/3 is spoken there"
-        failed = self._why_paused(origin, places[0], now, local)
-        return f"HTTP/3 had failed there: {failed}"
+        failed = self._table.why(origin, now, (places[0].place, local))
+        return f"HTTP/3 had failed there: {failed or 'it does not answer for the origin'}"
 
 
 def _own(places: Iterable[Lane]) -> list[Lane]:

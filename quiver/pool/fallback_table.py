@@ -7,6 +7,7 @@ left alone for a while, which doubles with each failure and is forgotten with th
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from typing import Final, Literal, get_args
@@ -109,6 +110,11 @@ class FallbackTable:
         """Return why the origin is left alone; None if it is not."""
         pauses = (self._pauses.get((origin, whose)) for whose in (None, trust))
         return next((pause.why for pause in pauses if pause and now < pause.until), None)
+
+    def until(self, origin: Origin, trust: Hashable) -> float:
+        """Return when its pause with this trust alone ends; -inf if there is none."""
+        pause = self._pauses.get((origin, trust))
+        return -math.inf if pause is None else pause.until
 
     def failed(self, origin: Origin, now: float, why: str = "", trust: Hashable = None) -> None:
         """Note that HTTP/3 failed. A failure during a pause does not make it longer.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Hashable, Iterable
+from typing import Final
 
 from greenlet import GreenletExit
 
@@ -31,6 +33,8 @@ from quiver.pool.socket_errors import Meaning, SocketError
 from quiver.proxies import Proxy
 from quiver.quic.engine import SessionTicket
 from quiver.request import OpenChannel
+
+ANEW: Final = 1.0  # seconds after which the same Alt-Svc field begins its time anew
 
 
 class PoolTarget:
@@ -77,6 +81,9 @@ class PoolTarget:
         self.proxy = proxy
         self.dialled = origin if proxy is None else proxy.place
         self._local: str | None = None  # the host of ours at the last dial
+        self._asks_at: float | None = None  # when HTTP/3 is asked again; None: to be seen
+        self._told: str | None = None  # the last Alt-Svc field,
+        self._told_until = 0.0  # which is no news until then
         self._stacks = {stack.name: self._made(stack)}
         self._lanes = (stack.name,) if over_tcp is None else (stack.name, TCP)
         self.only = None if TCP in self._lanes else stack.name
@@ -89,6 +96,7 @@ class PoolTarget:
 
     def lanes(self, now: float, address: Address) -> tuple[Lane, ...]:
         """The lanes of a dial that begins now, with this address."""
+        self._asks_at = None
         if self.chooses:
             with contextlib.suppress(OSError):  # there is no way to it now
                 self._local = local_host_to(address)
@@ -111,20 +119,27 @@ class PoolTarget:
 
     def won(self, lane: Lane, behind: Iterable[tuple[Lane, str]], now: float) -> None:
         """Note which lane of a dial was the first; see `Choices.won`."""
+        self._asks_at = None
         if self.chooses:
             self._memory.choices.won(self.origin, lane, behind, now, self._local)
 
     def asks_again(self, now: float) -> bool:
         """Whether HTTP/3 is to be tried beside what is spoken over TCP."""
-        choices = self._memory.choices
-        return self.chooses and choices.asks_again(self.origin, now, self._local)
+        if self._asks_at is None:  # it is asked for with each request
+            asks_at = self._memory.choices.asks_at
+            self._asks_at = asks_at(self.origin, now, self._local) if self.chooses else math.inf
+        return now >= self._asks_at
 
     def heard(self, field: str) -> None:
-        """Take in an Alt-Svc field of one of its responses."""
-        self._memory.choices.heard(self.origin, field, time.monotonic(), self._local)
+        """Take in an Alt-Svc field of one of its responses; the same in each costs little."""
+        now = time.monotonic()
+        if field != self._told or now >= self._told_until:
+            self._told, self._told_until, self._asks_at = field, now + ANEW, None
+            self._memory.choices.heard(self.origin, field, now, self._local)
 
     def misdirected(self, place: str | None) -> None:
         """Note that who is at this host and port does not answer for it (421)."""
+        self._told = self._asks_at = None
         self._memory.choices.misdirected(self.origin, place, time.monotonic())
 
     def _made(self, stack: type[ProtocolStack]) -> ProtocolStack:

@@ -18,10 +18,14 @@ QUIC_FIRST = Lane(HTTP3, 0.0), Lane(TCP, HEAD_START)
 TCP_FIRST = Lane(TCP, 0.0), Lane(HTTP3, HEAD_START)
 
 
+def asks_again(choices: Choices, now: float, local: str | None = None) -> bool:
+    return now >= choices.asks_at(A, now, local)
+
+
 def test_quic_begins_where_nothing_is_known() -> None:
     choices = Choices()
     assert choices.lanes(A, BOTH, 0.0) == QUIC_FIRST
-    assert choices.asks_again(A, 0.0)
+    assert asks_again(choices, 0.0)
 
 
 def test_a_lane_alone_is_no_choice() -> None:
@@ -36,9 +40,9 @@ def test_what_has_lost_goes_behind_for_a_growing_while() -> None:
     for _ in range(20):
         choices.won(A, OVER_TCP, [(QUIC, "it was silent")], now)
         assert choices.lanes(A, BOTH, now) == TCP_FIRST
-        assert not choices.asks_again(A, now + pause - 1e-6)
+        assert not asks_again(choices, now + pause - 1e-6)
         now += pause
-        assert choices.asks_again(A, now) and choices.lanes(A, BOTH, now) == QUIC_FIRST
+        assert asks_again(choices, now) and choices.lanes(A, BOTH, now) == QUIC_FIRST
         pause = min(2 * pause, LONGEST_PAUSE)
     assert pause == LONGEST_PAUSE
     assert choices.lanes(B, BOTH, 0.0) == QUIC_FIRST, "it was of one origin"
@@ -51,7 +55,7 @@ def test_one_success_forgets_all_failures() -> None:
     choices.won(A, QUIC, [(OVER_TCP, "")], 201.0)
     assert choices.lanes(A, BOTH, 201.0) == QUIC_FIRST
     choices.won(A, OVER_TCP, [(QUIC, "")], 300.0)
-    assert choices.asks_again(A, 300.0 + FIRST_PAUSE)
+    assert asks_again(choices, 300.0 + FIRST_PAUSE)
 
 
 def test_where_quic_had_not_begun_it_has_not_failed() -> None:
@@ -66,7 +70,7 @@ def test_another_network_is_another_chance() -> None:
     assert choices.lanes(A, BOTH, 0.0, here) == TCP_FIRST
     assert choices.lanes(A, BOTH, 0.0, there) == QUIC_FIRST
     choices.won(A, QUIC, [], 1.0, there)
-    assert not choices.asks_again(A, 2.0, here) and choices.asks_again(A, 2.0, there)
+    assert not asks_again(choices, 2.0, here) and asks_again(choices, 2.0, there)
 
 
 # other places ---------------------------------------------------------------------------------
@@ -102,14 +106,14 @@ def test_each_place_is_left_alone_by_itself() -> None:
     choices = Choices()
     choices.heard(A, NAMED, 0.0)
     choices.won(A, OVER_TCP, [(AT_THERE, "it was silent")], 0.0)
-    assert choices.asks_again(A, 0.0), "there is another place"
+    assert asks_again(choices, 0.0), "there is another place"
     assert choices.lanes(A, BOTH, 0.0)[0] == AT_ON
     choices.won(A, OVER_TCP, [(AT_ON, "")], 0.0)
     assert choices.lanes(A, BOTH, 0.0) == QUIC_FIRST, "the origin itself goes on"
     choices.won(A, OVER_TCP, [(QUIC, "")], 0.0)
-    assert choices.lanes(A, BOTH, 0.0) == TCP_FIRST and not choices.asks_again(A, 0.0)
+    assert choices.lanes(A, BOTH, 0.0) == TCP_FIRST and not asks_again(choices, 0.0)
     assert "it was silent" in choices.lanes(A, BOTH, 0.0)[0].why
-    assert choices.lanes(A, BOTH, FIRST_PAUSE)[0] == AT_THERE and choices.asks_again(A, FIRST_PAUSE)
+    assert choices.lanes(A, BOTH, FIRST_PAUSE)[0] == AT_THERE and asks_again(choices, FIRST_PAUSE)
     choices.won(A, AT_THERE, [], FIRST_PAUSE)
     choices.won(A, OVER_TCP, [(AT_THERE, "")], FIRST_PAUSE)
     assert choices.lanes(A, BOTH, 2 * FIRST_PAUSE)[0] == AT_THERE, "it is the first failure again"
@@ -151,11 +155,11 @@ def test_by_the_policy_alt_svc_what_is_not_said_is_not_tried() -> None:
     choices = Choices("alt-svc", [B])
     lanes = choices.lanes(A, BOTH, 0.0)
     assert lanes == (OVER_TCP,) and "nobody has said" in lanes[0].why
-    assert not choices.asks_again(A, 0.0)
+    assert not asks_again(choices, 0.0)
     lanes = choices.lanes(B, BOTH, 0.0)
     assert lanes == QUIC_FIRST and lanes[0].why == "by a hint"
     choices.heard(A, 'h3=":9443"', 0.0)
-    assert choices.asks_again(A, 0.0)
+    assert asks_again(choices, 0.0)
     assert choices.lanes(A, BOTH, 0.0) == (AT_ON, Lane(TCP, HEAD_START))
     choices.won(A, OVER_TCP, [(AT_ON, "")], 0.0)
     assert choices.lanes(A, BOTH, 0.0) == (OVER_TCP, Lane(HTTP3, HEAD_START, ON))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from pathlib import Path
 
 import pytest
 
 import quiver
 from quiver.actors import log
+from quiver.config import PoolConfig
+from quiver.origin import Origin
+from quiver.pool.choice import HTTP3, TCP, Lane
+from quiver.pool.fallback_table import FIRST_PAUSE
+from quiver.pool.protocols import ALL, stacks_for
+from quiver.pool.target import PoolTarget
 
 ORIGIN = "https://localhost:4443"  # never asked
 
@@ -39,3 +47,29 @@ def test_a_pool_of_ones_own_is_refused_likewise(tmp_path: Path) -> None:
     roots.write_text("no certificate")
     with pytest.raises(quiver.InvalidOptions, match=f"cafile='{roots}'"):
         quiver.HTTP3Pool.start(ORIGIN, cafile=roots)
+
+
+def test_what_is_asked_with_each_request_is_seen_anew_when_something_has_happened() -> None:
+    origin, field = Origin.parse(ORIGIN), 'h3=":4444"'
+    stacks = stacks_for(origin, ALL)
+    target = PoolTarget(origin, PoolConfig(verify=False), None, *stacks)
+    here, now = (socket.AF_INET, ("127.0.0.1", 4443)), time.monotonic()
+
+    def place() -> Origin | None:
+        return target.lanes(now, here)[0].place
+
+    assert place() is None and target.asks_again(now)
+    target.won(Lane(TCP), [(Lane(HTTP3), "it was silent")], now)
+    assert not target.asks_again(now) and target.asks_again(now + FIRST_PAUSE)
+    for _ in range(3):
+        target.heard(field)
+    assert target.asks_again(now)
+    there = place()
+    assert there is not None and there.port == 4444
+    target.heard("clear")
+    assert not target.asks_again(now) and place() is None
+    target.heard(field)
+    assert target.asks_again(now) and place() == there
+    target.misdirected("localhost:4444")
+    target.heard(field)
+    assert not target.asks_again(now) and place() is None
