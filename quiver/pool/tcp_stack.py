@@ -32,7 +32,7 @@ _PROXY: Final = Vocabulary("HTTP/1.1", lambda code: f"code {code}", "ssl", HTTP_
 class TcpStack:
     """What all connections over TCP of one pool share. Raises InvalidOptions: roots, say.
 
-    TLS sessions are not resumed: `tickets` are QUIC's.
+    TLS sessions are not resumed: `tickets` are QUIC's, and ssl's sessions have no bytes to keep.
 
     Attributes:
         offers: ALPN's names of what may be spoken, what is preferred first.

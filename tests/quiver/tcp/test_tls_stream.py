@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
 import ssl
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,45 @@ def test_bytes_both_ways(
     server.receive(client.take())
     server.tls.unwrap()
     assert client.receive(server.outgoing.read()) == b"" and client.ended
+
+
+def test_no_session_is_resumed(good: tuple[PoolConfig, Pair]) -> None:
+    """Each handshake shows the whole chain, though the server gives tickets."""
+    config, certificate = good
+    options = make_tls_options(config, Origin("https", HOST), "h2")
+    context = Server(certificate).tls.context
+    for _ in range(2):
+        client, server = options.stream(), Server(certificate)
+        server.tls = context.wrap_bio(server.incoming, server.outgoing, server_side=True)
+        shake_hands(client, server)
+        assert client.ready and not server.tls.session_reused
+        assert client.handshake(1).certificate is not None
+
+
+def test_a_session_of_ssl_belongs_to_its_context(good: tuple[PoolConfig, Pair]) -> None:
+    """And cannot be written down: that is why there is none in the table of QUIC's tickets."""
+    config, certificate = good
+    options = make_tls_options(config, Origin("https", HOST), "h2")
+    context = Server(certificate).tls.context
+
+    def joined(session: ssl.SSLSession | None) -> ssl.SSLObject:
+        up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = options.context.wrap_bio(down, up, server_hostname=HOST, session=session)
+        server = context.wrap_bio(up, down, server_side=True)
+        for side in (client, server, client, server, client):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.read(1)  # the tickets, in TLS 1.3
+        return client
+
+    session = joined(None).session
+    assert session is not None and joined(session).session_reused
+    other = make_tls_options(config, Origin("https", HOST), "h2").context
+    with pytest.raises(ValueError, match="different SSLContext"):
+        other.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=HOST, session=session)
+    with pytest.raises(TypeError):
+        pickle.dumps(session)
 
 
 FAULTY: dict[str, tuple[Certificate, ...]] = {
