@@ -3,6 +3,10 @@
 /ok         "ok"
 /bytes/N    N bytes
 /held       nothing until `release`, then "released"
+/echo       the body, when it has come
+/hints      103, then 200
+/trailers   "x", with a trailer
+/early      413 before the body has come
 
 A query changes nothing but what is counted.
 """
@@ -50,6 +54,10 @@ class Served(ABC):
     def release(self) -> None:
         """Answer what is held."""
 
+    @abstractmethod
+    def deaf(self) -> contextlib.AbstractContextManager[None]:
+        """Read no body within: what comes waits."""
+
 
 @contextlib.contextmanager
 def serving_over_tcp(protocol: str, authority: Authority) -> Iterator[Served]:
@@ -83,6 +91,14 @@ class _Http2(Served):
     def release(self) -> None:
         self._server.release()
 
+    def deaf(self) -> contextlib.AbstractContextManager[None]:
+        return self._server.deaf()
+
+
+_WITH_TRAILERS: Final = (
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nx-sum: 1\r\n\r\n"
+)
+
 
 class _Http1(Served):
     def __init__(self, cafile: str) -> None:
@@ -91,6 +107,8 @@ class _Http1(Served):
         self._open: set[object] = set()
         self._held = 0
         self._released = threading.Event()
+        self._may_read = threading.Event()
+        self._may_read.set()
         self._lock = threading.Lock()
 
     @property
@@ -105,6 +123,14 @@ class _Http1(Served):
         with self._lock:
             before, self._released = self._released, threading.Event()
         before.set()
+
+    @contextlib.contextmanager
+    def deaf(self) -> Iterator[None]:
+        self._may_read.clear()
+        try:
+            yield
+        finally:
+            self._may_read.set()
 
     def _hold(self) -> None:
         with self._lock:
@@ -131,12 +157,32 @@ class _Http1(Served):
                 with served._lock:
                     served.seen[self.path] += 1
                 path = self.path.partition("?")[0]
-                size = path.removeprefix("/bytes/")
-                content = b"x" * int(size) if size.isdigit() else b"ok"
+                with contextlib.suppress(OSError):
+                    match path:
+                        case "/early":
+                            self._refuse()
+                        case "/trailers":
+                            self.wfile.write(_WITH_TRAILERS)
+                        case "/hints":
+                            self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")
+                            self.send(200, b"ok")
+                        case _:
+                            self.send(200, self._content(path))
+
+            def _content(self, path: str) -> bytes:
+                served._may_read.wait(60.0)
+                body, size = self.read(), path.removeprefix("/bytes/")
                 if path == "/held":
                     served._hold()
-                    content = b"released"
-                with contextlib.suppress(OSError):
-                    self.send(200, content)
+                    return b"released"
+                if path == "/echo":
+                    return body
+                return b"x" * int(size) if size.isdigit() else b"ok"
+
+            def _refuse(self) -> None:
+                """And take what still comes: closing takes the answer back (RFC 9112 9.6)."""
+                self.send(413, b"", ("connection", "close"))
+                while self.rfile.read1(65_536):
+                    pass
 
         return Handler
