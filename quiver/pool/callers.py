@@ -126,6 +126,12 @@ class Caller:
         attempts = self.exchange.attempts + 1
         return self.exchange._replace(request=self.request, attempts=attempts)
 
+    @property
+    def waits(self) -> bool:
+        """Whether its body waits for the server: what there was room for has been handed on."""
+        filled = self.send_buffer
+        return self.channel is None and filled is not None and filled.pending > 0
+
     def replayable(self) -> bool:
         """Whether the request can be sent again as if for the first time; it is read no more."""
         return self.upload is None or self.upload.take_back()

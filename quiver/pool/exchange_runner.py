@@ -348,7 +348,7 @@ class ExchangeRunner:
     def _send_on(self, ticket: int, caller: Caller, now: float) -> None:
         if send_stream(self.transport.http, caller, self._config.send_buffer):
             self.exchanges.is_sent(ticket, now)
-        elif caller.channel is None:
+        if caller.waits:  # also when it took some: of a server that says no more we hear nothing
             self.exchanges.is_stuck(ticket)
         if caller.sent:  # not `drained`, which another thread may have made it just now
             del self.sending[ticket]

@@ -102,8 +102,9 @@ def test_a_server_that_reads_nothing_stops_the_iterator(knows: Any, served: Serv
     with client_of(served, knows) as client:
         pool = client.pool(served.url)
         assert pool.ask(get("/ok")).body == b"ok"
+        limits: dict[str, Any] = {"send_timeout": 0.7, "receive_timeout": 60.0, "timeout": 60.0}
         with served.deaf(), pytest.raises(quiver.SendTimeout):
-            pool.ask(quiver.Request("POST", "/echo", body=endless(), send_timeout=0.7))
+            pool.ask(quiver.Request("POST", "/echo", body=endless(), **limits), timeout=20.0)
         assert taken < MUCH
         assert pool.ask(get("/ok"), timeout=10.0).body == b"ok"
 
