@@ -243,8 +243,8 @@ class Http2Origin:
 
     def _start(self, run: Callable[..., object], *args: object) -> None:
         thread = threading.Thread(target=run, args=args, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)  # then: whoever reaps joins those that run
 
     def _accept(self) -> None:
         while True:
