@@ -77,6 +77,7 @@ for caller in callers:
 """
 
 
+@pytest.mark.one_in(2)
 @each_program
 @each_protocol
 def test_forks_amid_traffic(program: str, protocol: str, served: Served) -> None:
@@ -126,6 +127,7 @@ client.close()
     assert sum("-child-" in target for target in served.seen) == 10
 
 
+@pytest.mark.one_in(2)
 @each_program
 @each_protocol
 def test_what_the_parent_closes_is_closed_though_a_child_lives(
