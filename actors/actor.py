@@ -36,7 +36,7 @@ __all__ = ["GeventActor", "GeventActorRef"]
 
 logger = logging.getLogger("quiver.actors")
 
-_FROM_PROXIES = ProxyCall, ProxyGetAttr, ProxySetAttr
+_OF_THE_RUNTIME = TimerFired, _ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr
 BATCH = 256  # messages an actor takes in one go, before the others have their turn
 
 
@@ -289,23 +289,25 @@ class GeventActor(pykka.Actor):
             self._take()
 
     def _take(self) -> None:
-        for _ in range(min(len(self.actor_inbox), BATCH)):
+        inbox = self.actor_inbox
+        for _ in range(min(len(inbox), BATCH)):
             if not self._leaving:
-                self._deliver(self.actor_inbox.get())
+                self._deliver(inbox.get())
 
     def _deliver(self, envelope: Envelope[object]) -> None:
-        message = envelope.message
-        if isinstance(message, TimerFired) and not self.takes_timer(message):
-            return
-        if isinstance(message, _ActorStop):
-            self._requested_to_stop(envelope)
-            return
+        message, take = envelope.message, self.on_receive
+        if isinstance(message, _OF_THE_RUNTIME):  # one look for what most messages are not
+            if isinstance(message, TimerFired):
+                if not self.takes_timer(message):
+                    return
+            elif isinstance(message, _ActorStop):
+                self._requested_to_stop(envelope)
+                return
+            else:
+                take = self._handle_receive
         self._envelope, self._deferred = envelope, False
         try:
-            if isinstance(message, _FROM_PROXIES):
-                answer = self._handle_receive(message)
-            else:
-                answer = self.on_receive(message)
+            answer = take(message)
         except BaseException as error:
             if not self._is_answer(error, envelope):
                 self._crash_answer(error, envelope)

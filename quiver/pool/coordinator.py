@@ -222,7 +222,6 @@ class OriginPool(StartedPool):
             return
         ticket = next(self._tickets)
         self._asks[ticket] = ask
-        self._stalls.listen(True)
         ask.reply.on_cancel(partial(self._cancelled, ticket))
         until = ask.checkout.until(connected=self._table.lends)
         early = ask.early and not front

@@ -371,11 +371,11 @@ class ExchangeRunner:
     # what the table asks for ----------------------------------------------------------------
 
     def _do(self, actions: Sequence[ExchangeAction]) -> None:
-        released = tuple(each.ticket for each in actions if type(each) is Release)
+        released = tuple([each.ticket for each in actions if type(each) is Release])
         if released:  # before its caller hears of it, who may ask again at once
             self._owner.released(released)
         failed: tuple[int, ...] = ()
-        for action in actions:
+        for action in [each for each in actions if type(each) is not Release]:
             try:
                 self._carry_out(action)
             except BaseException as error:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from http.client import HTTPResponse
 from http.cookiejar import Cookie, CookieJar
-from typing import Any, NoReturn, cast
+from typing import Any, Final, NoReturn, cast
 
 from gevent.lock import Semaphore
 from geventhttpclient.header import Headers
@@ -22,12 +22,13 @@ from quiver.adapters.requests.bodies import body_source
 from quiver.adapters.shared.request_translation import KEPT, bodiless, sendable
 from quiver.client import Client
 from quiver.errors import InvalidError, PoolStopped, QuiverError
+from quiver.fields import Pairs
 from quiver.models import Response
 from quiver.pool.ref import PoolRef
 from quiver.request import Request, StreamRequest
 from quiver.streams.response import StreamedResponse
 
-__all__ = ["Connections", "Cookies", "HTTP3UserAgent", "RequestFailed"]
+__all__ = ["Connections", "Cookies", "HTTP3UserAgent", "RequestFailed", "headers_of"]
 
 
 class RequestFailed(OSError):
@@ -128,6 +129,20 @@ def _request_of(sent: SentRequest) -> Request:
     return sent.kind(sent.method, sent.target, sendable(fields), body_source(payload))
 
 
+# Whether geventhttpclient keeps a name that came once with the pair that it came in.
+_KEEPS_PAIRS: Final = dict(dict.items(Headers([("a", "b")]))) == {"a": ("a", "b")}
+
+
+def headers_of(pairs: Pairs) -> Headers:
+    """Return a response's fields, whose names are lower-case, as geventhttpclient has them."""
+    by_name = {pair[0]: pair for pair in pairs}
+    if not _KEEPS_PAIRS or len(by_name) < len(pairs):
+        return Headers(pairs)
+    made = Headers()
+    dict.update(made, by_name)  # which Headers does with four calls for each
+    return made
+
+
 class Answer(io.BytesIO):
     """A response as geventhttpclient has it, with all of its body."""
 
@@ -136,7 +151,7 @@ class Answer(io.BytesIO):
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.body)
-        self._headers_index = Headers(response.headers)
+        self._headers_index = headers_of(response.headers)
         self._status = response.status
 
     def get_code(self) -> int:
@@ -157,7 +172,7 @@ class StreamedAnswer:
 
     def __init__(self, response: StreamedResponse, room: Semaphore) -> None:
         self._response = response
-        self._headers_index = Headers(response.headers)
+        self._headers_index = headers_of(response.headers)
         self._room: Semaphore | None = room
 
     def __del__(self) -> None:

@@ -142,7 +142,8 @@ class AioquicEngine:
 
     @property
     def next_stream_id(self) -> int:
-        return self.connection.get_next_available_stream_id()
+        stream_id: int = self.connection._local_next_stream_id_bidi
+        return stream_id
 
     @property
     def sends_datagrams(self) -> bool:

@@ -112,6 +112,7 @@ NEEDED: Final[Mapping[str, Names]] = {
         "_local_max_data.used": int,
         "_local_max_data.value": int,
         "_local_max_data.sent": int,
+        "_local_next_stream_id_bidi": int,
         "_loss._rtt_smoothed": float,
         "_loss.get_probe_timeout": object,
         "_peer_cid.cid": bytes,
@@ -259,7 +260,6 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "_local_max_stream_data_bidi_local": int,
         "_local_max_streams_bidi.sent": int,
         "_local_max_streams_uni.sent": int,
-        "_local_next_stream_id_bidi": int,
         "_logger": object,
         "_loss._cc.ssthresh": object,
         "_loss._pacer.bucket_max": float,
@@ -375,7 +375,6 @@ EARLY_DATA: Final[Mapping[str, Names]] = {
     },
     "a CryptoPair": {"send.is_valid": object},
     "a QuicConnection": {
-        "_local_next_stream_id_bidi": int,
         "_local_next_stream_id_uni": int,
         "_loss.discard_space": object,
         "_streams_blocked_bidi": list,

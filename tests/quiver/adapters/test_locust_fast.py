@@ -91,6 +91,34 @@ def origin() -> Any:
         yield started
 
 
+HEADERS = """
+import json
+from quiver.adapters.locust.fast_agent import Headers, headers_of
+
+once = [("server", "Caddy"), ("content-length", "2"), ("etag", "a")]
+twice = [*once, ("set-cookie", "a=b"), ("via", "1"), ("set-cookie", "c=d")]
+for pairs in ([], once, twice):
+    ours, theirs = headers_of(pairs), Headers(pairs)
+    assert type(ours) is Headers and dict.items(ours) == dict.items(theirs)
+    assert list(ours.items()) == list(theirs.items())
+    ours.add("ETag", "b")  # what is there is changed as theirs is
+    theirs.add("ETag", "b")
+    assert ours["etag"] == theirs["etag"]
+assert once == [("server", "Caddy"), ("content-length", "2"), ("etag", "a")]
+print(json.dumps([headers_of(twice)["Set-Cookie"], headers_of(once).get("Server")]))
+"""
+
+
+def test_fields_of_a_response_are_kept_as_geventhttpclient_keeps_them() -> None:
+    """A canary too: `headers_of` writes what Headers has inside."""
+    assert json.loads(run_script(HEADERS, timeout=90.0)) == [["a=b", "c=d"], "Caddy"]
+
+
+def test_geventhttpclient_keeps_pairs_and_so_they_are_not_made_anew() -> None:
+    said = run_script("from quiver.adapters.locust import fast_agent as it; print(it._KEEPS_PAIRS)")
+    assert said.strip() == "True"
+
+
 @pytest.mark.long
 def test_responses_are_as_of_the_fast_session(origin: LocalOrigin) -> None:
     found, told = visited(
