@@ -282,7 +282,7 @@ class GeventActor(pykka.Actor):
         answered, and ask again."""
         assert self.hub is not None
         for _ in range(self.lingers):
-            wake_chain.wait()
+            wake_chain.wait(lingers=True)
             if not self.hub.wakeup.has_calls():
                 return
             gevent.sleep(0)

@@ -303,7 +303,7 @@ class WakeChain:
     def clear(self) -> None:
         """Forget everybody: in a forked child the threads are no more."""
         self._row: deque[Gate] = deque()
-        self.held = False
+        self.held = self._alone = False
         self._passed_at = 0.0
         self._over = allocate_lock()  # released at the end of a row
         self._over.acquire()
@@ -312,6 +312,7 @@ class WakeChain:
         """Release `gate` in its turn. From any thread."""
         # First the gate, then the look: `pass_on` gives `held` up and then looks at the row again.
         self._row.append(gate)
+        self._alone = not self.held
         if not self.held or time.monotonic() - self._passed_at > _STALE:
             self.held = True
             self.pass_on()
@@ -338,15 +339,18 @@ class WakeChain:
         with contextlib.suppress(RuntimeError):  # the end of an earlier row was not waited for
             self._over.release()
 
-    def wait(self) -> None:
+    def wait(self, *, lingers: bool = False) -> None:
         """Let those who were called run. For a loop, which has the lock and shall not keep it.
+
+        With `lingers` it waits for one that was called alone, too, who has the lock then until it
+        has asked again, or whatever else it does before it waits.
 
         A loop that went on would drop the interpreter's lock at each turn, but for a moment so
         short that a thread, once the kernel has started it, finds the lock taken again.
         """
         if not self.held:
             return
-        if self._row:
+        if self._row or (lingers and self._alone):
             self._wait_for_last()
         else:  # one only, which has been called: even a sleep of no time lets it run
             sleep(0)

@@ -63,6 +63,11 @@ def test_waiting_for_nobody_takes_no_time(
     call_all(wake_chain, gates(1))
     wake_chain.wait()  # one that has been called need only be let run
     assert slept == [0]
+    wake_chain.pass_on()
+    call_all(wake_chain, gates(2))
+    wake_chain.pass_on()
+    wake_chain.wait(lingers=True)  # and so need the last one of many
+    assert slept == [0, 0]
 
 
 def test_it_waits_until_the_last_has_been_woken(
@@ -98,6 +103,45 @@ def test_it_waits_until_the_last_has_been_woken(
     assert order == list(range(20))
     for thread in threads:
         thread.join(5)
+    assert not wake_chain.held
+
+
+def test_who_lingers_waits_until_an_only_one_has_been_woken(
+    wake_chain: WakeChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 30.0)
+    (gate,) = gates(1)
+    waiting, woken = threading.Event(), list[bool]()
+    wait_for_last = wake_chain._wait_for_last
+
+    def seen_waiting() -> None:
+        waiting.set()
+        wait_for_last()
+
+    monkeypatch.setattr(wake_chain, "_wait_for_last", seen_waiting)
+
+    def walk() -> None:
+        gate.acquire()
+        woken.append(waiting.wait(10))
+        wake_chain.pass_on()
+
+    thread = threading.Thread(target=walk)
+    thread.start()
+    call_all(wake_chain, [gate])
+    began = time.monotonic()
+    wake_chain.wait(lingers=True)
+    assert woken == [True]
+    assert time.monotonic() - began < 20.0  # it was told, and did not run out of patience
+    thread.join(5)
+    assert not wake_chain.held
+
+
+def test_who_lingers_does_not_wait_long_for_one_that_does_not_come(wake_chain: WakeChain) -> None:
+    call_all(wake_chain, gates(1))
+    began = time.monotonic()
+    wake_chain.wait(lingers=True)
+    assert time.monotonic() - began < 5.0
+    wake_chain.pass_on()
     assert not wake_chain.held
 
 
