@@ -59,6 +59,8 @@ class Proxy:
             raise InvalidOptions(f"proxy={shown!r}: {said}")
         authority = rest.partition("/")[0]
         user, at, place = authority.rpartition("@")
+        if not mark and place.endswith(":"):  # as in http:/host
+            raise InvalidOptions(f"proxy={shown!r}: must be a URL, http://host:port")
         try:
             origin = Origin.parse(f"{scheme}://{place}", plain=True)
         except InvalidURL as error:

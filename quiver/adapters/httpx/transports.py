@@ -93,8 +93,8 @@ class HTTP3Transport(Transport):  # type: ignore[misc]
         """
         ways, library = self._ways, library_of(request)
         try:
-            proxy = ways.proxy(request, library)
-            for way in ways.ours(library, proxy):
+            ours, proxy = ways.ours(request, library)
+            for way in ours:
                 with contextlib.suppress(FellBack):
                     return self._ask(request, way, library)
         except errors.QuiverError as error:
@@ -164,8 +164,8 @@ class AsyncHTTP3Transport(AsyncTransport):  # type: ignore[misc]
         """
         ways, library = self._ways, library_of(request)
         try:
-            proxy = ways.proxy(request, library)
-            for way in ways.ours(library, proxy):
+            ours, proxy = ways.ours(request, library)
+            for way in ours:
                 with contextlib.suppress(FellBack):
                     return await self._ask(request, way, library)
         except errors.QuiverError as error:

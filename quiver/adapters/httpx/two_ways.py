@@ -74,19 +74,22 @@ class TwoWays:
         self._tcp, self._verify, self._cert = tcp, verify, cert
         self._made: dict[tuple[str, str | None], Any] = {}  # for TCP, by library and proxy
 
-    def proxy(self, request: httpx.Request, library: Library) -> str | None:
-        """Return the URL of the proxy that it goes through. Raises InvalidOptions."""
-        proxy = None if library.mocked() else self._environment.proxy(request.url)
+    def ours(self, request: httpx.Request, library: Library) -> tuple[list[Way], str | None]:
+        """Return the ways of ours that it may go, in order; and the URL of its proxy, if any.
+
+        HTTP/3 goes through none. Where a library for tests stands it goes none of our ways.
+
+        Raises:
+            InvalidOptions: the proxy is none that is spoken to.
+        """
+        if library.mocked():
+            return [], None
+        proxy = self._environment.proxy(request.url)
+        ways: list[Way] = [self.dispatch]
         if proxy is not None:
             log_proxy(str(request.url), proxy)
-        return proxy
-
-    def ours(self, library: Library, proxy: str | None) -> list[Way]:
-        """Return the ways of ours that it may go, in order: HTTP/3 goes through no proxy."""
-        if library.mocked():
-            return []
-        ways: list[Way] = [self.dispatch] if proxy is None else []
-        return ways if self._own is None else [*ways, self._own.through(proxy)]
+            ways = []
+        return (ways if self._own is None else [*ways, self._own.through(proxy)]), proxy
 
     def place(self, request: httpx.Request, way: Way) -> tuple[Trust, Route]:
         """Return whom to believe, and where to go.

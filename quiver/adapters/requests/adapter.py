@@ -18,7 +18,7 @@ from quiver.adapters.policy import Policy
 from quiver.adapters.requests.connection_pool import OurPools
 from quiver.adapters.requests.tls_options import TLSOptions, trust_of
 from quiver.adapters.requests.urllib3_errors import cause_among
-from quiver.adapters.shared.clients_by_trust import Pools
+from quiver.adapters.shared.clients_by_trust import Pools, Trust
 from quiver.adapters.shared.dispatch import Dispatch, FellBack, with_notes
 from quiver.adapters.shared.over_tcp import QuiverFallback, Way, is_quivers, log_proxy
 
@@ -158,7 +158,8 @@ class HTTP3Adapter(HTTPAdapter):
         if not ways:
             return super().get_connection_with_tls_context(request, verify, given, cert)
         tcp = lambda: self._pool_over_tcp(request, verify, cert, given)  # noqa: E731
-        return OurPools(self._dispatch, ways, url, self._tls_options(request, verify, cert), tcp)
+        tls = self._tls_options(request, verify, cert, proxy)
+        return OurPools(self._dispatch, ways, url, tls, tcp)
 
     def _ways(self, request: requests.PreparedRequest, url: str, proxy: str | None) -> list[Way]:
         """The ways of ours that it may go, in order: HTTP/3 takes no proxy."""
@@ -169,17 +170,31 @@ class HTTP3Adapter(HTTPAdapter):
             ways.append(self._dispatch)
         if self._own is not None:
             try:
-                ways.append(self._own.through(proxy))
+                own = self._own.through(proxy)
             except errors.InvalidOptions as error:
                 raise requests.exceptions.InvalidProxyURL(error, request=request) from error
+            ways += [own] if own.takes(url) else []
         return ways
 
     def _tls_options(
-        self, request: requests.PreparedRequest, verify: Verify, cert: Certificate
+        self,
+        request: requests.PreparedRequest,
+        verify: Verify,
+        cert: Certificate,
+        proxy: str | None,
     ) -> TLSOptions:
-        """What urllib3's pool would have: of subclasses, in either of the two places, too."""
+        """What urllib3's pool would have: of subclasses, in either of the two places, too.
+
+        Of `http://` there is nothing to verify but a proxy of `https://`, whatever `cert_verify`
+        says of that.
+        """
+        plain = None
+        if str(request.url).lower().startswith("http:"):
+            secure = proxy is not None and proxy.lower().startswith("https:")
+            plain = Trust.of(verify) if secure else Trust()
         _, own = self.build_connection_pool_key_attributes(request, verify, cert)
-        return TLSOptions({**self.poolmanager.connection_pool_kw, **own}, bundled=verify is True)
+        options = {**self.poolmanager.connection_pool_kw, **own}
+        return TLSOptions(options, bundled=verify is True, plain=plain)
 
     def _pool_over_tcp(
         self,

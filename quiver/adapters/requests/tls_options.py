@@ -46,12 +46,16 @@ class TLSOptions:
     Args:
         options: of the pool.
         bundled: whether the roots are those that requests brings, as nobody has named others.
+        plain: of `http://`, whom to trust all the same: the proxy, if it is `https://`.
 
     Attributes:
         given: whether the program has given one of these.
     """
 
-    def __init__(self, options: Mapping[str, Any], *, bundled: bool) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], *, bundled: bool, plain: Trust | None = None
+    ) -> None:
+        self._plain = plain
         self._context: ssl.SSLContext | None = options.get("ssl_context")
         self._unknown = [name for name in _UNKNOWN if options.get(name) is not None]
         self._bundled = bundled
@@ -63,6 +67,8 @@ class TLSOptions:
         Raises:
             InvalidOptions: HTTP/3 knows not one of them.
         """
+        if self._plain is not None:
+            return self._plain
         if self._unknown:
             raise InvalidOptions(f"HTTP/3 knows no {self._unknown[0]}: it is for TCP alone")
         file, key = verified.cert_file, verified.key_file

@@ -101,6 +101,10 @@ class OverTCP:
         through = "" if proxy is None else f" through {Proxy.parse(proxy)}"
         self.name = f"TCP{through}"
 
+    def takes(self, url: str) -> bool:
+        """Tell whether Quiver knows such URLs."""
+        return self.route(url, Trust())[0] is not None
+
     def route(self, url: str, _trust: Trust) -> tuple[Route | None, str]:
         """Return where to go, None for the other library; and the request's target."""
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -265,3 +266,33 @@ def test_sessions_with_other_proxies_have_other_connections(
             proxies = {"https": f"http://127.0.0.1:{proxy.port}"}
             assert session.get(server.url + "/ok", proxies=proxies).raw.version == 20
         assert one.heads and other.heads
+
+
+def test_a_proxy_with_tls_is_verified_for_http_too(authority: Authority) -> None:
+    """Though there is nothing else to verify, and a certificate of ours is shown to nobody."""
+    with backend() as port, requests.Session() as session:
+        session.trust_env = False
+        session.mount("http://", HTTP3Adapter(fallback="quiver"))
+        url = f"http://localhost:{port}/back/status/200"
+        with ConnectProxy(authority.issue()) as proxy:
+            session.proxies = {"http": f"https://localhost:{proxy.port}"}
+            assert session.get(url, verify=authority.cafile).content == b"200"
+            told = len(proxy.heads)
+            with pytest.raises(requests.exceptions.SSLError, match="certificate"):
+                session.get(url)
+            assert len(proxy.heads) == told
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                assert session.get(url, verify=False).content == b"200"
+        session.proxies = {}
+        assert session.get(url, verify="/nowhere", cert=".").content == b"200"
+
+
+@pytest.mark.parametrize(
+    "named", ["http:/badproxyurl:3128", "http://:8080", "https://", "http:///example.com:8080"]
+)
+def test_what_is_no_url(named: str) -> None:
+    with requests.Session() as session:
+        session.mount("https://", HTTP3Adapter(fallback="quiver"))
+        with pytest.raises(requests.exceptions.InvalidProxyURL):
+            session.get("https://localhost:1/", proxies={"https": named})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import pickle
 import socket
 import threading
@@ -185,6 +186,20 @@ def test_closed_while_it_is_read(session: requests.Session, server: Http2Origin)
     closing.join(10.0)
     assert not closing.is_alive()
     assert len(response.content) == 3_000_000
+    until(lambda: all(peer.over.is_set() for peer in server.peers))
+
+
+def test_a_session_that_is_dropped(server: Http2Origin) -> None:
+    def drop() -> None:
+        session = requests.Session()
+        session.trust_env = False
+        session.mount("https://", HTTP3Adapter(fallback="quiver"))
+        assert session.get(server.url + "/ok", verify=server.cafile).raw.version == 20
+        del session
+        gc.collect()
+
+    with pytest.warns(ResourceWarning, match="without close"):
+        drop()
     until(lambda: all(peer.over.is_set() for peer in server.peers))
 
 

@@ -45,6 +45,8 @@ class ConnectProxy:
         self.port: int = self._listener.getsockname()[1]
         self.heads: list[str] = []
         self._open: list[socket.socket] = []
+        self._turn = threading.Lock()
+        self._over = False
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -54,23 +56,33 @@ class ConnectProxy:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        with self._turn:
+            self._over = True
         for each in self._open:
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(each, socket.SHUT_RDWR)
             each.close()
 
+    def _keep(self, opened: socket.socket) -> socket.socket:
+        """Have it closed at the end; raise OSError if that has been."""
+        with self._turn:
+            if self._over:
+                opened.close()
+                raise OSError("it is over")
+            self._open.append(opened)
+        return opened
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 accepted, _ = self._listener.accept()
-                self._open.append(accepted)
+                self._keep(accepted)
                 threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             if self._tls is not None:
-                client = secured(self._tls, client)
-                self._open.append(client)
+                client = self._keep(secured(self._tls, client))
             head = b""
             while b"\r\n\r\n" not in head:
                 chunk = client.recv(1)
@@ -88,8 +100,8 @@ class ConnectProxy:
                     client.sendall(f"HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n".encode())
                 return
             place = told.split(" ")[1]
-            through = socket.create_connection(("127.0.0.1", int(place.rpartition(":")[2])))
-            self._open.append(through)
+            port = int(place.rpartition(":")[2])
+            through = self._keep(socket.create_connection(("127.0.0.1", port)))
             client.sendall(b"HTTP/1.1 200 Connection established\r\nx: y\r\n\r\n")
             back = threading.Thread(target=self._copy, args=(through, client), daemon=True)
             back.start()

@@ -94,10 +94,11 @@ def test_the_errors_tell_quivers_own(session: requests.Session) -> None:
     assert "https://127.0.0.1:1" in str(caught.value)
 
 
-def test_urls_that_are_none_for_either() -> None:
+@pytest.mark.parametrize("fallback", [None, "quiver"])
+def test_urls_that_are_none_for_either(fallback: str | None) -> None:
     with requests.Session() as session:
         for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTP3Adapter())
+            session.mount(scheme, HTTP3Adapter(fallback=fallback))
             prepared = requests.Request("GET", "https://localhost/").prepare()
             prepared.url = scheme + ":1/"
             with pytest.raises(requests.exceptions.InvalidURL):
