@@ -57,7 +57,7 @@ class Suite:
     cafile: str
 
     def run(self, adapter: str, *tests: str, over_http: bool = False) -> Outcome:
-        """Run these tests, or all, by the adapter `quiver` or `stock`.
+        """Run these tests, or all, by the adapter `quiver`, `over quivers` or `stock`.
 
         What they ask of `http://` they get of `https://`, whose root is trusted; or else, with
         `over_http`, as it is.

@@ -1,6 +1,7 @@
 """A plugin for requests' own tests, which has them use our adapter, or theirs, and other servers.
 
-The environment tells: SUITE_ADAPTER, `quiver` or `stock`; SUITE_HTTP and SUITE_HTTPS, the URLs that
+The environment tells: SUITE_ADAPTER, `quiver`, the same with a way back that is ours (`over
+quivers`), or `stock`; SUITE_HTTP and SUITE_HTTPS, the URLs that
 stand for httpbin's; SUITE_CAFILE, the root of the latter; SUITE_TRUSTED, empty unless it is
 trusted by default; and SUITE_REPORT, the file for what came of it: `failed`, how each test failed
 that did, and `versions`, how many responses had which version of HTTP.
@@ -23,6 +24,16 @@ from quiver.adapters.requests import HTTP3Adapter
 CAFILE = os.environ["SUITE_CAFILE"]
 failed: dict[str, str] = {}
 versions: Counter[str] = Counter()
+
+
+class OverQuivers(HTTP3Adapter):
+    """With a way back that is ours."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, fallback="quiver", **options)
+
+
+OURS = {"quiver": HTTP3Adapter, "over quivers": OverQuivers}
 
 
 class Server:
@@ -53,9 +64,8 @@ def pytest_configure() -> None:
     modules: tuple[Any, Any] = (adapters, sessions)
     if os.environ["SUITE_TRUSTED"]:
         os.environ["SSL_CERT_FILE"] = modules[0].DEFAULT_CA_BUNDLE_PATH = CAFILE
-    if os.environ["SUITE_ADAPTER"] == "quiver":
-        for module in modules:
-            module.HTTPAdapter = HTTP3Adapter
+    for module in modules:
+        module.HTTPAdapter = OURS.get(os.environ["SUITE_ADAPTER"], module.HTTPAdapter)
     send = sessions.Session.send
 
     def counted(self: requests.Session, *given: Any, **options: Any) -> requests.Response:
