@@ -103,7 +103,7 @@ def round_of_a_race(server: Http2Origin, relay: Relay, silent: bool) -> None:
 
         run_callers("threads", CALLERS, caller)
         relay.become()
-        until(lambda: _version(client, server) == "HTTP/3", what="HTTP/3 is found")
+        until(lambda: _version(client, server) == "HTTP/3", within=30.0, what="HTTP/3 is found")
         assert "HTTP/2" in said or not silent
     relay.close_port()  # it forgets its clients
     relay.open_port()
@@ -136,7 +136,8 @@ def test_nothing_grows_where_two_lanes_race(
     silent: bool, authority: Authority, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "HEAD_START", 0.0)
-    monkeypatch.setattr(fallback_table, "FIRST_PAUSE", 1e-6)
+    for pause in ("FIRST_PAUSE", "LONGEST_PAUSE"):
+        monkeypatch.setattr(fallback_table, pause, 1e-3)
     with Http2Origin(authority) as server, Relay(origin.port, server.port) as relay:
         _test_nothing_grows(partial(round_of_a_race, server, relay, silent))
 

@@ -94,7 +94,8 @@ def walk(authority: Authority) -> Iterator[Walk]:
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(choice, "HEAD_START", 0.0)
-        patch.setattr(fallback_table, "FIRST_PAUSE", 1e-6)
+        for pause in ("FIRST_PAUSE", "LONGEST_PAUSE"):
+            patch.setattr(fallback_table, pause, 1e-3)
         made = Walk(second, third, relay, injector, set())
         for _ in range(3):  # what hangs on the moment may want a second look, or a third
             play(made, AskLog())
@@ -114,13 +115,13 @@ def play(walk: Walk, asks: AskLog) -> None:
         asks.wait()
         hold(walk, client, asks)
         walk.relay.become()
-        until(lambda: "http/3" in spoken(walk, client), what="HTTP/3 takes over")
+        until(lambda: "http/3" in spoken(walk, client), within=30.0, what="HTTP/3 takes over")
         walk.second.release()
         exchange(walk, client, asks)
         asks.wait()
         walk.third.disconnect()
         walk.relay.close_port()
-        until(lambda: "http/2" in spoken(walk, client), what="TCP is dialled again")
+        until(lambda: "http/2" in spoken(walk, client), within=30.0, what="TCP is dialled again")
         exchange(walk, client, asks)
         asks.wait()
     walk.injector.disarm()
