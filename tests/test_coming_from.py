@@ -23,6 +23,7 @@ import quiver
 from quiver.adapters.httpx import HTTP3Transport
 from quiver.adapters.requests import HTTP3Adapter
 from quiver.config import PoolConfig
+from quiver.pool_options import ClientOptions
 from quiver.testing import Authority, LocalOrigin
 from tests.support.servers.both_protocols import both_protocols
 
@@ -189,4 +190,5 @@ def test_names_on_the_right_are_there() -> None:
     assert sorted(name for name in named if not hasattr(quiver, name)) == []
     for keywords in re.findall(r"`Client\(([a-z][^`]*)\)`", TEXT):
         for name in re.findall(r"(\w+)=", keywords):
-            assert hasattr(PoolConfig(), name) or name in ("pools", "trust_env"), name
+            of_client = ("pools", *ClientOptions.__annotations__)
+            assert hasattr(PoolConfig(), name) or name in of_client, name
