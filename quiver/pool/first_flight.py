@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from quiver.errors import InvalidRequest
 from quiver.h3 import events
 from quiver.h3.codes import ErrorCode
 from quiver.h3.headers import request_fields
@@ -59,12 +58,13 @@ class FirstFlight:
         http, (ticket, request) = self._http, early
         if http is None or not self._goes_on or not http.early_streams:
             return
-        config, origin = self._target.config, self._target.origin
-        fields = request_fields(request, origin, config.user_agent, self.alternative)
+        config, origin, stream_id = self._target.config, self._target.origin, http.next_stream_id
         window = None if mode_of(request) is Mode.BUFFERED else config.receive_window
         try:
-            stream_id = http.open_request(fields, None, True, window)
-        except (InvalidRequest, ValueError):  # whoever asks will hear of it then, if it is so still
+            fields = request_fields(request, origin, config.user_agent, self.alternative)
+            http.open_request(fields, None, True, window)
+        except Exception:  # noqa: BLE001 - whoever asks will hear of it then, if it is so still
+            http.cancel(stream_id, ErrorCode.H3_INTERNAL_ERROR)
             return
         self.streams[ticket] = stream_id
         self._happened[stream_id] = []

@@ -26,6 +26,13 @@ from tests.support.waiting import until
 BURST = 8
 
 
+class Odd(str):
+    """As if the checks of a request had forgotten something."""
+
+    def encode(self, *_: Any, **__: Any) -> bytes:
+        raise LookupError("on purpose")
+
+
 class Heard(Counter[str]):
     """How often each event was told; of early data, of how many requests."""
 
@@ -205,6 +212,26 @@ def test_who_asks_for_too_much_waits_in_line(authority: Authority, heard: Heard)
         with narrow:
             assert early(burst(client, narrow)) == {False}
             assert narrow.seen_ids() == {str(each): 1 for each in range(BURST)}
+
+
+def test_one_that_fails_on_our_side_fails_alone(giving: Origin, heard: Heard) -> None:
+    with resuming(giving, heard) as client:
+        pool = client.pool(giving.url)
+        giving.suspend()
+        try:
+            fine = pool.ask(quiver.Request("GET", "/ok?id=fine"), block=False)
+            odd = quiver.Request("GET", "/ok?id=odd")
+            object.__setattr__(odd, "headers", (("x", Odd("x")),))
+            fails = pool.ask(odd, block=False)
+            last = pool.ask(quiver.Request("GET", "/ok?id=last"), block=False)
+            until(lambda: heard["early_data.sent"] == 2, what="both are out")
+        finally:
+            giving.resume()
+        with pytest.raises(quiver.InternalError, match="failed on our side"):
+            fails.get(timeout=20.0)
+        assert early([each.get(timeout=20.0) for each in (fine, last)]) == {True}
+        assert pool.ask(quiver.GetStats()).active == 0
+    assert giving.seen_ids() == {"fine": 1, "last": 1}
 
 
 def test_a_server_that_is_silent(giving: Origin, heard: Heard) -> None:
