@@ -90,6 +90,7 @@ class SessionTicket:
         chain: what it has shown then, in DER.
         size: bytes that it takes.
         early: it may carry early data (RFC 9001 4.6.1).
+        version: of QUIC, which alone it may be used with (RFC 9369 5).
         content: as the engine needs it.
         application: what the application has to know of the server when it sends early data (RFC
             9001 4.6.3); the application's to put in.
@@ -103,6 +104,7 @@ class SessionTicket:
     size: int
     early: bool
     content: object = attrs.field(repr=False)
+    version: int = 1
     application: bytes = attrs.field(default=b"", repr=False)
 
 

@@ -107,13 +107,15 @@ class Connection(QuicConnection):
         )
 
     def _initialize(self, peer_cid: bytes) -> None:
+        if not self.session.keeps_to(self._version):
+            self.early.reject()
         gone = self.early.forget_packets()
-        super()._initialize(peer_cid)  # anew after a Retry
+        super()._initialize(peer_cid)  # anew after a Retry, or in another version
         self.early.send_again(gone)
         configuration = self.configuration
         roots, own = getattr(configuration, "roots", None), getattr(configuration, "own", None)
         judge_by(roots, configuration.server_name, self.tls, own)
-        self.session.begin(self.tls)
+        self.session.begin(self)
         keys: Any = PacketKeys(self._cryptos[Epoch.ONE_RTT])
         self._cryptos[Epoch.ONE_RTT] = self.packet_keys = keys
 

@@ -3,6 +3,7 @@
     offered --> the server's parameters --> accepted: they must keep to those remembered (RFC 9000
                                             7.4.1), and what was sent stands
                                         --> rejected: as if nothing had been sent
+            --> another version of QUIC --> the same
 
 aioquic knows the keys, and sends by them. It does not know rejection: it would take what was sent
 for lost, and send it again, later, on the same streams, whatever the server allows by now. Nor does
@@ -91,12 +92,13 @@ class EarlyData(NoEarlyData):
             raise _wrong(code, "accepted without the session")
         if tls.early_data_accepted:
             self._check(peer)
+            self.accepted = True
         else:
-            self._reset()
-        self.accepted = tls.early_data_accepted
+            self.reject()
 
-    def _reset(self) -> None:
+    def reject(self) -> None:
         """Forget all streams, what has gone of them, and what the server allowed once."""
+        self.accepted = False
         connection = self._connection
         connection.forget_streams()
         connection._streams.clear()

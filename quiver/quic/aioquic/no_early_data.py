@@ -31,6 +31,9 @@ class NoEarlyData:
     def send_again(self, packets: list[Any]) -> None:
         """Send it again."""
 
+    def reject(self) -> None:
+        """Take what has gone for rejected: its session is not resumed."""
+
     def decide(self, peer: TransportParameters) -> None:
         """Act on the server's decision, which comes along with its parameters."""
 

@@ -22,6 +22,8 @@ __all__ = ["LONGEST", "Session"]
 
 LONGEST: Final = 7 * 86_400.0  # seconds that a ticket may be kept (RFC 8446 4.6.1)
 
+_LONGEST_TICKET: Final = 8 * 1024  # bytes; aioquic has 16 KiB for a ClientHello
+
 _MOST_TICKETS: Final = 32
 """Of one connection in its life: each costs a derivation of keys, and the server decides how many
 there are. A few are usual."""
@@ -47,33 +49,47 @@ class Session:
         self.tickets: list[SessionTicket] = []
         self._came = 0
         self._takes = bool(getattr(configuration, "session_tickets", False))
-        self._tls: Any = None
+        self._quic: Any = None
         self._proved_until: float | None = None
         trust: Any = getattr(configuration, "trust", None)
         if ticket is not None and self._takes and ticket.trust == trust():
             self.resumes = ticket
-            self.configuration = copy.copy(configuration)
-            self.configuration.session_ticket = _offered(ticket, early)
+            self.configuration = offering = copy.copy(configuration)
+            offering.session_ticket = _offered(ticket, early)
+            others = [each for each in offering.supported_versions if each != ticket.version]
+            offering.supported_versions = [ticket.version, *others]  # it begins with the first
 
-    def begin(self, tls: Any) -> None:
+    def keeps_to(self, version: int | None) -> bool:
+        """Whether a handshake that begins may resume the session; if not, it is not offered.
+
+        Versions of QUIC have no sessions in common (RFC 9369 5), and which one it is may change by
+        a Version Negotiation packet.
+        """
+        if self.resumes is not None and self.resumes.version != version:
+            self.resumes = self.configuration.session_ticket = None
+            return False
+        return True
+
+    def begin(self, quic: Any) -> None:
         """Take the tickets of a handshake that has not begun; of a server that is told so."""
-        self._tls = tls
+        self._quic = quic
         if not self._takes:
-            tls.new_session_ticket_cb = None
+            quic.tls.new_session_ticket_cb = None
 
     @property
     def chain(self) -> tuple[bytes, ...]:
         """What the server has shown, in this handshake or in the one that the session began in."""
-        if self._tls.session_resumed and self.resumes is not None:
+        tls = self._quic.tls
+        if tls.session_resumed and self.resumes is not None:
             return self.resumes.chain
-        chain: tuple[bytes, ...] = self._tls.chain
+        chain: tuple[bytes, ...] = tls.chain
         return chain
 
     def came(self, theirs: TheirTicket) -> None:
         """Take a ticket from the server, if anything can be done with it."""
         self._came += 1
         if self._came >= _MOST_TICKETS:
-            self._tls.new_session_ticket_cb = None
+            self._quic.tls.new_session_ticket_cb = None
         made = self._made(theirs)
         if made is not None:
             self.tickets.append(made)
@@ -84,12 +100,13 @@ class Session:
         return came
 
     def _made(self, theirs: TheirTicket) -> SessionTicket | None:
-        resumed = self.resumes if self._tls.session_resumed else None
-        trust = self._tls.trust if resumed is None else resumed.trust
+        tls = self._quic.tls
+        resumed = self.resumes if tls.session_resumed else None
+        trust = tls.trust if resumed is None else resumed.trust
         proved_until = self._until() if resumed is None else resumed.proved_until
         issued = theirs.not_valid_before.timestamp()
         until = min(theirs.not_valid_after.timestamp(), issued + LONGEST, proved_until)
-        if trust is None or until <= issued or not theirs.ticket:
+        if trust is None or until <= issued or not 0 < len(theirs.ticket) <= _LONGEST_TICKET:
             return None
         said = sum(len(octets) for _, octets in theirs.other_extensions)
         size = len(theirs.ticket) + len(theirs.resumption_secret) + said
@@ -102,12 +119,14 @@ class Session:
             size=size + sum(map(len, self.chain)),
             early=theirs.max_early_data_size is not None,
             content=theirs,
+            version=self._quic._version,
         )
 
     def _until(self) -> float:
         """Until when what was verified in this handshake may be built on."""
         if self._proved_until is None:
-            self._proved_until = min(self._tls.shown_at + LONGEST, _end_of(self._tls.chain))
+            tls = self._quic.tls
+            self._proved_until = min(tls.shown_at + LONGEST, _end_of(tls.chain))
         return self._proved_until
 
 

@@ -10,6 +10,7 @@ import attrs
 import pytest
 from aioquic import tls
 from aioquic.quic import events as theirs
+from aioquic.quic.packet import QuicProtocolVersion
 
 from quiver.config import PoolConfig
 from quiver.quic.codes import CRYPTO_ERROR, TransportCode
@@ -21,7 +22,7 @@ from quiver.quic.engine import (
     TicketReceived,
 )
 from quiver.testing import Authority
-from tests.support.engines.quic_wire import EngineWire
+from tests.support.engines.quic_wire import EngineWire, OneVersion
 
 Given = dict[bytes, tls.SessionTicket]
 Make = Callable[..., EngineWire]
@@ -39,13 +40,18 @@ def make(request: pytest.FixtureRequest, authority: Authority) -> Make:
     def make(ticket: SessionTicket | None = None, early: bool = True, **about: Any) -> EngineWire:
         config = PoolConfig(cafile=authority.cafile)
         about = {"certificate": own, "given": given, "act": echo, **about}
-        return EngineWire(config, fast_paths=request.param, ticket=ticket, early=early, **about)
+        wire: type[EngineWire] = about.pop("wire", EngineWire)
+        return wire(config, fast_paths=request.param, ticket=ticket, early=early, **about)
 
     return make
 
 
 def ticket_of(wire: EngineWire) -> SessionTicket:
-    tickets: list[TicketReceived] = wire.connect().of(TicketReceived)
+    return ticket_of_now(wire.connect())
+
+
+def ticket_of_now(wire: EngineWire) -> SessionTicket:
+    tickets: list[TicketReceived] = wire.of(TicketReceived)
     return tickets[-1].ticket
 
 
@@ -148,6 +154,24 @@ def test_the_servers_first_flight_is_lost(make: Make) -> None:
     assert completed(wire).early is True
     wire.run(lambda: wire.ended(opened[0]))
     assert wire.came(0) == b"a" * 900
+
+
+def test_a_server_that_speaks_another_version_by_now(make: Make) -> None:
+    """Its sessions are those of one version (RFC 9369 5): nothing of the first flight stands."""
+    about = {"wire": OneVersion, "supported_versions": [QuicProtocolVersion.VERSION_2]}
+    wire = make(ticket_of(make()), **about)
+    begin(wire, b"a", b"b" * 3_000)
+    assert completed(wire) == HandshakeCompleted(False, False)
+    assert wire.engine.handshake.version == "2"
+    assert wire.engine.next_stream_id == 0 and wire.engine.max_streams == 128
+    assert not wire.engine.early
+    stream_id = wire.engine.open_stream(b"c", True, None)
+    wire.run(lambda: wire.ended(stream_id))
+    asked = [each.data for each in wire.seen if isinstance(each, theirs.StreamDataReceived)]
+    assert asked == [b"c"]
+    back = make(ticket_of_now(wire), wire=OneVersion)
+    begin(back, b"d")
+    assert completed(back) == HandshakeCompleted(False, False), "nor the other way round"
 
 
 # what a server must not do ------------------------------------------------------------------

@@ -13,6 +13,8 @@ from typing import Any
 import attrs
 import pytest
 from aioquic import tls
+from aioquic.quic.connection import QuicConnection
+from aioquic.quic.packet import QuicProtocolVersion
 
 from quiver.config import PoolConfig
 from quiver.quic.aioquic.session import LONGEST
@@ -23,6 +25,7 @@ from tests.support.engines.quic_wire import EngineWire
 Given = dict[bytes, tls.SessionTicket]
 Dial = Callable[..., EngineWire]
 DAY = 86_400.0
+VERSION_2 = QuicProtocolVersion.VERSION_2
 
 
 @pytest.fixture(params=[True, False], ids=["short", "plain"])
@@ -131,6 +134,45 @@ def test_tickets_are_not_taken_without_end(dial: Dial) -> None:
     wire.server._crypto_streams[tls.Epoch.ONE_RTT].sender.write(buf.data)
     wire.settle(100)
     assert 8 <= len(wire.of(TicketReceived)) <= 32
+
+
+def test_a_server_that_prefers_another_version(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session is of that (RFC 9369 5), and so is the first flight by which it is resumed."""
+    parse = QuicConnection._parse_transport_parameters
+
+    def preferring(quic: Any, *about: Any, **options: Any) -> None:
+        parse(quic, *about, **options)
+        if not quic._is_client:
+            quic._remote_version_information.available_versions.sort(reverse=True)
+
+    monkeypatch.setattr(QuicConnection, "_parse_transport_parameters", preferring)
+    first = dial()
+    assert (first.engine.handshake.version, ticket_of(first).version) == ("2", VERSION_2)
+    second = dial(ticket_of(first))
+    assert resumed(second) and second.engine.handshake.version == "2"
+    assert second.server is not None
+    information = second.server._remote_version_information
+    assert information is not None and information.chosen_version == VERSION_2, "the client's"
+
+
+def test_one_that_is_too_long_to_be_offered(dial: Dial) -> None:
+    """aioquic would fail on it."""
+    wire = dial()
+    known = len(wire.of(TicketReceived))
+    for size in (8_000, 20_000):
+        give(wire, ticket_lifetime=60, ticket=bytes(size))
+    kept = wire.of(TicketReceived)[known:]
+    assert [len(each.ticket.content.ticket) for each in kept] == [8_000]
+    assert not resumed(dial(kept[0].ticket)), "by a server that knows nothing of it"
+
+
+def give(wire: EngineWire, **about: Any) -> None:
+    """Have the server give a ticket of which nothing is true."""
+    assert wire.server is not None
+    buf = tls.Buffer(capacity=64 * 1024)  # type: ignore[attr-defined]
+    tls.push_new_session_ticket(buf, tls.NewSessionTicket(**about))
+    wire.server._crypto_streams[tls.Epoch.ONE_RTT].sender.write(buf.data)
+    wire.settle(100)
 
 
 # by another trust ---------------------------------------------------------------------------

@@ -11,7 +11,11 @@ from aioquic import tls
 from aioquic._buffer import Buffer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
-from aioquic.quic.packet import QuicPacketType, pull_quic_header
+from aioquic.quic.packet import (
+    QuicPacketType,
+    encode_quic_version_negotiation,
+    pull_quic_header,
+)
 
 from quiver.config import PoolConfig
 from quiver.origin import Origin
@@ -168,6 +172,24 @@ class EngineWire:
 
     def ended(self, stream_id: int) -> bool:
         return any(e.ended for e in self.of(StreamDataReceived) if e.stream_id == stream_id)
+
+
+class OneVersion(EngineWire):
+    """The server speaks one version of QUIC alone, the first of `supported_versions`: it answers
+    others by a Version Negotiation packet (RFC 9000 6.1)."""
+
+    def _to_server(self, datagram: bytes) -> None:
+        header = pull_quic_header(Buffer(data=datagram), host_cid_length=8)
+        spoken = self._configuration.supported_versions[:1]
+        if header.version in (None, *spoken):
+            return super()._to_server(datagram)
+        if header.packet_type is QuicPacketType.INITIAL:
+            answer = encode_quic_version_negotiation(
+                source_cid=header.destination_cid,
+                destination_cid=header.source_cid,
+                supported_versions=spoken,
+            )
+            self.engine.receive([answer], self.now)
 
 
 class LongWire(EngineWire):
