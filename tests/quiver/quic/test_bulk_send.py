@@ -149,6 +149,20 @@ def test_a_body_is_sent_as_aioquic_would(authority: Authority, size: int) -> Non
     assert came(short, 0) == content(size)
 
 
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_the_end_may_come_with_a_full_packet(authority: Authority, more: int) -> None:
+    def act(wire: Wire) -> None:
+        asked = begin(wire)
+        before = quic_of(wire)._streams[asked].sender._buffer_stop + 3  # HEADERS, and DATA's length
+        whole = 1_169 + 2 * 1_167  # 2 bytes of an offset are in all but the first
+        wire.h3.send_body(asked, content(whole - before + more), True)
+        wire.flush()
+        assert (wire.sizes.count(1_200) == 3) is (more >= 0)
+        answered(wire, [asked])
+
+    alike(authority, act)
+
+
 def test_nearly_all_of_it_goes_in_runs(authority: Authority) -> None:
     theirs, frames = QuicConnection._write_stream_frame, [0, 0]
 
@@ -253,6 +267,25 @@ def test_what_is_lost_of_a_run_is_sent_again_as_by_aioquic(
 
     short, _ = alike(authority, act)
     assert came(short, 0) == content(40_000)
+
+
+@pytest.mark.parametrize("taken", [[1], [2], [1, 3], [2, 3]])
+def test_what_was_taken_for_lost_leaves_a_hole(authority: Authority, taken: list[int]) -> None:
+    """The acknowledgement is of all, as they have arrived; but these are sent again."""
+
+    def act(wire: Wire) -> None:
+        asked = begin(wire)
+        wire.h3.send_body(asked, content(11_000), False)
+        wire.flush()
+        space, loss = space_of(wire), quic_of(wire)._loss
+        packets = list(space.sent_packets.values())
+        lost = [packets[each] for each in taken]
+        loss._on_packets_lost(congestion_event=False, now=wire.now, packets=lost, space=space)
+        wire.h3.send_body(asked, content(11_000), True)
+        answered(wire, [asked])
+
+    short, _ = alike(authority, act)
+    assert came(short, 0) == 2 * content(11_000)
 
 
 def test_a_body_that_is_given_up_is_not_sent_on(authority: Authority) -> None:
