@@ -7,6 +7,7 @@ import logging
 import socket
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -26,6 +27,7 @@ USER = "Basic dXNlcjpwYSBzcw=="  # user:pa ss
 Asked = tuple[str, bytes]  # the protocol that answered, and the body
 Ask = Callable[..., Asked]
 
+LIMIT = 30.0  # seconds, on a loaded machine
 VERSIONS = {30: "HTTP/3", 20: "HTTP/2", 11: "HTTP/1.1"}
 
 
@@ -47,7 +49,7 @@ def by_requests(cafile: str, fallback: str | None) -> Ask:
         with requests.Session() as session:
             for scheme in ("https://", "http://"):
                 session.mount(scheme, HTTP3Adapter(fallback=fallback))
-            limits = (options.get("connect", 10), 10)
+            limits = (options.get("connect", LIMIT), LIMIT)
             response = session.get(url, timeout=limits, verify=cafile)
             return VERSIONS[response.raw.version], response.content
 
@@ -56,7 +58,7 @@ def by_requests(cafile: str, fallback: str | None) -> Ask:
 
 def by_httpx(cafile: str, fallback: str | None) -> Ask:
     def ask(url: str, **options: Any) -> Asked:
-        timeout = httpx.Timeout(10, connect=options.get("connect", 10))
+        timeout = httpx.Timeout(LIMIT, connect=options.get("connect", LIMIT))
         pools = {"default": {"cafile": cafile}}
         transport = HTTP3Transport(verify=cafile, fallback=fallback, pools=pools)
         with httpx.Client(transport=transport, timeout=timeout) as client:
@@ -68,7 +70,7 @@ def by_httpx(cafile: str, fallback: str | None) -> Ask:
 
 def by_asyncio(cafile: str, fallback: str | None) -> Ask:
     async def asked(url: str, **options: Any) -> Asked:
-        timeout = httpx.Timeout(10, connect=options.get("connect", 10))
+        timeout = httpx.Timeout(LIMIT, connect=options.get("connect", LIMIT))
         transport = AsyncHTTP3Transport(verify=cafile, fallback=fallback)
         async with httpx.AsyncClient(transport=transport, timeout=timeout) as client:
             response = await client.get(url)
@@ -251,7 +253,7 @@ def test_a_header_for_the_proxy_is_not_sent_to_the_origin() -> None:
         session.mount("http://", HTTP3Adapter(fallback="quiver"))
         session.proxies = {"http": f"http://user:pa%20ss@127.0.0.1:{proxy.port}"}
         there = f"http://localhost:{port}/back"
-        response = session.get(f"{there}/to?url={there}/echo")
+        response = session.get(f"{there}/to?url={there}/echo", timeout=LIMIT)
         assert response.history and "proxy-auth" not in response.text.lower()
         assert "Proxy-Authorization: " + USER in proxy.heads[0]
 
@@ -264,7 +266,7 @@ def test_sessions_with_other_proxies_have_other_connections(
         session.mount("https://", HTTP3Adapter(fallback="quiver"))
         for proxy in (one, other, one):
             proxies = {"https": f"http://127.0.0.1:{proxy.port}"}
-            assert session.get(server.url + "/ok", proxies=proxies).raw.version == 20
+            assert session.get(server.url + "/ok", proxies=proxies, timeout=LIMIT).raw.version == 20
         assert one.heads and other.heads
 
 
@@ -273,6 +275,7 @@ def test_a_proxy_with_tls_is_verified_for_http_too(authority: Authority) -> None
     with backend() as port, requests.Session() as session:
         session.trust_env = False
         session.mount("http://", HTTP3Adapter(fallback="quiver"))
+        session.request = partial(session.request, timeout=LIMIT)  # type: ignore[method-assign]
         url = f"http://localhost:{port}/back/status/200"
         with ConnectProxy(authority.issue()) as proxy:
             session.proxies = {"http": f"https://localhost:{proxy.port}"}

@@ -13,7 +13,8 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -32,6 +33,8 @@ from tests.support.servers.http1_server import Http1Handler, serving
 from tests.support.servers.http2_origin import Http2Origin
 from tests.support.waiting import until
 
+LIMIT: Final = 30.0  # seconds, on a loaded machine
+
 
 @pytest.fixture
 def server(authority: Authority) -> Iterator[Http2Origin]:
@@ -48,6 +51,8 @@ def plain() -> Iterator[str]:
 @pytest.fixture
 def session(authority: Authority) -> Iterator[requests.Session]:
     with requests.Session() as made:
+        # What hangs is to fail by its own name: requests has no limit by itself.
+        made.request = partial(made.request, timeout=LIMIT)  # type: ignore[method-assign]
         made.trust_env, made.verify = False, authority.cafile
         for scheme in ("https://", "http://"):
             made.mount(scheme, HTTP3Adapter(fallback="quiver"))
@@ -62,7 +67,7 @@ def library(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def client(library: Any, authority: Authority) -> Iterator[Any]:
     transport = HTTP3Transport(verify=authority.cafile, fallback="quiver")
-    with library.Client(transport=transport) as made:
+    with library.Client(transport=transport, timeout=LIMIT) as made:
         yield made
 
 
@@ -147,7 +152,7 @@ def test_what_can_be_sent_once_is_sent_once(body: Callable[[], Any], times: int)
         session.trust_env = False
         session.mount("http://", HTTP3Adapter(max_retries=retries, fallback="quiver"))
         with pytest.raises(requests.ConnectionError):
-            session.post(f"http://localhost:{port}/", data=body())
+            session.post(f"http://localhost:{port}/", data=body(), timeout=LIMIT)
     assert Counting.bodies == [b"abc"] * times
 
 
@@ -157,8 +162,8 @@ def test_retries_after_a_status(plain: str) -> None:
         session.trust_env = False
         session.mount("http://", HTTP3Adapter(max_retries=retries, fallback="quiver"))
         with pytest.raises(requests.exceptions.RetryError, match="too many 503"):
-            session.get(plain + "/status/503")
-        assert session.get(plain + "/status/200").raw.retries.total == 2
+            session.get(plain + "/status/503", timeout=LIMIT)
+        assert session.get(plain + "/status/200", timeout=LIMIT).raw.retries.total == 2
 
 
 COPIES: list[Callable[[Any], Any]] = [
@@ -250,7 +255,7 @@ def test_in_asyncio(library: Any, authority: Authority, server: Http2Origin, pla
     async def run() -> None:
         pools = {"default": {"max_connections": 1}}  # the server has a thread for each
         transport = AsyncHTTP3Transport(verify=authority.cafile, fallback="quiver", pools=pools)
-        async with library.AsyncClient(transport=transport) as client:
+        async with library.AsyncClient(transport=transport, timeout=LIMIT) as client:
             await client.get(server.url + "/ok")
             before = threading.active_count()
             asked = [client.get(server.url + "/ok") for _ in range(20)]
