@@ -18,7 +18,7 @@ __all__ = ["CHUNK", "FIRST", "LANE", "MOST", "SLICE", "TURNS", "Lane", "Overdue"
 SLICE: Final = 0.004
 """Seconds that one connection may take of a turn, and one chunk more."""
 
-CHUNK: Final = 16  # datagrams
+CHUNK: Final = 32  # datagrams: what is done once for each costs as much as three of them
 FIRST: Final = 32
 """Datagrams of a turn, so that who waits for the beginning of a long answer has it soon; while
 there are more, twice as many each time, up to MOST."""

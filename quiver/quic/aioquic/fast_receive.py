@@ -50,7 +50,7 @@ _FORM, _SHORT = 0xC0, 0x40  # of a packet's first byte (RFC 9000 17.3.1)
 _SPIN, _RESERVED = 0x20, 0x18
 _OFFSET, _LENGTH, _FIN = 0x04, 0x02, 0x01  # of a STREAM frame's type (RFC 9000 19.8)
 
-ROW: Final = 16
+ROW: Final = 32
 """Packets that are looked at together, as long as all that came was common: what is not may be
 dear, and its cost is looked at after each."""
 
@@ -197,8 +197,8 @@ class FastReceive(PlainReceive):
             space.ack_queue.add(first, last + 1 if follow else first + 1)
             if len(space.ack_queue) > MAX_ACK_RANGES:  # RFC 9000 13.2.3
                 space.ack_queue.shift()
-        for number in numbers:
-            space.received_packets.add(number)
+        space.received_packets._received.update(numbers)
+        space.received_packets.add(last)  # and what falls out of the window is forgotten
         if eliciting and space.ack_at is None:
             # Without a request open there is nothing that it could go along with.
             waits = self._send.parked or quic._events

@@ -304,7 +304,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "expected_packet_number": int,
         "largest_received_packet": int,
         "largest_received_time": object,
-        "received_packets": object,
+        "received_packets._received": set,
     },
     "a QuicStream": {
         "is_finished": bool,

@@ -7,18 +7,17 @@ aioquic's state of the stream, the credit, and HTTP/3 hear once.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.fast_send import FastSend
 from quiver.quic.engine import StreamDataReceived
-from quiver.quic.varint import read_varint
+from quiver.quic.varint import encode_varint, read_varint
 
 __all__ = ["StreamRun"]
 
 _KINDS, _STREAM = 0xF8, 0x08  # of a STREAM frame's type (RFC 9000 19.8)
 _OFFSET, _LENGTH, _FIN = 0x04, 0x02, 0x01
-_NONE: Final = -1
 
 
 class StreamRun:
@@ -28,7 +27,8 @@ class StreamRun:
     def __init__(self, connection: Connection, send: FastSend) -> None:
         self._connection = connection
         self._send = send
-        self._stream_id = _NONE
+        self._stream_id = 0
+        self._id = b""  # the same, as frames have it
         self._stream: Any = None
         self._begin = self._at = 0  # offsets: of its first byte, and of the next one
         self._most = 0  # how far the peer may send, on the stream and in all
@@ -38,11 +38,15 @@ class StreamRun:
         """Take the frames that a packet begins with, as far as they are STREAM frames with what
         comes next, within all limits. Returns where they end."""
         at, size = 0, len(payload)
+        # Varints are read here where they are as long as mostly: each call would be seen.
         while at + 2 < size:  # or there is no data
-            kind, stream_id, begin = payload[at], payload[at + 1], at + 2
+            kind = payload[at]
             if kind & _KINDS != _STREAM:
                 break
-            if stream_id >= 0x40:
+            known = self._stream is not None and payload.startswith(self._id, at + 1)
+            if known:
+                stream_id, begin = self._stream_id, at + 1 + len(self._id)
+            else:
                 stream_id, begin = read_varint(payload, at + 1)
             if not kind & _OFFSET:
                 offset = 0
@@ -52,12 +56,13 @@ class StreamRun:
                 offset, begin = read_varint(payload, begin)
             stop = size
             if kind & _LENGTH:
-                length, begin = read_varint(payload, begin)
+                if begin + 1 < size and payload[begin] & 0xC0 == 0x40:
+                    length, begin = (payload[begin] & 0x3F) << 8 | payload[begin + 1], begin + 2
+                else:
+                    length, begin = read_varint(payload, begin)
                 stop = begin + length
             end = offset + stop - begin
-            if not begin < stop <= size or (
-                stream_id != self._stream_id and not self._start(stream_id, offset)
-            ):
+            if not begin < stop <= size or not (known or self._start(stream_id, offset)):
                 break
             if offset != self._at or end > self._most:
                 break
@@ -83,17 +88,15 @@ class StreamRun:
             or receiver._final_size is not None
         ):
             return False
-        self._stream_id, self._stream = stream_id, stream
+        self._stream_id, self._stream, self._id = stream_id, stream, encode_varint(stream_id)
         self._begin = self._at = offset
         self._most = min(stream.max_stream_data_local, offset + limit.value - limit.used)
         return True
 
     def end(self, *, fin: bool = False) -> None:
         """Tell of it; with `fin`, that the stream has ended."""
-        if self._stream_id == _NONE:
-            return
         stream_id, stream, pieces, at = self._stream_id, self._stream, self._pieces, self._at
-        self._stream_id, self._stream = _NONE, None
+        self._stream = None
         if not pieces:
             return
         self._pieces = []

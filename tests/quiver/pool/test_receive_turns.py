@@ -67,7 +67,7 @@ def test_it_is_fresh_when_there_is_nothing_to_remember() -> None:
     for _ in range(CHUNK):
         share.took(1, 1e-6, False)
     assert share.is_fresh
-    assert share.took(CHUNK, 1e-6, True) and not share.is_fresh, "it is in the midst of a turn"
+    assert share.took(FIRST // 2, 1e-6, True) and not share.is_fresh, "it is amid a turn"
 
 
 def test_dear_turns_are_told_apart_from_one_that_was() -> None:
