@@ -45,6 +45,7 @@ from quiver.pool.actions import (
     ResetStream,
     Retry,
 )
+from quiver.pool.buffered_body import BufferedBody
 from quiver.pool.time_limits import Limits
 from quiver.pool.told_heads import REFUSALS, heard_in, refusal_of
 
@@ -77,7 +78,7 @@ class Exchange:
     headers: Pairs = attrs.field(factory=list)
     expected: int | None = None  # content-length
     size: int = 0
-    chunks: list[bytes] = attrs.field(factory=list)  # of a buffered body
+    body: BufferedBody = attrs.field(factory=BufferedBody)
     unread: int = 0  # bytes that wait for the reader
     read: float = 0.0  # when the reader last took some, or had nothing to take
     stuck: bool = False  # its body waits for the server to take some
@@ -312,7 +313,7 @@ class Exchanges:
                 self._arm(exchange)
                 actions = (Deliver(exchange.ticket, content),)
             else:
-                exchange.chunks.append(content)
+                exchange.body.add(content)
                 if exchange.size > self._max_body_size:
                     return self._too_large(exchange)
         else:
@@ -398,11 +399,8 @@ class Exchanges:
         self._close(exchange)
         if exchange.mode is not Mode.BUFFERED:
             return End(exchange.ticket, trailers or []), Release(exchange.ticket)
-        chunks = exchange.chunks
-        content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        response = Response(
-            exchange.status, exchange.headers, content, trailers or [], self.connection
-        )
+        content, fields = exchange.body.content(), trailers or []
+        response = Response(exchange.status, exchange.headers, content, fields, self.connection)
         return Answer(exchange.ticket, response), Release(exchange.ticket)
 
     def _fail(self, exchange: Exchange, error: BaseException) -> Actions:
