@@ -35,6 +35,7 @@ OWNERS = (Dialer, TcpTransport, UdpTransport)
 NAMES = {"_resolved", "_dialed", "_see_protocol", "_open", "_forward"}
 NEVER = {
     *("has_moved", "begin_anew", "_begin_anew", "begin_without_ticket", "migrate"),  # no move
+    *("_tell_attempt", "_no_address"),  # nor is anything begun anew, or has no address
     *("_note_unsent", "_goes_on", "_follows", "_begins_in_full", "tick"),
     *("look", "excuse", "_too_slow", "forget_former", "_note_refusal"),  # nothing is late or away
     *("_resolve", "_on_ready", "_on_readable"),  # others call it
@@ -94,6 +95,8 @@ def walk(authority: Authority) -> Iterator[Walk]:
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(choice, "HEAD_START", 0.0)
+        # Another place by its name, the same by its way: UDP there leads where it led.
+        second.fields.append(("alt-svc", f'h3="127.0.0.1:{second.port}"'))
         for pause in ("FIRST_PAUSE", "LONGEST_PAUSE"):
             patch.setattr(fallback_table, pause, 1e-3)
         made = Walk(second, third, relay, injector, set())
