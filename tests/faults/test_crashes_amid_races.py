@@ -38,6 +38,7 @@ NEVER = {
     *("_tell_attempt", "_no_address"),  # nor is anything begun anew, or has no address
     *("_note_unsent", "_goes_on", "_follows", "_begins_in_full", "tick"),
     *("look", "excuse", "_too_slow", "forget_former", "_note_refusal"),  # nothing is late or away
+    *("_found", "_no_address", "_tell_attempt"),  # nor elsewhere
     *("_resolve", "_on_ready", "_on_readable"),  # others call it
 }
 ARMS = {"Meaning.UNREACHABLE if", "Meaning.TOO_LONG", "Meaning.LOST", "GiveUp", "QuiverError"}
@@ -180,7 +181,8 @@ def judge(walk: Walk, asks: AskLog) -> None:
 
 @pytest.mark.long
 def test_every_place_is_reached(walk: Walk) -> None:
-    assert [each for each in PLACES if (each[0], str(each[1])) not in walk.reached] == []
+    unreached = [str(point) for role, point in PLACES if (role, str(point)) not in walk.reached]
+    assert not unreached, unreached
 
 
 @pytest.mark.long
