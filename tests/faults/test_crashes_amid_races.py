@@ -38,7 +38,7 @@ NEVER = {
     *("_tell_attempt", "_no_address"),  # nor is anything begun anew, or has no address
     *("_note_unsent", "_goes_on", "_follows", "_begins_in_full", "tick"),
     *("look", "excuse", "_too_slow", "forget_former", "_note_refusal"),  # nothing is late or away
-    *("_found", "_no_address", "_tell_attempt"),  # nor elsewhere
+    "may_be_lent",  # which hangs on the moment
     *("_resolve", "_on_ready", "_on_readable"),  # others call it
 }
 ARMS = {"Meaning.UNREACHABLE if", "Meaning.TOO_LONG", "Meaning.LOST", "GiveUp", "QuiverError"}
