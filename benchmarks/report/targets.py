@@ -18,6 +18,7 @@ from benchmarks.workloads.paths import FAST
 __all__ = ["PLACES", "TARGETS", "Target", "needed", "target_grid"]
 
 _GREENLETS, _AIOQUIC, _NIQUESTS = "quiver-greenlets", "aioquic-async", "niquests-threads"
+_CURL, _CURL_TASKS = "curl_cffi-threads", "curl_cffi-async"
 
 
 @attrs.frozen
@@ -77,6 +78,7 @@ def _peers(wanted: Callable[[Client], bool]) -> tuple[str, ...]:
 
 _TASKS = _peers(lambda client: client.kind == "tasks")
 _THREADS = _peers(lambda client: client.kind == "threads")
+_OVER_QUIC = _peers(lambda client: not (client.over_tcp or client.apart))
 
 
 def _rate(text: str, at: int, client: str, bases: tuple[str, ...], limit: float) -> Target:
@@ -91,6 +93,21 @@ def _down(text: str, at: int, base: str, limit: float) -> Target:
     return Target(text, "down", "throughput", at, QUIVER, (base,), limit)
 
 
+def _bodies(measure: str, limit: float) -> Iterator[Target]:
+    for size in (MIB, 100 * MIB):
+        text = f"{size // MIB} MiB {measure} to the fastest peer over HTTP/3"
+        yield Target(text, measure, "throughput", size, QUIVER, _OVER_QUIC, limit)
+
+
+def _spread(who: str, client: str, limit: float) -> Target:
+    text = f"64 {who} over 32 origins to curl_cffi-async"
+    return Target(text, "origins", "rate", 32, client, (_CURL_TASKS,), limit)
+
+
+def _memory(text: str, measure: str, figure: str, at: int, client: str, limit: float) -> Target:
+    return Target(text, measure, figure, at, client, (), limit, more=False, plain=True)
+
+
 def _flat(step: str) -> Target:
     text = f"{step} with 100,000 waiting, to that with 1,000"
     return Target(text, "table", step, 100_000, "RoutingTable", (), 1.5, more=False, since=1_000)
@@ -98,6 +115,7 @@ def _flat(step: str) -> Target:
 
 TARGETS = (
     _rate("threads to niquests-threads, 1 caller", 1, QUIVER, (_NIQUESTS,), 1.4),
+    _rate("threads to curl_cffi-threads, 1 caller", 1, QUIVER, (_CURL,), 1.0),
     _rate("threads to niquests-threads, 20 callers", 20, QUIVER, (_NIQUESTS,), 6.0),
     _rate("threads to niquests-threads, 50 callers", 50, QUIVER, (_NIQUESTS,), 7.0),
     _rate("threads to the fastest asyncio peer, 20 callers", 20, QUIVER, _TASKS, 1.0),
@@ -111,9 +129,21 @@ TARGETS = (
     _down("100 MiB down to the bare loop", 100 * MIB, FLOOR, 0.95),
     _down("1 MiB down to aioquic's asyncio client", MIB, _AIOQUIC, 2.0),
     _down("100 MiB down to aioquic's asyncio client", 100 * MIB, _AIOQUIC, 2.0),
+    *_bodies("down", 0.9),
+    *_bodies("up", 0.8),
     Target(
         "cold first request to the bare loop's",
         "first", "cold", 1, QUIVER, (FLOOR,), 1.3, more=False,
+    ),
+    Target(
+        "cold first request to curl_cffi-threads'",
+        "first", "cold", 1, QUIVER, (_CURL,), 1.5, more=False,
+    ),
+    _spread("threads", QUIVER, 1.0),
+    _spread("greenlets", _GREENLETS, 1.5),
+    _memory("KiB of an idle connection", "memory", "connection", 50, QUIVER, 110.0),
+    _memory(
+        "MiB of 1,000 open requests of greenlets", "streams", "streams", 1000, _GREENLETS, 8.0
     ),
     _flat("submit"),
     _flat("assign"),
