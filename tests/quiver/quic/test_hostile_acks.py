@@ -51,7 +51,8 @@ def uploading(wire: Wire, packets: int) -> list[int]:
     """The numbers of as many packets that are out, and of which nothing has come back."""
     loss: Any = quic_of(wire)._loss
     loss._cc.congestion_window = 1 << 30
-    loss._pacer.next_send_time = lambda now: None
+    loss._pacer.packet_time = None  # nothing is held back for a time
+    loss._pacer.update_rate = lambda **_: None
     content = bytes(1_500 * packets)
     stream_id = wire.h3.open_request(POST, content, False)
     space = space_of(wire)
