@@ -129,6 +129,7 @@ class Connection(StateMachine):
             case messages.Filled(ticket):
                 self._runner.filled(ticket)
             case messages.GiveUp(ticket):
+                self.lingers = 0  # the program may end here, and the server is to be told
                 self._runner.give_up(ticket)
             case messages.Drain(reason):
                 self._drain(reason)
