@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -211,6 +212,29 @@ def test_one_that_lingers_waits_for_those_who_pause_for_a_turn_and_for_nobody_el
     ref.tell(lambda _: gevent.spawn(count_turns))
     until(lambda: actor.batches == [1, 3, 4])
     assert 5 <= len(turns) <= 15
+    ref.stop()
+
+
+def test_one_that_lingers_may_be_told_to_linger_no_more() -> None:
+    """By what it takes meanwhile, which is to go out at once."""
+    ref = LongLingerer.start()
+    actor = ref.ask(lambda actor: actor)
+    until(lambda: actor.batches == [1])
+    turns, due = [0], time.monotonic() + 20.0
+
+    def be_busy() -> None:
+        while len(actor.batches) == 1 and time.monotonic() < due:
+            turns[0] += 1
+            gevent.sleep(0)
+
+    def stop_lingering(actor: LongLingerer) -> None:
+        actor.lingers = 0
+
+    ref.tell(lambda _: gevent.spawn(be_busy))
+    until(lambda: turns[0] > 10)
+    ref.tell(stop_lingering)
+    until(lambda: actor.batches == [1, 3])
+    assert time.monotonic() < due
     ref.stop()
 
 
