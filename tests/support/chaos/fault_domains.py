@@ -309,20 +309,24 @@ def _next(owner: Any, method: str, how: Callable[[Scene], object]) -> Callable[[
     return happen
 
 
-def _of_the_library(part: str, method: str) -> Callable[[Scene], object]:
-    """A method that fails once, in a part of the engine that the victim is on."""
+def _of_the_library(part: str, *methods: str) -> Callable[[Scene], object]:
+    """One of these methods fails once, in a part of the engine that the victim is on."""
 
     def happen(scene: Scene) -> object:
-        victims, armed = getattr(scene.engine(), part), [LookupError(method)]
+        victims, armed = getattr(scene.engine(), part), [LookupError(*methods)]
+        for method in methods:
+            scene.patch.setattr(type(victims), method, failing(victims, method, armed))
+        return scene.get()
+
+    def failing(victims: object, method: str, armed: list[LookupError]) -> Callable[..., Any]:
         whole = getattr(type(victims), method)
 
-        def failing(self: Any, *args: Any) -> Any:
+        def fail(self: Any, *args: Any) -> Any:
             if self is victims and armed:
                 raise armed.pop()
             return whole(self, *args)
 
-        scene.patch.setattr(type(victims), method, failing)
-        return scene.get()
+        return fail
 
     return happen
 
@@ -527,7 +531,7 @@ def _others() -> Iterator[Fault]:
     yield Fault(
         "the library raises on what came",
         Domain.CONNECTION,
-        _of_the_library("receiver", "take"),
+        _of_the_library("receiver", "take", "take_row"),
         quiver.ProtocolViolation,
         "LookupError",
         LookupError,
