@@ -230,9 +230,17 @@ def test_a_session_of_requests_goes_through_one(
 def test_the_command_line_says_so_in_a_line(
     command: tuple[str, ...], environment: None, origin: Origin
 ) -> None:
-    asked = (*command, "--cafile", origin.cafile, origin.url + "/ok")
+    asked = (*command, "--http3-only", "--cafile", origin.cafile, origin.url + "/ok")
     done = run(*asked)
     assert done.returncode == 0
     (line,) = done.stderr.splitlines()
     assert line.startswith("quiver: warning: ") and "s3cret" not in line
     assert run(*asked, "--no-trust-env").stderr == ""
+
+
+@pytest.mark.long
+def test_the_command_line_goes_through_it_over_tcp(environment: None, origin: Origin) -> None:
+    done = run("get", "--cafile", origin.cafile, origin.url + "/ok")
+    assert done.returncode != 0
+    assert "'proxy.example' cannot be resolved" in done.stderr and "s3cret" not in done.stderr
+    assert origin.requests_served() == 0
