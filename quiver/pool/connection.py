@@ -340,7 +340,7 @@ class Connection(StateMachine):
         if transport.socket is not None:
             if runner.sending:
                 runner.pump(time.monotonic())
-            transport.flush()
+            transport.flush(uploads=bool(runner.sending))
             self.timers.at("quic", transport.http.timer())
             self.timers.at("sweep", runner.exchanges.next_deadline())
         elif self.state in DIALS:

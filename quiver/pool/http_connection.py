@@ -234,8 +234,12 @@ class Transport(Protocol):
     def forget_former(self) -> None:
         """Free the socket from before the last migration."""
 
-    def flush(self) -> None:
-        """Send what there is to send, as far as it is taken."""
+    def flush(self, *, uploads: bool = False) -> None:
+        """Send what there is to send, as far as it is taken.
+
+        Args:
+            uploads: there is more of bodies than the HTTP connection was handed.
+        """
 
     def take_error(self) -> SocketError | None:
         """An error that the socket has met, each once; None when there are no more."""

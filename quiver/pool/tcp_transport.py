@@ -171,8 +171,12 @@ class TcpTransport:
     def forget_former(self) -> None:
         """There is none."""
 
-    def flush(self) -> None:
-        """Send what there is to send, as long as the kernel takes it."""
+    def flush(self, *, uploads: bool = False) -> None:
+        """Send what there is to send, as long as the kernel takes it.
+
+        With `uploads` there is more than the connection was handed: it is asked for when all of
+        that has gone, as over TCP no acknowledgement comes to tell.
+        """
         socket, http = self.socket, self.http
         assert socket is not None
         if not socket.connected:
@@ -185,6 +189,8 @@ class TcpTransport:
             took = socket.send(chunks[0]) or took
         else:
             self._on_ready()  # there may be more, for the next turn of the loop
+        if uploads and took and socket.idle:
+            self._on_ready()
         if took:
             self.left = http.next_stream_id
         socket.hold(not http.reads)

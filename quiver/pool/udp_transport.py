@@ -178,8 +178,8 @@ class UdpTransport:
             self._former.close()
             self._former = None
 
-    def flush(self) -> None:
-        """Send what HTTP/3 and QUIC have to send."""
+    def flush(self, *, uploads: bool = False) -> None:  # noqa: ARG002
+        """Send what HTTP/3 and QUIC have to send. Acknowledgements tell when there may be more."""
         socket = self.socket
         assert socket is not None
         if socket.send(self.http.datagrams(time.monotonic())):
