@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import attrs
-import gevent
 import pykka
 import pytest
 
@@ -26,7 +25,14 @@ from quiver.pool import messages
 from quiver.pool.tcp_transport import TcpTransport
 from quiver.testing import Authority, Origin
 from quiver.testing.authority import LOOPBACK
-from tests.support.chaos.crash_points import CrashInjector, Point, actor_classes, points, role_of
+from tests.support.chaos.crash_points import (
+    FAULTS,
+    CrashInjector,
+    Point,
+    actor_classes,
+    points,
+    role_of,
+)
 from tests.support.chaos.environment import LIMIT, AskLog, Environment
 from tests.support.chaos.scenarios import SCENARIOS, Scenario
 from tests.support.held_resources import Held, settles_within
@@ -60,11 +66,6 @@ ELSEWHERE = {"_on_readable", "_cancelled", "_resolve", "undelivered"}
 # So many that the certificate needs a datagram more: a handshake comes in parts.
 HOSTS = (*LOOPBACK, *(f"a-name-that-nobody-asks-for-{number}.test" for number in range(40)))
 
-FAULTS: dict[str, tuple[BaseException, bool]] = {
-    "once": (RuntimeError("injected"), False),
-    "killed": (gevent.GreenletExit(), False),
-    "broken": (RuntimeError("injected"), True),
-}
 
 CASES = [
     pytest.param(

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 import attrs
-import gevent
 import pykka
 import pytest
 
@@ -23,7 +22,7 @@ from quiver.pool.protocols import ALL
 from quiver.pool.tcp_transport import TcpTransport
 from quiver.pool.udp_transport import UdpTransport
 from quiver.testing import Authority, Origin
-from tests.support.chaos.crash_points import CrashInjector, Point, points, role_of
+from tests.support.chaos.crash_points import FAULTS, CrashInjector, Point, points, role_of
 from tests.support.chaos.environment import LIMIT, AskLog
 from tests.support.held_resources import Held, settles_within
 from tests.support.network.relay import Relay
@@ -53,11 +52,6 @@ def places() -> Iterator[tuple[str, Point]]:
 
 
 PLACES = list(places())
-FAULTS: dict[str, tuple[BaseException, bool]] = {
-    "once": (RuntimeError("injected"), False),
-    "killed": (gevent.GreenletExit(), False),
-    "broken": (RuntimeError("injected"), True),
-}
 CASES = [
     pytest.param(
         role,

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import attrs
-import gevent
 import pykka
 import pytest
 
@@ -23,7 +22,7 @@ from quiver.pool.liveness import LOOK
 from quiver.pool.ref import PoolRef
 from quiver.pool.tcp_transport import TcpTransport
 from quiver.testing import Authority
-from tests.support.chaos.crash_points import CrashInjector, Point, points, role_of
+from tests.support.chaos.crash_points import FAULTS, CrashInjector, Point, points, role_of
 from tests.support.chaos.environment import LIMIT, AskLog
 from tests.support.held_resources import Held, settles_within
 from tests.support.servers.http2_origin import Http2Origin
@@ -39,11 +38,6 @@ PLACES = [
     for point in points(Connection)
     if point.owner is TcpTransport and point.method not in NEVER | ELSEWHERE
 ]
-FAULTS: dict[str, tuple[BaseException, bool]] = {
-    "once": (RuntimeError("injected"), False),
-    "killed": (gevent.GreenletExit(), False),
-    "broken": (RuntimeError("injected"), True),
-}
 OPTIONS: dict[str, Any] = {"max_connections": 1, "connect_timeout": 1.0}
 
 

@@ -16,11 +16,10 @@ import pytest
 import quiver
 from quiver.models import Stats
 from quiver.pool.coordinator import OriginPool
-from quiver.pool.protocols import ALL
 from quiver.testing import Authority
 from tests.support.chaos.background_load import CallerKind, run_callers
 from tests.support.memory import MIB, bounded
-from tests.support.servers.over_tcp import SPOKEN, Served, serving_over_tcp
+from tests.support.servers.over_tcp import Served, each_client, serving_over_tcp
 from tests.support.waiting import until
 
 SLOTS = 20
@@ -28,11 +27,6 @@ PATIENCE = 60.0  # seconds that every caller of a crowd gets
 CROWDS: dict[CallerKind, int] = {"greenlets": 1_000, "threads": 200}
 SIZES = {"max_connections": 1, "max_streams_per_connection": SLOTS, "max_connections_http1": SLOTS}
 LIMITS: dict[str, Any] = {"checkout_timeout": PATIENCE, "receive_timeout": PATIENCE}
-CASES = [(protocol, knows) for protocol in SPOKEN for knows in ((protocol,), ALL)]
-
-each_case = pytest.mark.parametrize(
-    ("protocol", "knows"), CASES, ids=[f"{p}-of-{len(k)}" for p, k in CASES]
-)
 
 
 @pytest.fixture
@@ -66,7 +60,7 @@ def _rests(stats: Stats) -> bool:
 
 
 @pytest.mark.long
-@each_case
+@each_client
 @pytest.mark.parametrize("kind", CROWDS)
 def test_a_crowd_is_served_in_its_order(
     kind: CallerKind, knows: tuple[str, ...], served: Served, monkeypatch: pytest.MonkeyPatch
@@ -105,7 +99,7 @@ def test_a_crowd_is_served_in_its_order(
         at_rest(client, served)
 
 
-@each_case
+@each_client
 def test_no_more_wait_than_may(knows: tuple[str, ...], served: Served) -> None:
     with client_of(served, knows, max_waiting=50) as client:
         held = occupy(client, served)
@@ -124,7 +118,7 @@ def test_no_more_wait_than_may(knows: tuple[str, ...], served: Served) -> None:
         at_rest(client, served)
 
 
-@each_case
+@each_client
 def test_a_crowd_that_waits_in_vain_is_told(knows: tuple[str, ...], served: Served) -> None:
     """By the limit's name, all of them; nothing is sent for them."""
     with client_of(served, knows, checkout_timeout=0.5) as client:
@@ -145,7 +139,7 @@ def test_a_crowd_that_waits_in_vain_is_told(knows: tuple[str, ...], served: Serv
         at_rest(client, served)
 
 
-@each_case
+@each_client
 def test_callers_that_give_up_together_leave_nothing(
     knows: tuple[str, ...], served: Served
 ) -> None:

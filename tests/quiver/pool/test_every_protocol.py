@@ -13,19 +13,15 @@ import pytest
 
 import quiver
 from quiver import telemetry
-from quiver.pool.protocols import ALL
 from quiver.pool.ref import PoolRef
 from quiver.testing import Authority
-from tests.support.servers.over_tcp import SPOKEN, Served, serving_over_tcp
+from tests.support.servers.over_tcp import SPOKEN, Served, each_client, serving_over_tcp
 from tests.support.waiting import until
 
-CASES = [(protocol, knows) for protocol in SPOKEN for knows in ((protocol,), ALL)]
 ONE = {"max_connections": 1, "max_connections_http1": 1}
 MUCH = 30_000_000  # bytes: kernels hold some megabytes
 
-pytestmark = pytest.mark.parametrize(
-    ("protocol", "knows"), CASES, ids=[f"{p}-of-{len(k)}" for p, k in CASES]
-)
+pytestmark = each_client
 
 
 @pytest.fixture

@@ -33,7 +33,13 @@ from quiver.pool.tcp_transport import TcpTransport
 from quiver.pool.udp_transport import UdpTransport
 from quiver.pool.waiting_channels import WaitingChannels
 
-__all__ = ["CrashInjector", "Point", "actor_classes", "points", "role_of"]
+__all__ = ["FAULTS", "CrashInjector", "Point", "actor_classes", "points", "role_of"]
+
+FAULTS: dict[str, tuple[BaseException, bool]] = {  # what is raised; whether it is each time
+    "once": (RuntimeError("injected"), False),
+    "killed": (gevent.GreenletExit(), False),
+    "broken": (RuntimeError("injected"), True),
+}
 
 RUNTIME = ("quiver.actors.actor", "quiver.actors.state_machine")  # under the actors; not theirs
 PARTS: dict[type[GeventActor], tuple[type, ...]] = {

@@ -20,13 +20,22 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+import pytest
+
+from quiver.pool.protocols import ALL
 from quiver.testing import Authority
 from tests.support.servers.http1_server import Http1Handler, serving
 from tests.support.servers.http2_origin import Http2Origin
 
-__all__ = ["SPOKEN", "Served", "serving_over_tcp"]
+__all__ = ["SPOKEN", "Served", "each_client", "serving_over_tcp"]
 
 SPOKEN: Final = {"h2": "HTTP/2", "http/1.1": "HTTP/1.1"}  # by ALPN's name
+
+_CASES: Final = [(protocol, knows) for protocol in SPOKEN for knows in ((protocol,), ALL)]
+each_client = pytest.mark.parametrize(
+    ("protocol", "knows"), _CASES, ids=[f"{p}-of-{len(k)}" for p, k in _CASES]
+)
+"""By what the server speaks, and what the client does: that alone, or all."""
 
 
 class Served(ABC):
