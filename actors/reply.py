@@ -48,20 +48,23 @@ class Reply(pykka.Future[T]):
     loop can be handed to that one: see `call_in_caller`.
     """
 
+    # One is made for each ask: what most of them never need is not made with it.
+    _error: BaseException | None = None
+    _traceback: TracebackType | None = None
+    _calls: WaitQueue | None = None  # of `when_done`
+    _caller_calls: list[Callable[[], object]] | None = None
+    _left = False  # nobody waits any more
+    _get_hook = None  # Pykka's: see `set_get_hook`
+    cancelled = False
+
     def __init__(self, cancelled_error: Callable[[], Exception] = ReplyCancelled) -> None:
-        super().__init__()
         self._claim = allocate_lock()
         self._done = False
         self._value: Any = None
-        self._error: BaseException | None = None
-        self._traceback: TracebackType | None = None
         self._wakes: WaitQueue = []
-        self._calls: WaitQueue = []  # of `when_done`
-        self._caller_calls: list[Callable[[], object]] = []
         self._cancelled_error = cancelled_error
-        self._on_cancel: Callable[[], object] | None = None
-        self._left = False  # nobody waits any more
-        self.cancelled = False
+        self._on_cancel: Callable[..., object] | None = None
+        self._on_cancel_args: tuple[object, ...] = ()
         self.has_waiter = False
 
     def __getattr__(self, name: str) -> Any:
@@ -126,8 +129,10 @@ class Reply(pykka.Future[T]):
         The hook is the answer from now on: what comes later is refused.
         """
         # The claim decides between an answer and a hook that race; of hooks, the last one counts.
-        if not self._claim.acquire(False) and self._get_hook is None:
-            raise queue.Full
+        if self._get_hook is None:
+            if not self._claim.acquire(False):
+                raise queue.Full
+            super().__init__()  # what Pykka has of a future is all for its hook
         super().set_get_hook(func)
 
     def cancel(self) -> bool:
@@ -150,19 +155,21 @@ class Reply(pykka.Future[T]):
         self.cancelled, self._left = cancelled, True
         self._wake()
         if self._on_cancel is not None:
-            self._on_cancel()
+            self._on_cancel(*self._on_cancel_args)
         return True
 
-    def on_cancel(self, on_cancel: Callable[[], object]) -> None:
-        """Name what `cancel()` shall call from now on. It may be called from any thread."""
-        self._on_cancel = on_cancel
+    def on_cancel(self, on_cancel: Callable[..., object], *args: object) -> None:
+        """Name what `cancel()` shall call from now on, with `args`. It may be called from any
+        thread."""
+        self._on_cancel_args, self._on_cancel = args, on_cancel
         if self._left:
-            on_cancel()
+            on_cancel(*args)
 
     def _wake(self) -> None:
         self._done = True
         wake(self._wakes)
-        wake(self._calls)
+        if self._calls is not None:
+            wake(self._calls)
 
     def call_in_caller(self, call: Callable[[], object]) -> bool:
         """Have whoever waits in `get` make `call`, in its own thread or greenlet, in order.
@@ -173,7 +180,7 @@ class Reply(pykka.Future[T]):
         """
         if not self.has_waiter or self._done:
             return False
-        self._caller_calls.append(call)
+        vars(self).setdefault("_caller_calls", []).append(call)
         wake(self._wakes)
         return True
 
@@ -203,8 +210,9 @@ class Reply(pykka.Future[T]):
 
     def when_done(self, call: Callable[[], object]) -> None:
         """Call `call` once, from the answering thread, or now when already answered."""
-        self._calls.append(call)
-        if self._done and take_back(self._calls, call):
+        calls: WaitQueue = vars(self).setdefault("_calls", [])  # one step: others may come too
+        calls.append(call)
+        if self._done and take_back(calls, call):
             call()
 
     def _attend(self, timeout: float | None) -> None:

@@ -24,7 +24,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from gevent._hub_local import get_hub_if_exists
-from gevent._waiter import Waiter
 from greenlet import getcurrent
 
 from quiver.actors.native_threads import allocate_lock, get_ident, sleep, thread_local
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from gevent.hub import Hub
+    from greenlet import greenlet
 
 logger = logging.getLogger("quiver.actors")
 
@@ -97,14 +97,20 @@ def wait(wakes: WaitQueue, met: Callable[[], bool], timeout: float | None = None
     hub = get_hub_if_exists()
     if hub is not None:
         _refuse_to_wait(hub)
-    wait_here = _wait_in_thread if hub is None else partial(_wait_in_greenlet, hub)
     while (left := due - time.monotonic()) > 0:
-        wait_here(wakes, met, left)
+        _wait_here(hub, wakes, met, left)
         if met():
             return True
     if left < -_LATE:  # whoever waits was stopped, as the loop may have been that had the answer
-        wait_here(wakes, met, _CHANCE)
+        _wait_here(hub, wakes, met, _CHANCE)
     return met()
+
+
+def _wait_here(hub: Hub | None, wakes: WaitQueue, met: Callable[[], bool], seconds: float) -> None:
+    if hub is None:
+        _wait_in_thread(wakes, met, seconds)
+    else:
+        _wait_in_greenlet(hub, wakes, met, seconds)
 
 
 def _refuse_to_wait(hub: Hub) -> None:
@@ -173,22 +179,51 @@ def _wait_in_thread(wakes: WaitQueue, met: Callable[[], bool], seconds: float) -
             wake_chain.pass_on()
 
 
+class _Sleeper:
+    """A greenlet that sleeps until it is called, from any thread.
+
+    gevent's Waiter, with its switch bound to it and to a loop's wakeup, is six objects: here it is
+    one, for each ask.
+    """
+
+    __slots__ = ("_greenlet", "_wakeup")
+
+    def __init__(self, wakeup: LoopWakeup) -> None:
+        self._wakeup = wakeup
+        self._greenlet: greenlet | None = None
+
+    def __call__(self) -> None:
+        self._wakeup.call_soon(self.ring)
+
+    def ring(self) -> None:
+        """Wake it, if it sleeps. In its loop."""
+        sleeping, self._greenlet = self._greenlet, None
+        if sleeping is not None:
+            sleeping.switch()
+
+    def sleep(self, hub: Hub) -> None:
+        """Sleep until it is rung for, the calling greenlet."""
+        self._greenlet = getcurrent()
+        try:
+            hub.switch()
+        finally:
+            self._greenlet = None
+
+
 def _wait_in_greenlet(hub: Hub, wakes: WaitQueue, met: Callable[[], bool], seconds: float) -> None:
     wakeup = LoopWakeup.of(hub)
-    waiter: Waiter[Any] = Waiter(hub)
-    ring = partial(waiter.switch, None)
-    call = partial(wakeup.call_soon, ring)
+    sleeper = _Sleeper(wakeup)
     timer = None if seconds == math.inf else hub.loop.timer(seconds)
     wakeup.ref()
-    wakes.append(call)
+    wakes.append(sleeper)
     try:
         if timer is not None:
-            timer.start(ring, update=True)
+            timer.start(sleeper.ring, update=True)
         if not met():
-            waiter.get()
+            sleeper.sleep(hub)
     finally:
         wakeup.unref()
-        take_back(wakes, call)
+        take_back(wakes, sleeper)
         if timer is not None:
             timer.stop()
             timer.close()

@@ -95,6 +95,7 @@ class ClientConnection:
         self._max_header_size = max_header_size
         self._certfile = certfile
         self._qpack = Qpack()
+        self._decode = self._qpack.decode  # bound once
         self._frames = FrameWriter(engine, self._qpack, self._origin)
         self.check_section = self._frames.check_section
         self._trace = engine.trace
@@ -228,12 +229,9 @@ class ClientConnection:
         content = self._frames.section(stream_id, fields)
         if body:
             content += self._frames.content(stream_id, body)
-        self._responses[stream_id] = ResponseReader(
-            stream_id,
-            self._qpack.decode if self._trace is None else self._decode_traced,
-            self._max_header_size,
-            None if self._trace is None else partial(self._trace.content, "frame_parsed"),
-        )
+        decode = self._decode if self._trace is None else self._decode_traced
+        told = None if self._trace is None else partial(self._trace.content, "frame_parsed")
+        self._responses[stream_id] = ResponseReader(stream_id, decode, self._max_header_size, told)
         if not ended:
             self._sending.add(stream_id)
         return engine.open_stream(content, ended, window)

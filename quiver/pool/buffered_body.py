@@ -29,6 +29,8 @@ class BufferedBody:
             self._grown.writelines((self._first, piece))
             self._first = b""
 
-    def content(self) -> bytes:
-        """Return all that came. It is not copied."""
+    def whole(self, last: bytes = b"") -> bytes:
+        """Add the last that came, and return all of it. It is not copied."""
+        if last:
+            self.add(last)
         return self._first if self._grown is None else self._grown.getvalue()

@@ -66,6 +66,11 @@ class TooManyCrashes(Exception):
     """Connection actors failed faster than they may be replaced."""
 
 
+def _tell_cancelled(pool: AnyActorRef, ticket: int) -> None:
+    """Pass on that a Reply was cancelled. Called in its caller's thread."""
+    tell(pool, messages.Cancel(ticket))
+
+
 class OriginPool(StartedPool):
     """A pool of connections to one origin, which speak what its target says."""
 
@@ -96,6 +101,7 @@ class OriginPool(StartedPool):
             jitter=partial(random.uniform, 0.5, 1.0),
         )
         self._tickets = itertools.count(1)
+        self._on_cancel = partial(_tell_cancelled, self.actor_ref)
         self._asks: dict[int, PendingRequest] = {}  # those that wait for a slot
         self._spoken = Spoken(target.only)
         self._connections: dict[int, AnyActorRef] = {}
@@ -222,14 +228,10 @@ class OriginPool(StartedPool):
             return
         ticket = next(self._tickets)
         self._asks[ticket] = ask
-        ask.reply.on_cancel(partial(self._cancelled, ticket))
+        ask.reply.on_cancel(self._on_cancel, ticket)
         until = ask.checkout.until(connected=self._table.lends)
         early = ask.early and not front
         self._do(self._table.submit(ticket, until, now, front=front, early=early))
-
-    def _cancelled(self, ticket: int) -> None:
-        """Pass on that the Reply was cancelled. Called in its caller's thread."""
-        tell(self.actor_ref, messages.Cancel(ticket))
 
     def _take_back(self, returned: messages.Returned, reply: PoolReply, now: float) -> None:
         exchange = returned.exchange

@@ -52,6 +52,7 @@ from quiver.pool.told_heads import REFUSALS, heard_in, refusal_of
 Actions = tuple[ExchangeAction, ...]
 
 _BODILESS: Final = frozenset({204, 304})
+_NONE_YET: Final[Pairs] = []  # of all that wait: it is replaced, not filled
 
 
 class Mode(enum.Enum):
@@ -75,10 +76,10 @@ class Exchange:
     begun: bool = False
     early: bool = False  # it was sent before the handshake was over
     status: int = 0  # until the final response's header section has come
-    headers: Pairs = attrs.field(factory=list)
+    headers: Pairs = attrs.field(default=_NONE_YET)
     expected: int | None = None  # content-length
     size: int = 0
-    body: BufferedBody = attrs.field(factory=BufferedBody)
+    body: BufferedBody | None = None  # what came before the last of it
     unread: int = 0  # bytes that wait for the reader
     read: float = 0.0  # when the reader last took some, or had nothing to take
     stuck: bool = False  # its body waits for the server to take some
@@ -302,27 +303,27 @@ class Exchanges:
     def _body(self, exchange: Exchange, event: events.Body, now: float) -> Actions:
         """A piece of content. Where none may be (HEAD, 204, 304), the response is malformed."""
         content = event.content
-        actions: Actions = ()
-        if content and exchange.bodiless:  # RFC 9110 6.4.1
-            return self._violation(exchange, "content came where none may be")
+        exchange.receive(len(content), now)
         if content:
-            exchange.receive(len(content), now)
+            if exchange.bodiless:  # RFC 9110 6.4.1
+                return self._violation(exchange, "content came where none may be")
             if exchange.too_long:
                 return self._wrong_length(exchange)
             if exchange.mode is not Mode.BUFFERED:
                 self._arm(exchange)
-                actions = (Deliver(exchange.ticket, content),)
-            else:
-                exchange.body.add(content)
-                if exchange.size > self._max_body_size:
-                    return self._too_large(exchange)
-        else:
-            exchange.heard = now
-        return (*actions, *self._complete(exchange)) if event.ended else actions
+                deliver = Deliver(exchange.ticket, content)
+                return (deliver, *self._complete(exchange)) if event.ended else (deliver,)
+            if exchange.size > self._max_body_size:
+                return self._too_large(exchange)
+        if event.ended:
+            return self._complete(exchange, content)
+        exchange.body = exchange.body or BufferedBody()
+        exchange.body.add(content)
+        return ()
 
     def _trailers(self, exchange: Exchange, event: events.TrailersReceived, _: float) -> Actions:
         """The trailer section, which ends the response."""
-        return self._complete(exchange, event.headers)
+        return self._complete(exchange, trailers=event.headers)
 
     def _reset(self, exchange: Exchange, event: events.StreamResetReceived, _: float) -> Actions:
         """RESET_STREAM before the response was complete."""
@@ -391,7 +392,9 @@ class Exchanges:
             self._due = [entry for entry in entries if entry[0] < math.inf]
             heapq.heapify(self._due)
 
-    def _complete(self, exchange: Exchange, trailers: Pairs | None = None) -> Actions:
+    def _complete(
+        self, exchange: Exchange, last: bytes = b"", trailers: Pairs | None = None
+    ) -> Actions:
         if exchange.too_short:
             return self._wrong_length(exchange)
         if not exchange.status:
@@ -399,8 +402,9 @@ class Exchanges:
         self._close(exchange)
         if exchange.mode is not Mode.BUFFERED:
             return End(exchange.ticket, trailers or []), Release(exchange.ticket)
-        content, fields = exchange.body.content(), trailers or []
-        response = Response(exchange.status, exchange.headers, content, fields, self.connection)
+        content = last if exchange.body is None else exchange.body.whole(last)
+        status, headers, fields = exchange.status, exchange.headers, trailers or []
+        response = Response(status, headers, content, fields, self.connection)
         return Answer(exchange.ticket, response), Release(exchange.ticket)
 
     def _fail(self, exchange: Exchange, error: BaseException) -> Actions:

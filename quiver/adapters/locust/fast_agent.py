@@ -241,12 +241,25 @@ class HTTP3UserAgent(LocustUserAgent):
         self._connections = connections
         self._room = Semaphore(concurrency)
 
-    def urlopen(self, url: str, *, streamed: bool = False, **options: Any) -> FastResponse:  # type: ignore[override]
+    def urlopen(  # type: ignore[override]
+        self,
+        url: str,
+        method: str = "GET",
+        headers: Any = None,
+        payload: Any = None,
+        *,
+        streamed: bool = False,
+        **more: Any,
+    ) -> FastResponse:
         """Send a request, and follow where it leads."""
         # The class is read before anything waits: others of the same user come later.
         self.request_type = SentStreamRequest if streamed else SentRequest  # type: ignore[misc, assignment]
-        response: FastResponse = super().urlopen(url, **options)
-        return response
+        response: Any
+        if more:
+            response = super().urlopen(url, method, headers, payload, **more)
+        else:  # as mostly, and then without a dict of them, and a tuple of the others
+            response = super().urlopen(url, method, headers, payload)
+        return cast(FastResponse, response)
 
     def _urlopen(self, request: CompatRequest) -> FastResponse:
         room, held, sent = self._room, False, cast(SentRequest, request)

@@ -84,6 +84,7 @@ class HTTP3FastSession(FastHttpSession):
             more["max_redirects"] = 0
         if stream:
             more["streamed"] = True
+        options: Any = more
         return super().request(
             method,
             url,
@@ -95,7 +96,7 @@ class HTTP3FastSession(FastHttpSession):
             auth=auth,
             json=json,
             context=context,  # type: ignore[arg-type]
-            **cast(Any, more),
+            **options,
         )
 
     def iter_lines(self, url: str, method: str = "GET", **kwargs: Any) -> Iterator[str]:  # type: ignore[override]

@@ -32,6 +32,7 @@ from aioquic.tls import Epoch
 
 from quiver.quic.aioquic.bulk_send import BulkSend, is_fresh
 from quiver.quic.aioquic.connection import Connection
+from quiver.quic.aioquic.lazy_stream import LazyStream
 from quiver.quic.aioquic.packet_keys import TAG
 from quiver.quic.aioquic.path_probe import PathProbe
 from quiver.quic.aioquic.plain_path import PlainSend
@@ -92,7 +93,7 @@ class FastSend(PlainSend):
             return connection.send_stream_data(stream_id, content, ended)
         connection._local_next_stream_id_bidi = stream_id + 4
         limit = connection._local_max_stream_data_bidi_local
-        connection._streams[stream_id] = QuicStream(stream_id, limit, credit)
+        connection._streams[stream_id] = LazyStream(stream_id, limit, credit)
         return self._unsent.append((stream_id, content))
 
     def flush(self, now: float) -> list[tuple[bytes, Any]]:

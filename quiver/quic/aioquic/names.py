@@ -309,11 +309,13 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
     "a QuicStream": {
         "is_finished": bool,
         "receiver._final_size": object,
+        "receiver._stream_id": object,
         "receiver.stop_pending": bool,
         "sender._buffer": bytearray,
         "sender._buffer_fin": object,
         "sender._pending_eof": bool,
         "sender._reset_error_code": object,
+        "sender._stream_id": object,
         "sender.buffer_is_empty": bool,
         "sender.is_finished": bool,
         "sender.reset_pending": bool,

@@ -18,13 +18,13 @@ def test_it_is_what_came(pieces: list[bytes]) -> None:
     body = BufferedBody()
     for piece in pieces:
         body.add(piece)
-    assert body.content() == b"".join(pieces)
+    assert body.whole() == b"".join(pieces)
 
 
 def test_one_piece_is_passed_on_as_it_is() -> None:
     body, piece = BufferedBody(), bytes(PIECE)
     body.add(piece)
-    assert body.content() is piece
+    assert body.whole() is piece
 
 
 def test_many_pieces_are_in_memory_once() -> None:
@@ -33,9 +33,15 @@ def test_many_pieces_are_in_memory_once() -> None:
     try:
         for _ in range(MANY):
             body.add(bytes(PIECE))
-        content = body.content()
+        content = body.whole()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert len(content) == MANY * PIECE
     assert peak < 1.5 * len(content)
+
+
+def test_the_last_piece_comes_with_the_question() -> None:
+    body = BufferedBody()
+    body.add(b"one, ")
+    assert body.whole(b"two") == b"one, two"
