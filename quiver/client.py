@@ -11,6 +11,7 @@ from quiver.actors.registry import Registry, default
 from quiver.config import OriginRules
 from quiver.errors import InvalidOptions, InvalidURL, QuiverError
 from quiver.models import Response, Stats
+from quiver.option_checks import refused
 from quiver.origin import Origin
 from quiver.pool.checkout import PoolIdled
 from quiver.pool.choice import chosen_by
@@ -97,6 +98,8 @@ class Client:
         for option in options:
             if option not in _OPTIONS:
                 raise InvalidOptions(unknown(option, "option", _OPTIONS))
+        if not isinstance(trust_env, bool):
+            raise refused("trust_env", trust_env, "True or False")
         self.name = name or f"client-{next(_numbers)}"
         self._protocols = chosen(protocols)
         tcp = self._protocols != H3_ALONE

@@ -76,8 +76,8 @@ class QuiverError(Exception):
             `str(error)` puts the origin before it if it does not name it.
         unprocessed: True when it is proved that the server did not act on the request: it got no
             connection, or the server said so. It may go out once more, by another way too.
-        by_proxy: True when it is the proxy that has no such name, does not listen or refuses: the
-            origin was not reached.
+        by_proxy: True when it is the proxy that has no such name, does not listen, breaks off, is
+            not trusted or refuses: the origin was not reached.
     """
 
     kind: ClassVar[Kind] = "unrecoverable"

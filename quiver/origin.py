@@ -133,9 +133,10 @@ def _bracketless(host: str, said: str) -> str:
     return host[1:-1]
 
 
-def no_tls(origin: Origin, protocol: str = "HTTP/3") -> InvalidURL:
-    """The error about an origin of `http://` where a protocol is spoken that has TLS always."""
-    return InvalidURL(f"url={str(origin)!r}: the scheme must be https, {protocol} knows no other")
+def no_tls(origin: Origin, *protocols: str) -> InvalidURL:
+    """The error about an origin of `http://` where all that is spoken has TLS always."""
+    known = f"{' and '.join(protocols)} {'know' if len(protocols) > 1 else 'knows'} no other"
+    return InvalidURL(f"url={str(origin)!r}: the scheme must be https, {known}")
 
 
 def _scheme(scheme: str, said: str, *, plain: bool) -> str:

@@ -87,12 +87,16 @@ _ELSEWHERE: Final = {
     "content": "body",
     "data": "body",
     "key": "keyfile",
+    "limits": "max_connections",
     "max_streams": "max_streams_per_connection",
+    "pool_maxsize": "max_connections",
     "read_timeout": "receive_timeout",
     "ssl_context": "verify",
 }
 """What other libraries call it, from where no spelling leads to ours."""
 
+_PROTOCOLS: Final = 'a client takes protocols=, some of "h3", "h2" and "http/1.1"'
+_CLIENTS: Final = "a client takes it, for all of its pools"
 _FOLLOWED: Final = "none are followed; requests and httpx do so, over quiver.adapters"
 _ABSENT: Final = {
     "allow_redirects": _FOLLOWED,
@@ -101,10 +105,17 @@ _ABSENT: Final = {
     "files": "send the form as body with its content-type, by urllib3's"
     " encode_multipart_formdata, say; or ask by requests or httpx, over quiver.adapters",
     "follow_redirects": _FOLLOWED,
+    "hints": _CLIENTS,
+    "http1": _PROTOCOLS,
+    "http2": _PROTOCOLS,
+    "http3": _PROTOCOLS,
     "max_retries": "an error's `kind` and `unprocessed` tell whether to ask again",
+    "policy": _CLIENTS,
+    "protocols": _CLIENTS,
     "proxies": "a client takes proxy=, for what goes over TCP: HTTP/3 goes through no proxy",
     "proxy": "a client takes it, for what goes over TCP: HTTP/3 goes through no proxy",
     "retries": "an error's `kind` and `unprocessed` tell whether to ask again",
+    "trust_env": _CLIENTS,
     "stream": "call stream() for a response that is read as it comes",
 }
 """What they have and we have not, and what to do instead."""

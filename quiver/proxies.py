@@ -26,6 +26,7 @@ from quiver.redaction import redacted_url
 __all__ = ["Proxies", "Proxy", "ProxyNotice", "notice", "proxy_for"]
 
 _MOST: Final = 1_000  # places that are remembered
+_NAMED: Final = "the environment names it: no_proxy excepts a host, trust_env=False heeds none"
 _LIBRARIES: Final = ("quiver", "httpx", "httpx2")  # between the warning and who has asked
 
 
@@ -128,7 +129,7 @@ class Proxies:
     def __init__(self, name: str, given: str | None, *, trust_env: bool, tcp: bool) -> None:
         self._given = None if given is None else Proxy.parse(given)
         if given is not None and not tcp:
-            said = "HTTP/3 goes through none, and nothing else is spoken"
+            said = "HTTP/3 goes through none; HTTP/2 and HTTP/1.1 do, by the extra tcp"
             raise InvalidOptions(f"proxy={redacted_url(given)!r}: {said}")
         self._looks = trust_env and given is None
         self._tcp = tcp
@@ -144,13 +145,23 @@ class Proxies:
         return self._given if named is None else Proxy.parse(named)
 
     def named(self, scheme: str, authority: str) -> str | None:
-        """Return the URL of the one that the environment names for a place, and is gone through."""
+        """Return the URL of the one that the environment names for a place, and is gone through.
+
+        Raises:
+            InvalidOptions: it cannot be.
+        """
         if not self._looks:
             return None
         if not self._tcp:
             self._notice.look(scheme, authority)
             return None
-        return proxy_for(scheme, authority)
+        named = proxy_for(scheme, authority)
+        if named is not None:
+            try:
+                Proxy.parse(named)
+            except InvalidOptions as error:
+                raise InvalidOptions(f"{error.message}; {_NAMED}") from None
+        return named
 
 
 class ProxyNotice:

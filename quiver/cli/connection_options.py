@@ -117,6 +117,7 @@ _FLAGS: Final = {
     "timeout": "--timeout",
     "max_connections": "--max-connections",
     "proxy": "--proxy",
+    "trust_env": "--no-trust-env",
 }
 
 

@@ -30,7 +30,7 @@ from typing import Any, ClassVar, Final
 
 import h11
 
-from quiver.errors import ConnectionLost, HandshakeFailed, QuiverError
+from quiver.errors import ConnectionLost, QuiverError
 from quiver.h3 import events
 from quiver.h3.close_reasons import Vocabulary, close_reason
 from quiver.h3.headers import Fields
@@ -154,10 +154,9 @@ class ClientConnection:
         """The transport is gone: the server has closed it, or `why`, in words."""
         if self.closed:
             return None
-        said = "the server closed it" if why is None else why
         if not self._ready:
-            broken = f"the server broke off the handshake: {said}"
-            return self._end(HandshakeFailed(broken, origin=self._origin, lasting=False))
+            return self._end(self._stream.broken_off(why, self._origin))
+        said = "the server closed it" if why is None else why
         if why is None and self._open is not None and self._answered:
             if self._stream.ended or not self._stream.says_its_end:  # RFC 9112 9.8
                 with contextlib.suppress(h11.RemoteProtocolError):  # so its content may end

@@ -26,7 +26,7 @@ from typing import ClassVar, Final
 
 from h2.exceptions import ProtocolError
 
-from quiver.errors import ConnectionLost, HandshakeFailed, QuiverError
+from quiver.errors import ConnectionLost, QuiverError
 from quiver.h2.codes import ErrorCode, FramesFault, code_for, name_of
 from quiver.h2.streams import MOST_STREAMS, Streams
 from quiver.h3 import events
@@ -147,10 +147,9 @@ class ClientConnection:
         self._streams.now = now
         if self.closed:
             return None
-        said = "the server closed it" if why is None else why
         if not self._ready:
-            broken = f"the server broke off the handshake: {said}"
-            return self._end(HandshakeFailed(broken, origin=self._origin, lasting=False))
+            return self._end(self._stream.broken_off(why, self._origin))
+        said = "the server closed it" if why is None else why
         lost = ConnectionLost(f"connection lost: {said}", origin=self._origin)
         return self._end(self._streams.goaway or lost)
 

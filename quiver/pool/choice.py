@@ -29,7 +29,7 @@ from typing import Final
 
 import attrs
 
-from quiver.errors import InvalidOptions
+from quiver.errors import InvalidOptions, InvalidURL
 from quiver.origin import Origin
 from quiver.pool.alt_svc import Alternative
 from quiver.pool.fallback_table import FallbackTable, PolicyName
@@ -208,4 +208,11 @@ def chosen_by(policy: str, hints: Iterable[str]) -> Choices:
             known = policy
         case _:
             raise InvalidOptions(f"policy={policy!r}: must be always or alt-svc")
-    return Choices(known, map(Origin.parse, hints))
+    return Choices(known, map(_hinted, hints))
+
+
+def _hinted(url: str) -> Origin:
+    try:
+        return Origin.parse(url)
+    except InvalidURL as error:
+        raise InvalidURL(f"hints: {error.message}") from None

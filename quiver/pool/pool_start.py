@@ -58,7 +58,7 @@ class StartedPool(ReplyPolicy):
         where = (
             origin
             if isinstance(origin, Origin)
-            else Origin.only(origin, plain="http" in cls.stack.schemes)
+            else Origin.only(origin, plain=True)  # for its target to judge
         )
         given = config or PoolConfig.build(where, **options)
         ref = cls.start_at(PoolTarget(where, given, stack=cls.stack), registry)

@@ -30,6 +30,7 @@ __all__ = ["ALL", "H3_ALONE", "Stacks", "advise", "chosen", "stacks_for"]
 
 ALL: Final = ("h3", "h2", "http/1.1")
 H3_ALONE: Final = ("h3",)
+SECURE: Final = {"h3": "HTTP/3", "h2": "HTTP/2"}  # those that have TLS always
 UNREACHED: Final = (ConnectTimeout, ConnectionRefused, HandshakeFailed, InvalidURL)
 
 
@@ -90,7 +91,7 @@ def stacks_for(origin: Origin, protocols: tuple[str, ...], proxy: Proxy | None =
     """
     if origin.scheme == "http":
         if "http/1.1" not in protocols:
-            raise no_tls(origin)
+            raise no_tls(origin, *(SECURE[each] for each in protocols))
         return Stacks(_over_tcp(("http/1.1",)), None, proxy)
     behind = tuple(each for each in protocols if each != "h3")
     if "h3" not in protocols or (behind and proxy is not None):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any, Final
 
-from quiver.errors import HandshakeFailed, QuiverError
+from quiver.errors import QuiverError
 from quiver.h3 import events
 from quiver.h3.close_reasons import Vocabulary, close_reason
 from quiver.origin import Origin
@@ -84,9 +84,7 @@ class Negotiation:
 
     def lost(self, why: str | None, now: float) -> None:  # noqa: ARG002
         """The socket is gone: the server has closed it, or `why`, in words."""
-        said = "the server closed it" if why is None else why
-        broken = f"the server broke off the handshake: {said}"
-        self._end(HandshakeFailed(broken, origin=self._origin, lasting=False))
+        self._end(self._stream.broken_off(why, self._origin))
 
     def tick(self, now: float) -> None:
         """There is nothing that takes time."""

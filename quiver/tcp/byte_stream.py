@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from quiver.errors import HandshakeFailed, QuiverError
 from quiver.models import Handshake
 from quiver.quic.engine import ConnectionClosed
 
-__all__ = ["ByteStream", "ByteStreamFault", "PlainStream"]
+__all__ = ["ByteStream", "ByteStreamFault", "PlainStream", "broken_off"]
 
 
 class ByteStreamFault(Exception):
@@ -73,6 +74,17 @@ class ByteStream(Protocol):
     def handshake(self, max_streams: int) -> Handshake:
         """What was agreed on, from `ready` on."""
 
+    def broken_off(self, why: str | None, origin: str) -> QuiverError:
+        """The error of a socket that is gone before `ready`: who is there has closed it, or `why`,
+        in words."""
+
+
+def broken_off(why: str | None, origin: str) -> HandshakeFailed:
+    """As `ByteStream.broken_off`, of the server itself."""
+    said = "the server closed it" if why is None else why
+    broken = f"the server broke off the handshake: {said}"
+    return HandshakeFailed(broken, origin=origin, lasting=False)
+
 
 class PlainStream:
     """The bytes as they are."""
@@ -111,3 +123,6 @@ class PlainStream:
 
     def handshake(self, max_streams: int) -> Handshake:
         return Handshake("", self.protocol, "", None, float("inf"), max_streams, 0)
+
+    def broken_off(self, why: str | None, origin: str) -> QuiverError:
+        return broken_off(why, origin)

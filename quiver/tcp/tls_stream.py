@@ -12,18 +12,20 @@ import re
 import ssl
 from typing import Any, ClassVar, Final, Protocol, cast
 
+from quiver.errors import QuiverError
 from quiver.models import Handshake
 from quiver.quic.certificate_judgement import CertificateRefused, judge
 from quiver.quic.codes import CRYPTO_ERROR, alert_named
 from quiver.quic.engine import Cause, ConnectionClosed
 from quiver.quic.trust_roots import Roots
-from quiver.tcp.byte_stream import ByteStreamFault
+from quiver.tcp.byte_stream import ByteStreamFault, broken_off
 
 __all__ = ["TlsStream"]
 
 _LONGEST: Final = 65_536  # bytes of one read
 _ALERT: Final = 21  # of records (RFC 5246 6.2.1)
 _FATAL: Final = 2
+_RECORDS: Final = range(20, 24)  # their types, by which each begins (RFC 8446 5.1)
 _HANDSHAKE_FAILURE: Final = 40
 _NO_APPLICATION_PROTOCOL: Final = 120
 _BAD_CERTIFICATE: Final = 42
@@ -59,6 +61,7 @@ class TlsStream:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         self._chain: tuple[bytes, ...] = ()
         self._judged = False
+        self._first: int | None = None  # byte that has come
         self._refused = False  # nothing is sent to who is not who it should be,
         self._farewell = b""  # but why
         self.protocol = ""
@@ -70,6 +73,8 @@ class TlsStream:
         self._shake_hands()
 
     def receive_handshake(self, chunk: bytes) -> bool:
+        if self._first is None and chunk:
+            self._first = chunk[0]
         self._incoming.write(chunk)
         if not self.ready:
             self._shake_hands()
@@ -117,6 +122,9 @@ class TlsStream:
         name = "" if cipher is None else cipher[0].removeprefix("TLS_")
         version = self._tls.version() or ""
         return Handshake(version, self.protocol, name, certificate, float("inf"), max_streams, 0)
+
+    def broken_off(self, why: str | None, origin: str) -> QuiverError:
+        return broken_off(why, origin)
 
     # the handshake --------------------------------------------------------------------------
 
@@ -173,6 +181,8 @@ class TlsStream:
         alert = alert_named(said.replace(" ", "_").upper())
         if alert is not None:
             return ByteStreamFault(ConnectionClosed(Cause.PEER, CRYPTO_ERROR + alert))
+        if self._first is not None and self._first not in _RECORDS:
+            said = f"the server answers without TLS ({said})"
         code = CRYPTO_ERROR + _HANDSHAKE_FAILURE
         return ByteStreamFault(ConnectionClosed(Cause.VIOLATION, code, reason=said))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 
 from quiver.errors import HandshakeFailed, QuiverError
 from quiver.models import Handshake
@@ -27,6 +27,7 @@ __all__ = ["Tunnel"]
 _LONGEST: Final = 65_536  # bytes of the answer's head
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
 _END_OF_HEAD: Final = re.compile(rb"\r?\n\r?\n")
+_Error = TypeVar("_Error", bound=QuiverError)
 _LATER: Final = (408, 429, 500, 502, 503, 504)
 
 
@@ -119,6 +120,14 @@ class Tunnel:
     def handshake(self, max_streams: int) -> Handshake:
         return self._within.handshake(max_streams)
 
+    def broken_off(self, why: str | None, origin: str) -> QuiverError:
+        if self._open:
+            return self._within.broken_off(why, origin)
+        said = "it closed the connection" if why is None else why
+        error = self._blamed(HandshakeFailed, f"it broke off before it answered: {said}")
+        error.lasting = False
+        return error
+
     # the proxy ------------------------------------------------------------------------------
 
     def _opened(self, chunk: bytes) -> bytes:
@@ -173,14 +182,18 @@ class Tunnel:
                 raise
             error = self._reason(fault.closed)
             said = error.message.replace("the server's", "its").replace("the server ", "it ")
-            blamed = type(error)(f"the proxy {self._proxy}: {said}", origin=self._origin)
+            blamed = self._blamed(type(error), said)
             if isinstance(error, HandshakeFailed) and isinstance(blamed, HandshakeFailed):
                 blamed.lasting = error.lasting
             closed = ConnectionClosed(Cause.RAISED, error=blamed, by_peer=True)
             raise ByteStreamFault(closed) from fault
 
     def _refused(self, said: str, *, lasting: bool = True) -> ByteStreamFault:
-        words = f"the proxy {self._proxy}: {said}"
-        error: QuiverError = HandshakeFailed(words, origin=self._origin, lasting=lasting)
-        error.by_proxy = True
+        error = self._blamed(HandshakeFailed, said)
+        error.lasting = lasting
         return ByteStreamFault(ConnectionClosed(Cause.RAISED, error=error, by_peer=True))
+
+    def _blamed(self, kind: type[_Error], said: str) -> _Error:
+        error = kind(f"the proxy {self._proxy}: {said}", origin=self._origin)
+        error.by_proxy = True
+        return error

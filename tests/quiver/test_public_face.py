@@ -320,6 +320,7 @@ def test_a_misspelt_keyword_of_a_request(kind: Any, options: dict[str, Any], sai
         ("auth", "send an authorization header"),
         ("follow_redirects", "none are followed; requests and httpx do so"),
         ("proxies", "a client takes proxy=, for what goes over TCP"),
+        ("http2", 'a client takes protocols=, some of "h3", "h2" and "http/1.1"'),
     ],
 )
 def test_what_other_libraries_have_and_we_have_not(name: str, advice: str) -> None:
@@ -333,6 +334,21 @@ def test_what_other_libraries_have_and_we_have_not(name: str, advice: str) -> No
         request("GET", "/", **given)
     with pytest.raises(quiver.InvalidOptions, match=f"{name} is no option: {advice}"):
         client(**given)
+
+
+@pytest.mark.parametrize("name", ["protocols", "policy", "hints", "proxy", "trust_env"])
+def test_what_a_client_takes_and_a_pool_does_not(name: str) -> None:
+    pool: Any = quiver.HTTP3Pool
+    with pytest.raises(quiver.InvalidOptions, match=f"{name} is no option: a client takes it"):
+        pool.start("https://localhost", **{name: None})
+    with pytest.raises(quiver.InvalidOptions, match=f"{name} is no option: a client takes it"):
+        quiver.Client(pools={"default": {name: None}})
+
+
+def test_whether_the_environment_is_trusted_is_true_or_false() -> None:
+    given: Any = "no"
+    with pytest.raises(quiver.InvalidOptions, match="trust_env='no': must be True or False"):
+        quiver.Client(trust_env=given)
 
 
 def test_a_pool_is_started_and_not_made() -> None:

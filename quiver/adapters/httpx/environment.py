@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import certifi
 
 from quiver.adapters.shared.clients_by_trust import Trust
-from quiver.proxies import Proxies, Proxy
+from quiver.proxies import Proxies
 
 if TYPE_CHECKING:
     import httpx  # httpx2's are alike
@@ -43,9 +43,8 @@ class Environment:
         place = url.scheme, url.netloc
         if place not in self._found:
             named = self._proxies.named(url.scheme, url.netloc.decode("ascii"))
-            if named is not None:
-                Proxy.parse(named)
-                named = named if "://" in named else f"http://{named}"
+            if named is not None and "://" not in named:
+                named = f"http://{named}"
             if len(self._found) >= MOST:
                 self._found.clear()
             self._found[place] = named

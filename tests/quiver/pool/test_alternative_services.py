@@ -338,7 +338,7 @@ def test_what_is_no_policy_and_no_hint() -> None:
         quiver.Client(policy=wrong)
     with pytest.raises(quiver.InvalidOptions, match="hints='https://a'"):
         quiver.Client(hints="https://a")
-    with pytest.raises(quiver.InvalidURL):
+    with pytest.raises(quiver.InvalidURL, match=r"hints: url='http://a.example': .* be https"):
         quiver.Client(hints=["http://a.example"])
 
 

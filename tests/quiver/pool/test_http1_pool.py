@@ -80,7 +80,8 @@ def test_nobody_listens_without_tls(authority: Authority) -> None:
 @pytest.mark.parametrize("kind", [HTTP2Pool, quiver.HTTP3Pool])
 def test_no_other_protocol_is_without_tls(kind: type[HTTP2Pool]) -> None:
     for origin in ("http://localhost", Origin("http", "localhost")):
-        with pytest.raises(quiver.InvalidURL, match="the scheme must be https"):
+        said = f"the scheme must be https, {kind.stack.name.upper()} knows no other"
+        with pytest.raises(quiver.InvalidURL, match=said):
             kind.start(origin)
 
 

@@ -59,7 +59,12 @@ def test_the_stacks(given: tuple[str, ...], first: object, behind: object) -> No
     if "http/1.1" in given:
         assert stacks_for(PLAIN, given) == Stacks(Http1Stack)
     else:
-        with pytest.raises(quiver.InvalidURL, match="the scheme must be https"):
+        said = {
+            ("h3",): "HTTP/3 knows no other",
+            ("h2",): "HTTP/2 knows no other",
+            ("h3", "h2"): "HTTP/3 and HTTP/2 know no other",
+        }[given]
+        with pytest.raises(quiver.InvalidURL, match=f"the scheme must be https, {said}"):
             stacks_for(PLAIN, given)
 
 

@@ -76,10 +76,33 @@ def test_a_proxy_whose_certificate_is_refused(authority: Authority, server: Http
         Authority() as another,
         ConnectProxy(another.issue()) as proxy,
         client_of(authority, f"https://localhost:{proxy.port}") as client,
-        pytest.raises(quiver.CertificateInvalid, match=r"the proxy .*: its certificate is refused"),
+        pytest.raises(quiver.CertificateInvalid, match=r"the proxy .*: its certificate is") as told,
     ):
         client.get(server.url + "/ok")
+    assert told.value.by_proxy
     assert proxy.heads == [] and server.seen == {}
+
+
+def test_tls_to_a_proxy_that_has_none(authority: Authority, server: Http2Origin) -> None:
+    with (
+        backend(None) as port,
+        client_of(authority, f"https://localhost:{port}") as client,
+        pytest.raises(quiver.HandshakeFailed, match=r"the proxy .* it answers without TLS") as told,
+    ):
+        client.get(server.url + "/ok")
+    assert told.value.by_proxy and told.value.unprocessed
+
+
+def test_no_tls_to_a_proxy_that_has_it(authority: Authority, server: Http2Origin) -> None:
+    """It closes the connection, before it has answered: that is not the origin's doing."""
+    with (
+        ConnectProxy(authority.issue()) as proxy,
+        client_of(authority, f"http://localhost:{proxy.port}") as client,
+        pytest.raises(quiver.HandshakeFailed, match=r"the proxy http://.*: it broke off") as told,
+    ):
+        client.get(server.url + "/ok")
+    assert told.value.by_proxy and told.value.unprocessed and not told.value.lasting
+    assert server.seen == {}
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6")
@@ -163,7 +186,7 @@ def test_what_is_no_proxy(proxy: Any, said: str) -> None:
 
 
 def test_http_3_alone_goes_through_none() -> None:
-    with pytest.raises(quiver.InvalidOptions, match="HTTP/3 goes through none"):
+    with pytest.raises(quiver.InvalidOptions, match=r"HTTP/3 goes through none.* extra tcp"):
         quiver.Client(proxy="http://h:1", protocols=("h3",))
 
 
@@ -190,6 +213,8 @@ def test_the_environments(
         monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
         with (
             client_of(authority) as client,
-            pytest.raises(quiver.InvalidOptions, match="socks5:// proxies are not spoken to"),
+            pytest.raises(quiver.InvalidOptions, match="socks5:// proxies are not spoken") as told,
         ):
             client.get(server.url + "/ok")
+        assert "the environment names it" in str(told.value), "the program has named none"
+        assert "trust_env=False" in str(told.value)
