@@ -17,6 +17,7 @@ Its parts: a ByteStream, which does TLS (`quiver.tcp`), and h11's connection, wh
   again if its method is idempotent (RFC 9112 9.3.1): it is reported as refused. That is the one
   exception to what is sent twice on proof alone.
 * A body without a declared length is sent in chunks, and so is one with trailers.
+* What only HTTP/2 and HTTP/3 say otherwise is said as here: one `cookie`, and `te` of this hop.
 * Who reads slowly is waited for by not reading the socket: see `reads`.
 """
 
@@ -416,7 +417,12 @@ def _request_of(fields: Fields, *, with_body: bool) -> h11.Request:
     """A request as HTTP/1.1 has it; its framing is what its fields say, or chunks."""
     about = {name: value for name, value in fields if name[:1] == b":"}
     headers = [(b"host", about[b":authority"])]
-    headers += [field for field in fields if field[0][:1] != b":"]
+    headers += [field for field in fields if field[0][:1] != b":" and field[0] != b"cookie"]
+    cookies = [value for name, value in fields if name == b"cookie"]
+    if cookies:  # RFC 9113 8.2.3
+        headers.append((b"cookie", b"; ".join(cookies)))
+    if any(name == b"te" for name, _ in headers):  # RFC 9110 10.1.4
+        headers.append((b"connection", b"te"))
     if with_body and not any(name == b"content-length" for name, _ in headers):
         headers.append((b"transfer-encoding", b"chunked"))
     return h11.Request(method=about[b":method"], target=about[b":path"], headers=headers)

@@ -117,6 +117,14 @@ def test_an_answer_without_content(wire: Wire) -> None:
     assert wire.give(b"HTTP/1.1 204 No Content\r\n\r\n")[-1] == events.Body(1, b"", True)
 
 
+def test_what_http_1_1_says_otherwise(wire: Wire) -> None:
+    """Cookies in one field (RFC 9113 8.2.3), and that `te` is of this hop (RFC 9110 10.1.4)."""
+    wire.ask([*GET[:4], (b"cookie", b"a=1"), (b"te", b"trailers"), (b"cookie", b"b=2")])
+    sent = wire.sent().split(b"\r\n")
+    assert [line for line in sent if line.startswith(b"cookie")] == [b"cookie: a=1; b=2"]
+    assert b"te: trailers" in sent and b"connection: te" in sent
+
+
 # bodies -----------------------------------------------------------------------------------------
 
 
