@@ -49,6 +49,7 @@ _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b
 """RFC 9110 9.2.2."""
 
 _AT_ONCE: Final = 262_144  # bytes of a body that are written in one go
+_LINE: Final = 32  # bytes that each field is counted with (RFC 9113 10.5.1), and a status line
 _PROBE_TIMEOUT: Final = 1.0
 _MOST_STREAMS: Final = 1 << 62  # there is no end of numbers
 
@@ -320,7 +321,8 @@ class ClientConnection:
     def _report(self, number: int, event: Any) -> None:
         match event:
             case h11.InformationalResponse():
-                self._interim += sum(len(name) + len(value) + 32 for name, value in event.headers)
+                sizes = [len(name) + len(value) for name, value in event.headers]
+                self._interim += _LINE + sum(sizes) + _LINE * len(sizes)  # none may go on for ever
                 if self._interim > self._max_header_size:
                     return self._too_large(number, self._interim)
                 fields = _pairs(event.headers)

@@ -254,6 +254,7 @@ def test_a_malformed_answer_ends_its_request_and_the_connection(wire: Wire, answ
     [
         b"HTTP/1.1 200 OK\r\n" + b"x: " + b"a" * 5_000,
         b"HTTP/1.1 103 Early\r\nx: " + b"a" * 300 + b"\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 10,
     ],
 )
 def test_a_section_without_end(answer: bytes) -> None:
