@@ -169,10 +169,11 @@ class ClientConnection:
         if why is None and self._open is None:  # as servers do with idle ones
             self._events.append(events.GoAwayReceived(self._next_id))
         if self._open is not None and not self._answered:
-            again = self._next_id > 1 and self._method in _IDEMPOTENT
-            lost = f"connection lost: {said} before it answered"
-            self._events.append(events.StreamAborted(self._open, 0, lost, again, False))
-            self._forget()
+            said += " before it answered"
+            if self._next_id > 1 and self._method in _IDEMPOTENT:
+                lost = f"connection lost: {said}"
+                self._events.append(events.StreamAborted(self._open, None, lost, True, False))
+                self._forget()
         return self._end(ConnectionLost(f"connection lost: {said}", origin=self._origin))
 
     def tick(self, now: float) -> None:

@@ -154,14 +154,14 @@ class StreamAborted:
     """The server has ended a stream, by a protocol whose codes are not HTTP/3's.
 
     Attributes:
-        code: that it gave, in its protocol's numbers.
+        code: that it gave, in its protocol's numbers; None: its connection is lost.
         said: that in words.
         refused: it was not acted upon, and may be sent again here.
         unprocessed: it was not acted upon.
     """
 
     stream_id: int
-    code: int
+    code: int | None
     said: str
     refused: bool
     unprocessed: bool

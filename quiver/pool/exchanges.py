@@ -335,7 +335,9 @@ class Exchanges:
 
     def _aborted(self, exchange: Exchange, event: events.StreamAborted, _: float) -> Actions:
         """The like, before the response was complete, of another protocol than HTTP/3."""
-        error = errors.StreamReset(event.said, code=event.code, origin=self._origin)
+        said, code, origin = event.said, event.code, self._origin
+        lost = errors.ConnectionLost(said, origin=origin)
+        error = lost if code is None else errors.StreamReset(said, code=code, origin=origin)
         error.unprocessed = event.unprocessed
         return (self._hand_back if event.refused else self._fail)(exchange, error)
 
