@@ -194,8 +194,8 @@ class TcpTransport:
         if took:
             self.left = http.next_stream_id
         socket.hold(not http.reads)
-        if socket.broken is not None and not http.closed:
-            self._on_ready()
+        if socket.broken is not None and http.reads and not http.closed:
+            self._on_ready()  # behind what is not read yet; who has enough is asked again here
 
     def take_error(self) -> SocketError | None:
         """Why the server cannot be reached, once; None when there is nothing to tell."""

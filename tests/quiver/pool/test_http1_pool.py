@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import itertools
 import socket
 import ssl
+import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +24,7 @@ from quiver.origin import Origin
 from quiver.pool.http1_pool import HTTP1Pool
 from quiver.pool.http2_pool import HTTP2Pool
 from quiver.pool.ref import PoolRef
+from quiver.pool.tcp_transport import TcpTransport
 from quiver.testing import Authority
 from tests.support.servers.http1_backend import TEXT, backend
 from tests.support.servers.tls_accept import secured
@@ -166,6 +171,43 @@ def test_a_stalled_reader_stops_its_socket_and_no_other(authority: Authority) ->
             assert pool.ask(get("/ok")).body == b"ok"
             assert server.filled < 30_000_000, "kernels hold some megabytes"
             assert len(first) + sum(map(len, stalled)) == 50_000_000
+
+
+def test_a_cut_upload_behind_a_stalled_reader_costs_no_turns(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told of when the reader comes to it, and the loop rests until then."""
+    turns = itertools.count()
+    receive = TcpTransport.receive
+
+    def counted(transport: TcpTransport, now: float) -> bool:
+        next(turns)
+        return receive(transport, now)
+
+    monkeypatch.setattr(TcpTransport, "receive", counted)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://localhost:{listener.getsockname()[1]}"
+        with running(url, authority, receive_window=65_536) as pool:
+            body = itertools.repeat(b"y" * 65_536)
+            asked = quiver.StreamRequest("POST", "/", body=body, timeout=60.0)
+            coming = pool.ask(asked, block=False)
+            peer, _ = listener.accept()
+            assert peer.recv(10) == b"POST / HTT"
+            peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 400_000)
+            stalled = coming.get(timeout=30.0)
+            until(lambda: _met_within(0.3, turns) == 0, what="neither side takes any more")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            until(lambda: _met_within(0.3, turns) < 10, what="it is at rest")
+            with pytest.raises(quiver.ConnectionLost):
+                collections.deque(stalled, 0)
+
+
+def _met_within(seconds: float, turns: Iterator[int]) -> int:
+    """How often the loop has come to a connection in so long."""
+    before = next(turns)
+    time.sleep(seconds)
+    return next(turns) - before - 1
 
 
 # connections that are closed --------------------------------------------------------------------
