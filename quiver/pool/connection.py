@@ -233,6 +233,7 @@ class Connection(StateMachine):
                     other = self._target.transport(partial(tell, self.actor_ref), lane.name)
                     self._transport = self._runner.transport = self._keeper.transport = other
                 self._transport.adopt(transport)
+                self._dialer.forget()
                 self.timers.cancel("dial")
                 self._liveness.heard(now)
                 self._take_events(happened, now)

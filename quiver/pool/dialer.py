@@ -113,7 +113,6 @@ class Dialer:
         self._addresses: dict[int, Address] = {}  # and where they go
         self._anew: dict[int, int] = {}  # how often they were begun anew
         self._away_since: dict[int, float] = {}  # when there was no way for them first
-        self._to_do: deque[AttemptAction] = deque()
         self.progress = Progress()
 
     def start(self) -> None:
@@ -246,6 +245,11 @@ class Dialer:
                 ends.callback(transport.hang_up)
             self._attempts = {}
 
+    def forget(self) -> None:
+        """Keep nothing of a dial whose outcome was taken; nothing more is asked of it."""
+        self._table, self._attempts, self._addresses = None, {}, {}
+        self._asks = [each for each in self._asks if not each.dead]
+
     def close(self) -> None:
         """Free the sockets."""
         for transport in self._attempts.values():
@@ -300,11 +304,11 @@ class Dialer:
         """Do what the table asks for, and what it asks for then: of many addresses too."""
         assert self._table is not None
         outcome: Outcome = None
-        self._to_do.extend(actions)
-        while self._to_do:
-            match action := self._to_do.popleft():
+        to_do = deque(actions)
+        while to_do:
+            match action := to_do.popleft():
                 case Try():
-                    self._to_do.extend(self._try(self._table, action, now))
+                    to_do.extend(self._try(self._table, action, now))
                 case Abandon(attempt):
                     self._end(attempt)
                 case GiveUp(error):

@@ -8,6 +8,7 @@ from aioquic._buffer import Buffer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.tls import Epoch
 
+from quiver.quic.aioquic.after_handshake import FrameHandlers, forget_handshake
 from quiver.quic.aioquic.congestion import CONTROLS
 from quiver.quic.aioquic.connection import Connection, stream_of
 from quiver.quic.aioquic.fast_receive import FastReceive, Recovery
@@ -33,6 +34,9 @@ class FastConnection(Connection):
         # one for most frames.
         self._handle_stream_frame = self.fast_receive.stream_frame  # type: ignore[method-assign]
         super().__init__(configuration, ticket, early)
+        self._QuicConnection__frame_handlers: Any = FrameHandlers(
+            self, self._QuicConnection__frame_handlers
+        )
         loss: Any = Recovery(
             congestion_control_algorithm=configuration.congestion_control_algorithm,
             initial_rtt=configuration.initial_rtt,
@@ -63,6 +67,7 @@ class FastConnection(Connection):
 
     def _confirm_handshake(self) -> None:
         super()._confirm_handshake()
+        forget_handshake(self)
         if self._quic_logger is not None:
             return  # only aioquic's own ways tell it what passes
         space, keys = self._spaces[Epoch.ONE_RTT], self._cryptos[Epoch.ONE_RTT]

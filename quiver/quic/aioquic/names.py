@@ -251,10 +251,12 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "send.hp": object,
     },
     "a QuicConnection": {
+        "_QuicConnection__frame_handlers": dict,
         "_ack_delay": float,
         "_ack_eliciting_sent_since_receipt": bool,
         "_close_pending": bool,
         "_crypto_buffers": dict,
+        "_cryptos_initial": dict,
         "_events": object,
         "_host_cids": list,
         "_local_max_stream_data_bidi_local": int,
@@ -273,6 +275,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "_loss._time_of_last_sent_ack_eliciting_packet": float,
         "_loss.bytes_in_flight": int,
         "_loss.max_ack_delay": float,
+        "_loss.spaces": list,
         "_loss.congestion_window": int,
         "_max_datagram_size": int,
         "_network_paths": list,
@@ -300,6 +303,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
     "a QuicPacketSpace": {
         "ack_at": object,
         "ack_eliciting_in_flight": int,
+        "discarded": bool,
         "ack_queue": object,
         "expected_packet_number": int,
         "largest_received_packet": int,
@@ -319,6 +323,11 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "sender.buffer_is_empty": bool,
         "sender.is_finished": bool,
         "sender.reset_pending": bool,
+    },
+    "a tls.Context": {
+        "_ec_private_keys": list,
+        "_x25519_private_key": object,
+        "_x448_private_key": object,
     },
 }
 

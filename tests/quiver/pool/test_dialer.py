@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 import quiver
 from quiver.pool import look_up_table
+from quiver.pool.lane_race import LaneRace
 from quiver.testing import Authority, Origin
 from tests.support.network.host_names import Names
 from tests.support.waiting import until
@@ -35,6 +37,18 @@ def closed() -> int:
 
 def client_of(**options: Any) -> quiver.Client:
     return quiver.Client(pools={"default": options})
+
+
+def races() -> list[LaneRace]:
+    gc.collect()
+    return [each for each in gc.get_objects() if isinstance(each, LaneRace)]
+
+
+def test_nothing_is_kept_of_a_dial_that_is_over() -> None:
+    of_others = races()
+    with Origin() as origin, client_of(cafile=origin.cafile) as client:
+        assert client.get(f"{origin.url}/ok").status == 200
+        assert [each for each in races() if each not in of_others] == []
 
 
 def test_a_refused_port_is_told_at_once(closed: int) -> None:
