@@ -433,9 +433,11 @@ class ExchangeRunner:
                 error.add_note("not sent again: some of its body was read, which can be read once")
             caller.reply.fail(error)
         else:
-            if not error.unprocessed:
+            repeated = not error.unprocessed
+            if repeated:
                 self._report.repeated(caller.request)
-            self._owner.returned(caller.again, caller.reply, unused=False)
+            again = caller.again._replace(repeated=repeated)
+            self._owner.returned(again, caller.reply, unused=False)
         self._callers.take_back(ticket)
 
     def fail_all(self, error: QuiverError) -> None:

@@ -35,6 +35,7 @@ class StartExchange(NamedTuple):
 
     `deadline` is on the monotonic clock, seconds. `attempts` counts the connections on which the
     request has been sent before, `waited` the seconds for which it has waited for a slot so far.
+    `repeated`: it comes back from one that was closed before it answered, with no other proof.
     """
 
     ticket: int
@@ -42,6 +43,7 @@ class StartExchange(NamedTuple):
     deadline: float | None
     attempts: int = 0
     waited: float = 0.0
+    repeated: bool = False
 
 
 class ReadOn(NamedTuple):

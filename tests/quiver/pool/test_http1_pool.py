@@ -11,7 +11,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Self
@@ -241,6 +241,31 @@ def test_what_got_no_byte_on_a_used_connection_is_asked_again_once(authority: Au
     assert repeated == ["/once", "/closed"], "once each"
 
 
+def test_it_goes_again_on_a_connection_of_its_own(authority: Authority) -> None:
+    """As after a restart, or behind a router that has forgotten all that were idle."""
+    held = threading.Barrier(3, timeout=30.0)
+
+    def serve(connection: socket.socket) -> None:
+        warm = False
+        with contextlib.suppress(OSError), connection:
+            while head := connection.recv(65_536):
+                if b"/warm" in head:
+                    held.wait()  # so that there are three
+                elif warm:
+                    return
+                warm = b"/warm" in head
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+    with accepting(serve) as port, repeats() as repeated:
+        url = f"http://localhost:{port}"
+        with running(url, authority, max_connections_http1=3) as pool:
+            warm = [pool.ask(get("/warm"), block=False) for _ in range(3)]
+            assert [each.get(timeout=30.0).status for each in warm] == [200] * 3
+            assert pool.ask(get("/asked")).body == b"ok"
+            assert pool.ask(get("/more")).body == b"ok"
+    assert repeated == ["/asked"]
+
+
 @pytest.mark.parametrize("fresh", [True, False])
 def test_what_may_have_been_carried_out_is_not(authority: Authority, fresh: bool) -> None:
     """A POST on a used connection, a GET on a new one."""
@@ -268,6 +293,22 @@ def test_connection_close(authority: Authority) -> None:
 def _number(response: quiver.Response) -> int:
     assert response.connection is not None
     return response.connection.number
+
+
+@contextlib.contextmanager
+def accepting(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """The port of a server that serves each connection in a thread."""
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1]
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
 
 
 class Scripted:
