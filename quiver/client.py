@@ -255,7 +255,7 @@ class Client:
         was dropped.
 
         Raises:
-            InvalidURL: it names no https origin.
+            InvalidURL: it names no origin, or one of `http://` where HTTP/1.1 is not spoken.
             PoolStopped: the client is closed.
         """
         return self._manager.lend(Origin.parse(origin, plain=True))

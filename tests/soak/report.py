@@ -45,6 +45,7 @@ def table(result: Result) -> str:
         f"in {result.seconds:.0f} s: {rate:,.0f} asks per second",
         *_of_versions(account),
         f"late by {account.late:.2f} s at the most",
+        f"the loop waited for a core {result.kept:.2f} s of {result.plan.every:g} at the most",
         *map(str, result.growths()),
         f"held before: {result.before}",
         f"held at the end: {result.left}",
