@@ -57,7 +57,8 @@ class Tunnel:
         self._proxy = proxy
         self._around = around
         self._reason = reason
-        self._head = b""
+        self._head = b""  # what has come of one that has no end yet
+        self._size = 0  # bytes of the whole answer, the interim ones too
         self._asked = False
         self._open = False
         self._unsent: list[bytes] = []
@@ -140,17 +141,17 @@ class Tunnel:
         if self._open:
             return content
         self._head += content
-        found = _END_OF_HEAD.search(self._head)
-        if found is None:
-            if len(self._head) > _LONGEST:
-                raise self._refused("its answer has no end")
-            return b""
-        head, rest = self._head[: found.end()], self._head[found.end() :]
-        self._head = b""
-        self._judge(head)
-        self._open = True
-        self._within.begin()
-        return rest
+        self._size += len(content)
+        while found := _END_OF_HEAD.search(self._head):
+            head, self._head = self._head[: found.end()], self._head[found.end() :]
+            if self._opens(head):
+                self._open = True
+                self._within.begin()
+                rest, self._head = self._head, b""
+                return rest
+        if self._size > _LONGEST:
+            raise self._refused("its answer has no end")
+        return b""
 
     def _ask(self) -> None:
         self._asked = True
@@ -159,13 +160,16 @@ class Tunnel:
             lines.append(f"Proxy-Authorization: {self._proxy.authorization}")
         self._unsent.append("\r\n".join([*lines, "", ""]).encode("latin-1"))
 
-    def _judge(self, head: bytes) -> None:
+    def _opens(self, head: bytes) -> bool:
+        """Whether that is it; False for an interim answer (RFC 9110 15.2). Raises: it is not."""
         answer = _STATUS_LINE.match(head)
         if answer is None:
             raise self._refused("it does not speak HTTP/1.1")
         status = int(answer[1])
+        if status // 100 == 1 and status != HTTPStatus.SWITCHING_PROTOCOLS:
+            return False
         if 200 <= status < 300:
-            return
+            return True
         words = (answer[2] or b"").decode("latin-1")
         said = f"{status} {in_message(words, 100)}".strip()
         if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:

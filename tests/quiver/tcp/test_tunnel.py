@@ -18,7 +18,13 @@ def tunnel(url: str = "http://p:1") -> Tunnel:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.0 204 \r\nx: y\r\n\r\n", b"HTTP/1.1 200\n\n"]
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.0 204 \r\nx: y\r\n\r\n",
+        b"HTTP/1.1 200\n\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103\r\nx: y\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+    ],
 )
 def test_it_opens_byte_by_byte_and_hands_on_what_follows(answer: bytes) -> None:
     made = tunnel()
@@ -52,6 +58,7 @@ def test_what_is_written_waits_until_it_is_open() -> None:
         (b"HTTP/1.1 101 Switching\r\n\r\n", "it answered 101"),
         (b"\x16\x03\x01\r\n\r\n", "does not speak HTTP/1.1"),
         (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 11_000, "its answer has no end"),
+        (b"HTTP/1.1 102 Wait\r\n\r\n" * 4_000, "its answer has no end"),
     ],
 )
 def test_what_opens_nothing(answer: bytes, said: str) -> None:
