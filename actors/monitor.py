@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Hashable
-from weakref import WeakKeyDictionary
+from functools import partial
+from weakref import ref
 
 import pykka
 
@@ -27,7 +28,7 @@ class DeathWatch:
     def __init__(self) -> None:
         self._lock = allocate_lock()
         self._calls: dict[Hashable, OnEnd] = {}
-        self._watched: WeakKeyDictionary[DeathWatch, Hashable] = WeakKeyDictionary()
+        self._watched: dict[ref[DeathWatch], Hashable] = {}
         self._ended = False
         self._reason: BaseException | None = None
 
@@ -45,7 +46,8 @@ class DeathWatch:
 
     def undo_at_end(self, other: DeathWatch, key: Hashable) -> None:
         """This one's actor watches that of `other`, which must not keep it beyond its end."""
-        self._watched[other] = key
+        watched = self._watched
+        watched[ref(other, partial(_forget, watched))] = key
 
     def end(self, reason: BaseException | None) -> None:
         with self._lock:
@@ -59,12 +61,18 @@ class DeathWatch:
             except Exception:  # one that fails must not keep the end from the others
                 logger.exception("a watcher cannot be told of an end")
         if not isinstance(reason, ForkedAway):  # in a child others' locks may be held for ever
-            for other, key in list(self._watched.items()):
-                other.remove(key)
+            for watched, key in self._watched.copy().items():  # one step, in which none is freed
+                other = watched()
+                if other is not None:
+                    other.remove(key)
 
     def renew(self) -> None:
         """Take a fresh lock: in a forked child, its owner may be a thread that is no more."""
         self._lock = allocate_lock()
+
+
+def _forget(watched: dict[ref[DeathWatch], Hashable], ended: ref[DeathWatch]) -> None:
+    watched.pop(ended, None)
 
 
 def watch(watcher: AnyActorRef, target: AnyActorRef) -> None:

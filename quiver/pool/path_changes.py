@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import enum
 import math
-from collections import deque
 from typing import Final
 
 __all__ = ["AWAY", "BACK", "MOVES", "PERIOD", "ROOM", "Outlook", "PathChanges"]
@@ -51,7 +50,7 @@ class PathChanges:
         self._back_at = -math.inf
         self._due = 0.0
         self._kept: str | None = None
-        self._moves: deque[float] = deque(maxlen=MOVES)
+        self._moves: list[float] = []  # the last `MOVES`
 
     def may_look(self, now: float) -> bool:
         """Whether the last look was long enough ago."""
@@ -83,7 +82,7 @@ class PathChanges:
 
     def moved(self, now: float) -> None:
         """Note that the connection has gone over."""
-        self._moves.append(now)
+        self._moves = [*self._moves, now][-MOVES:]
         self._kept = None
 
     def keep(self, found: str) -> None:

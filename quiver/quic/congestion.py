@@ -13,7 +13,6 @@ aioquic's: what each packet costs is one call when it is sent, and one when it h
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
@@ -260,7 +259,7 @@ class RoundTrips:
         self.last = self.current = math.inf
         self.samples = 0
         self._shortest = math.inf
-        self._latest: deque[float] = deque(maxlen=_NEXT_TO)
+        self._latest: list[float] = []  # `_NEXT_TO` at most
 
     @property
     def queued(self) -> bool:
@@ -273,6 +272,8 @@ class RoundTrips:
         self.latest = seconds
         self._smooth(seconds)
         self._latest.append(seconds)
+        if len(self._latest) > _NEXT_TO:
+            del self._latest[0]
         self.samples += 1
         self.current = min(self.current, seconds)
         self._shortest = min(self._shortest, seconds)

@@ -16,7 +16,6 @@ answer with its next probe timeout only, which has doubled several times by then
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from quiver.quic.engine import PathFailed, PathValidated
@@ -45,7 +44,7 @@ class PathValidation:
         self._acknowledged = False  # a challenge was, since the limit began
         self._next = 0.0
         self._pause = _AGAIN
-        self._challenges: deque[bytes] = deque(maxlen=_MOST)
+        self._challenges: list[bytes] = []  # the last `_MOST`
 
     def begin(self, probe_timeout: float, now: float) -> None:
         """Validate a new path, in place of one that is being validated.
@@ -70,7 +69,7 @@ class PathValidation:
 
     def challenged(self, payload: bytes, now: float) -> None:
         """Note that one was sent, with these eight bytes."""
-        self._challenges.append(payload)
+        self._challenges = [*self._challenges, payload][-_MOST:]
         self._next = now + self._pause
         self._pause *= 2
 

@@ -30,6 +30,8 @@ class Watcher(GeventActor):
                 self.watch(ref)
             case ("unwatch", ref):
                 self.unwatch(ref)
+            case "forget":
+                self.told.clear()
             case "told":
                 return list(self.told)
         return None
@@ -143,3 +145,32 @@ def test_one_call_that_fails_keeps_the_end_from_nobody() -> None:
     death_watch.end(KeyError())
     death_watch.add("c", called.append)
     assert called == [None, None]
+
+
+def test_a_watcher_remembers_nothing_of_those_that_are_gone() -> None:
+    watcher: GeventActorRef[Watcher] = Watcher.start()
+    watched = watcher.actor_inbox.death_watch._watched
+    for _ in range(20):
+        target: GeventActorRef[Target] = Target.start()
+        watcher.ask(("watch", target))
+        target.stop()
+        del target
+    told(watcher, 20)
+    watcher.ask("forget")
+
+    def none_is_left() -> bool:
+        gc.collect()
+        return not watched
+
+    until(none_is_left)
+
+
+def test_who_watches_is_not_kept_by_one_that_lives_on() -> None:
+    target: GeventActorRef[Target] = Target.start()
+    calls = target.actor_inbox.death_watch._calls
+    for _ in range(20):
+        watcher: GeventActorRef[Watcher] = Watcher.start()
+        watcher.ask(("watch", target))
+        watcher.ask(("watch", target))  # which is once
+        watcher.stop()
+    until(lambda: not calls)

@@ -8,7 +8,8 @@ connection that is idle.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from types import MethodType
 from typing import Any, Final
 
@@ -41,7 +42,7 @@ def forget_handshake(quic: Any) -> None:
     tls._ec_private_keys, tls._x25519_private_key, tls._x448_private_key = [], None, None
 
 
-_Handler = tuple[Callable[[Any, int, Any], None], frozenset[Epoch]]
+_Handler = tuple[Callable[[Any, int, Any], None], Sequence[Epoch]]
 
 
 class FrameHandlers(dict[int, _Handler]):
@@ -59,7 +60,10 @@ class FrameHandlers(dict[int, _Handler]):
         kind = type(quic)
         if kind not in _UNBOUND:
             _UNBOUND[kind] = {
-                frame_type: (handler.__func__ if handler.__self__ is quic else None, epochs)
+                frame_type: (
+                    handler.__func__ if handler.__self__ is quic else None,
+                    tuple(sorted(epochs, key=attrgetter("value"), reverse=True)),
+                )
                 for frame_type, (handler, epochs) in bound.items()
             }
         self._unbound = _UNBOUND[kind]
@@ -73,6 +77,9 @@ class FrameHandlers(dict[int, _Handler]):
         return made
 
 
-_UNBOUND: Final[dict[type[QuicConnection], dict[int, tuple[Any, frozenset[Epoch]]]]] = {}
-"""By the class of the connection: the function for each type, and where such a frame may come.
-None stands for the fast path of STREAM frames, the one handler that is no method of it."""
+_UNBOUND: Final[dict[type[QuicConnection], dict[int, tuple[Any, Sequence[Epoch]]]]] = {}
+"""By the class of the connection: the function for each type, and where such a frame may come. None
+stands for the fast path of STREAM frames, the one handler that is no method of it.
+
+That is no set, since it is asked for each frame: the hash of an Epoch is made in Python, and 1-RTT,
+which stands first, is found without."""
