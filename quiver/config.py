@@ -266,7 +266,7 @@ class PoolConfig:
             raise InvalidOptions(error.message, origin=named) from None
 
 
-_KNOWN: Final = tuple(attribute.name for attribute in attrs.fields(PoolConfig))
+_KNOWN: Final = tuple([attribute.name for attribute in attrs.fields(PoolConfig)])
 
 
 class Option(NamedTuple):

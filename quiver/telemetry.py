@@ -275,7 +275,7 @@ def _replace(attached: Mapping[str, tuple[frozenset[str], Listener]]) -> None:
     global _attached, _by_event, listening
     _attached = attached
     _by_event = {
-        event: tuple((name, fn) for name, (wanted, fn) in attached.items() if event in wanted)
+        event: tuple([(name, fn) for name, (wanted, fn) in attached.items() if event in wanted])
         for event in EVENTS
     }
     listening = bool(attached)

@@ -31,6 +31,7 @@ PYKKA_PRIVATE: Final = {
     if name.startswith("_") and not name.startswith("__")
 } | {"_actor_weakref"}
 
+ITERATORS: Final = ("chain", "enumerate", "filter", "islice", "iter", "map", "starmap", "zip")
 PRIVATE: Final = "what is private is read by its own class or module: make it public, or a method"
 AIOQUIC_ROOMS: Final = ("quiver/quic/aioquic/*", "quiver/testing/*")
 H2_INSIDES: Final = ("quiver/h2/library.py",)
@@ -103,6 +104,16 @@ def not_long(source: Source, _: Library) -> Iterator[tuple[int, str]]:
     lines = len(source.text.splitlines())
     if lines >= LONGEST:
         yield lines, f"has {lines} lines"
+
+
+def no_tuple_in_the_making(source: Source, _: Library) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(source.tree):
+        match node:
+            case ast.Call(func=ast.Name("tuple"), args=[ast.GeneratorExp()]):
+                yield node.lineno, f"has {ast.unparse(node)}"
+            case ast.Call(func=ast.Name("tuple"), args=[ast.Call(func=ast.Name(name))]):
+                if name in ITERATORS:
+                    yield node.lineno, f"has {ast.unparse(node)}"
 
 
 def unplaced(source: Source, _: Library) -> Iterator[tuple[int, str]]:
@@ -340,6 +351,13 @@ RULES: Final = (
         ("quiver/pool/manager.py", "class M:\n    def f(self):\n        self.pool._routes"),
     ),
     Rule(
+        # Python issue 59313: such a tuple cannot be resized then, which is a SystemError.
+        "a tuple is made of a list, since gc.get_objects() elsewhere shows a tuple in the making",
+        EVERYTHING,
+        no_tuple_in_the_making,
+        ("quiver/pool/routing.py", "tuple(map(str, actions))"),
+    ),
+    Rule(
         f"a file stays below {LONGEST} lines: split it",
         EVERYTHING,
         not_long,
@@ -483,6 +501,7 @@ def test_a_breach_is_named(path: str, text: str, said: str, tmp_path: Path) -> N
         ("actors/reply.py", "import pykka\nclass R(pykka.Future):\n    self._get_hook"),
         ("quiver/testing/origin.py", "class Origin:\n    def _stop(self): self._stop()"),
         ("quiver/pool/udp.py", "pass\n" * (LONGEST - 1)),
+        ("quiver/pool/routing.py", "tuple(actions), tuple([str(each) for each in actions])"),
         *(
             ("quiver/pool/udp.py", text)
             for text in (

@@ -63,5 +63,5 @@ def summary_of(ordered: Sequence[float]) -> Summary:
     """Sum up sorted latencies; all 0 when there are none."""
     count = len(ordered)
     mean = sum(ordered) / count if count else 0.0
-    shares = tuple((share, percentile(ordered, share)) for share in SHARES)
+    shares = tuple([(share, percentile(ordered, share)) for share in SHARES])
     return Summary(mean, percentile(ordered, 0), percentile(ordered, 100), shares)

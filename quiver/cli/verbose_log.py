@@ -14,7 +14,7 @@ from quiver.telemetry import Measurements, Metadata
 
 __all__ = ["VerboseLog", "certificate_lines", "lines_of"]
 
-_EVENTS: Final = tuple(name for name in telemetry.EVENTS if name.startswith("connection."))
+_EVENTS: Final = tuple([name for name in telemetry.EVENTS if name.startswith("connection.")])
 
 
 class VerboseLog:

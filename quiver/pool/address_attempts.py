@@ -199,7 +199,7 @@ class AddressAttempts:
         return min(max(share, SHORTEST), DELAY)
 
     def _end_all(self) -> Actions:
-        ended = tuple(map(Abandon, self._alive))
+        ended = tuple([Abandon(each) for each in self._alive])
         self._alive.clear()
         self._answered.clear()
         return ended

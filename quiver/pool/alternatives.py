@@ -40,11 +40,12 @@ class Known:
     def at(self, now: float, where: Hashable = None) -> tuple[Alternative, ...]:
         """Return those that are still good: in another network those that persist."""
         moved = None not in (where, self.where) and where != self.where
-        return tuple(
+        good = [
             each
             for each in self.alternatives
             if now < self.since + each.max_age and (each.persist or not moved)
-        )
+        ]
+        return tuple(good)
 
     def kept_by(self, kept: Known) -> bool:
         """Whether what was kept says the same, and will do so for half of its time."""
@@ -86,7 +87,7 @@ class Alternatives:
         if told is None:
             return False
         before = self._known.pop(origin, None)
-        good = tuple(each for each in told[:MOST_EACH] if each.max_age > 0)
+        good = tuple([each for each in told[:MOST_EACH] if each.max_age > 0])
         if not good:
             return before is not None
         new = Known(good, now, now, where)
@@ -115,14 +116,14 @@ class Alternatives:
         """Forget those of an origin for which `which` is true."""
         known = self._known.get(origin)
         if known is not None:
-            kept = tuple(each for each in known.alternatives if not which(each))
+            kept = tuple([each for each in known.alternatives if not which(each)])
             self._known[origin] = attrs.evolve(known, alternatives=kept)
 
     def network_changed(self) -> bool:
         """Forget what was not said to persist (RFC 7838 2.2); return whether there was any."""
         before = dict(self._known)
         for origin, known in before.items():
-            kept = tuple(each for each in known.alternatives if each.persist)
+            kept = tuple([each for each in known.alternatives if each.persist])
             if kept:
                 self._known[origin] = attrs.evolve(known, alternatives=kept)
             else:
@@ -185,7 +186,7 @@ def _known(row: Any, now: float, wall: float) -> tuple[Origin, Known]:
     except (TypeError, ValueError, InvalidURL):
         said = in_message(str(row)[:1_000], 100)
         raise ValueError(f"{said} is no origin with its alternatives") from None
-    return origin, Known(tuple(each for each in made if each.max_age > 0), now, now)
+    return origin, Known(tuple([each for each in made if each.max_age > 0]), now, now)
 
 
 def _alternative(row: Any, wall: float) -> Alternative:

@@ -57,7 +57,7 @@ def chosen(protocols: Iterable[str] | None) -> tuple[str, ...]:
     if set(given) != {"h3"} and missing_for_tcp() is not None:
         with extra("tcp"):
             raise ModuleNotFoundError(name=missing_for_tcp())
-    return tuple(each for each in ALL if each in given)
+    return tuple([each for each in ALL if each in given])
 
 
 def advise(error: QuiverError, protocols: tuple[str, ...]) -> None:
@@ -93,7 +93,7 @@ def stacks_for(origin: Origin, protocols: tuple[str, ...], proxy: Proxy | None =
         if "http/1.1" not in protocols:
             raise no_tls(origin, *(SECURE[each] for each in protocols))
         return Stacks(_over_tcp(("http/1.1",)), None, proxy)
-    behind = tuple(each for each in protocols if each != "h3")
+    behind = tuple([each for each in protocols if each != "h3"])
     if "h3" not in protocols or (behind and proxy is not None):
         return Stacks(_over_tcp(behind), None, proxy)
     return Stacks(Http3Stack, partial(_over_tcp, behind) if behind else None)

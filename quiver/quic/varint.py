@@ -8,7 +8,7 @@ __all__ = ["LARGEST_VARINT", "encode_varint", "read_varint", "varint_size"]
 
 LARGEST_VARINT: Final = (1 << 62) - 1
 
-_OF_ONE_BYTE: Final = tuple(bytes([value]) for value in range(0x40))
+_OF_ONE_BYTE: Final = tuple([bytes([value]) for value in range(0x40)])
 
 
 def encode_varint(value: int) -> bytes:

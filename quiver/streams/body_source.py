@@ -307,7 +307,7 @@ class _Kept:
     replayable = True
 
     def __init__(self, pieces: Iterable[object]) -> None:
-        self._pieces = tuple(map(_piece, pieces))
+        self._pieces = tuple([_piece(each) for each in pieces])
         self.length: int | None = sum(map(len, self._pieces))
 
     def pieces(self) -> Iterator[bytes]:

@@ -207,4 +207,4 @@ def _chain_of(tls: ssl.SSLObject) -> tuple[bytes, ...]:
         return tuple(cast("list[bytes]", tls.get_unverified_chain()))
     within: Any = tls._sslobj  # type: ignore[attr-defined]
     chain: list[_Certificate] | None = within.get_unverified_chain()
-    return tuple(each.public_bytes(_DER) for each in chain or ())
+    return tuple([each.public_bytes(_DER) for each in chain or ()])

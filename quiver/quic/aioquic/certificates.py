@@ -116,7 +116,7 @@ class _VerifyingContext(tls.Context):
             raise tls.AlertDecodeError(str(error)) from error
 
     def _set_peer_certificate(self, certificate: Any) -> None:
-        self.chain = tuple(der for der, _ in certificate.certificates)
+        self.chain = tuple([der for der, _ in certificate.certificates])
         try:
             self._peer_certificate = ShownCertificate(self.chain[0])
         except ValueError as error:

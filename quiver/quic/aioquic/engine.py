@@ -173,7 +173,7 @@ class AioquicEngine:
             return
         rest, receiver = iter(datagrams), self.receiver
         try:
-            while row := tuple(islice(rest, receiver.ahead)):
+            while row := list(islice(rest, receiver.ahead)):
                 if not self._take(row, now):
                     return
         finally:

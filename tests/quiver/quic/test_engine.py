@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -522,6 +523,20 @@ def test_what_the_datagrams_raise_comes_out(make: Make) -> None:
     with pytest.raises(OSError, match="a socket"):
         wire.engine.receive(datagrams(), wire.now)
     assert wire.take() == []
+
+
+def test_whoever_looks_at_all_objects_meanwhile_breaks_nothing(make: Make) -> None:
+    """As profilers of memory do in a thread of theirs: CPython's tuples cannot be resized then."""
+    wire = make().connect()
+    seen: list[Any] = []
+
+    def datagrams() -> Any:
+        for _ in range(3):
+            seen.append(gc.get_objects())
+            yield b"@"
+
+    wire.engine.receive(datagrams(), wire.now)
+    assert len(seen) == 3 and wire.take() == []
 
 
 def test_a_qlog_is_written_when_it_has_ended(
