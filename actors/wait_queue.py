@@ -160,6 +160,9 @@ class _Gate:
         self.lock = allocate_lock()
         self.lock.acquire()
 
+    def __call__(self) -> None:
+        wake_chain.call(self)
+
     def release(self) -> None:
         self.called = True
         self.lock.release()
@@ -167,15 +170,14 @@ class _Gate:
 
 def _wait_in_thread(wakes: WaitQueue, met: Callable[[], bool], seconds: float) -> None:
     gate = _Gate()
-    call = partial(wake_chain.call, gate)
-    wakes.append(call)
+    wakes.append(gate)
     try:
         if not met():  # looked at again after the call was left: who changed it wakes, or we see it
             gate.lock.acquire(True, -1 if seconds > _LONGEST else seconds)
     finally:
         # Whoever was called passes it on, or nobody after it in the row is woken. A call that can
         # no longer be taken back is being made in this moment: its turn comes at once.
-        if gate.called or (not take_back(wakes, call) and gate.lock.acquire(True, _TURN)):
+        if gate.called or (not take_back(wakes, gate) and gate.lock.acquire(True, _TURN)):
             wake_chain.pass_on()
 
 
