@@ -22,7 +22,7 @@ from pykka._envelope import Envelope
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from quiver.actors import monitor, signal_deferral
-from quiver.actors.ending import EndEvent, Ending
+from quiver.actors.ending import Ending
 from quiver.actors.handle import OpenAsks
 from quiver.actors.hub import Hub
 from quiver.actors.mailbox import Mailbox
@@ -30,7 +30,7 @@ from quiver.actors.ref import AnyGeventActorRef, GeventActorRef
 from quiver.actors.reply import AnyReply, LateReply, Reply
 from quiver.actors.system_messages import AnyActorRef, TimerFired
 from quiver.actors.timers import Timers
-from quiver.actors.wait_queue import wake_chain
+from quiver.actors.wait_queue import Event, wake_chain
 
 __all__ = ["GeventActor", "GeventActorRef"]
 
@@ -63,7 +63,7 @@ class GeventActor(pykka.Actor):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.actor_stopped = cast("threading.Event", EndEvent())
+        self.actor_stopped = cast("threading.Event", Event())
         self._actor_ref = self.ref_class(self)
         inbox = self.actor_inbox  # not `self`: an actor that has ended is freed at once
         self.timers = Timers(lambda firing: inbox.put(Envelope(firing)))
@@ -372,7 +372,7 @@ class GeventActor(pykka.Actor):
 
     def renew_locks(self) -> None:
         """Take fresh ones in a forked child: a thread that is no more may have held them."""
-        stopped = cast("threading.Event", EndEvent())
+        stopped = cast("threading.Event", Event())
         self.actor_stopped = self._actor_ref.actor_stopped = stopped
         self.actor_inbox.death_watch.renew()
         pykka.ActorRegistry._actor_refs_lock = threading.RLock()

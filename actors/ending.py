@@ -13,14 +13,13 @@ from greenlet import GreenletExit
 from quiver.actors.hub import HubStopped
 from quiver.actors.native_threads import allocate_lock
 from quiver.actors.system_messages import ForkedAway
-from quiver.actors.wait_queue import WaitQueue, wait, wake
 
 if TYPE_CHECKING:
     from quiver.actors.actor import GeventActor
     from quiver.actors.ref import AnyGeventActorRef
     from quiver.actors.reply import AnyReply
 
-__all__ = ["Asked", "EndEvent", "Ending", "refuse_by"]
+__all__ = ["Asked", "Ending", "refuse_by"]
 
 logger = logging.getLogger("quiver.actors")
 
@@ -30,34 +29,6 @@ class Asked(Protocol):
 
     message: object
     reply_to: AnyReply | None
-
-
-class EndEvent:
-    """Set when an actor has ended: in the place of the threading.Event that Pykka has for each,
-    which takes a kilobyte, and whose `wait` would block the loop."""
-
-    __slots__ = ("_set", "_wakes")
-
-    def __init__(self) -> None:
-        self._set = False
-        self._wakes: WaitQueue = []
-
-    def __repr__(self) -> str:
-        return f"<EndEvent {'set' if self._set else 'unset'}>"
-
-    def is_set(self) -> bool:
-        return self._set
-
-    def set(self) -> None:
-        self._set = True
-        wake(self._wakes)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for so many seconds, None: as long as it takes. Returns whether it is set.
-
-        Raises WouldWaitForItself in a callback of the loop, or an actor that never waits.
-        """
-        return wait(self._wakes, self.is_set, timeout)
 
 
 class Ending:

@@ -5,6 +5,7 @@ list needs no lock: `append`, `pop` and `remove` are each one step under the GIL
 looks again after it has left its call.
 
     wait, wake        by whoever waits; by whoever has changed something
+    Event             of which that is that it has happened
     LoopWakeup        how a greenlet's loop is woken from another thread
     WakeChain         how threads are: one after the other
 """
@@ -144,6 +145,34 @@ def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Non
         loop.call_soon_threadsafe(call)
     except RuntimeError:
         pass  # the loop is closed: nobody waits there any more
+
+
+class Event:
+    """Something that happens once: a threading.Event that takes less than its kilobyte, and whose
+    `wait` does not block the loop."""
+
+    __slots__ = ("_set", "_wakes")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._wakes: WaitQueue = []
+
+    def __repr__(self) -> str:
+        return f"<Event {'set' if self._set else 'unset'}>"
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        wake(self._wakes)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for so many seconds, None: as long as it takes. Returns whether it is set.
+
+        Raises WouldWaitForItself in a callback of the loop, or an actor that never waits.
+        """
+        return wait(self._wakes, self.is_set, timeout)
 
 
 class _Gate:

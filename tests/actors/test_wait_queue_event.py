@@ -1,4 +1,4 @@
-"""EndEvent: what tells that an actor has ended, for whoever waits for that."""
+"""Event: what tells that something has happened, for whoever waits for that."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import gevent
 import pytest
 
 from quiver.actors.actor import GeventActor, GeventActorRef
-from quiver.actors.ending import EndEvent
 from quiver.actors.hub import Hub
-from quiver.actors.wait_queue import WouldWaitForItself
+from quiver.actors.wait_queue import Event, WouldWaitForItself
 from tests.support.waiting import until
 
 
@@ -21,15 +20,15 @@ class Idle(GeventActor):
 
 
 def test_it_is_set_once_and_for_all() -> None:
-    event = EndEvent()
-    assert (event.is_set(), repr(event)) == (False, "<EndEvent unset>")
+    event = Event()
+    assert (event.is_set(), repr(event)) == (False, "<Event unset>")
     event.set()
     event.set()
-    assert (event.is_set(), event.wait(), repr(event)) == (True, True, "<EndEvent set>")
+    assert (event.is_set(), event.wait(), repr(event)) == (True, True, "<Event set>")
 
 
 def test_a_wait_ends_with_its_time() -> None:
-    event, began = EndEvent(), time.monotonic()
+    event, began = Event(), time.monotonic()
     assert not event.wait(0.05)
     assert 0.05 <= time.monotonic() - began < 5
 
@@ -46,7 +45,7 @@ def test_all_threads_that_wait_hear_of_an_end() -> None:
 
 def test_a_greenlet_that_waits_does_not_block_its_loop() -> None:
     """An actor of Pykka's own would: its event is a threading.Event."""
-    event = EndEvent()
+    event = Event()
 
     def in_loop() -> bool:
         waiting = gevent.spawn(event.wait, 10)
@@ -58,7 +57,7 @@ def test_a_greenlet_that_waits_does_not_block_its_loop() -> None:
 
 
 def test_a_callback_of_the_loop_cannot_wait() -> None:
-    event, raised, done = EndEvent(), list[BaseException](), threading.Event()
+    event, raised, done = Event(), list[BaseException](), threading.Event()
 
     def wait() -> None:
         try:
