@@ -13,7 +13,7 @@ aioquic's: what each packet costs is one call when it is sent, and one when it h
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 __all__ = ["Cubic", "Reno", "RoundTrips", "Sent", "SlowStartExit"]
@@ -95,24 +95,26 @@ class Reno:
             self._end_round(now)
         self.bytes_in_flight -= count * size
         if sent_at > self._shrunk:
-            peak = max(self._peak, self._last_peak)
-            for _ in range(count):
-                if not self._grow(size, peak / self.congestion_window, now):
-                    break  # nor for those that follow
+            self._grow(size, count, now)
 
-    def _grow(self, size: int, used: float, now: float) -> bool:
-        """Grow by one packet that has arrived; whether the window does."""
-        if self.ssthresh is None or self.congestion_window < self.ssthresh:
-            if 2 * used < _USED:
-                return False
-            slowed = self.slow_start_exit
-            self._add(size if slowed is None else size / slowed.divisor)
-        elif used < _USED:
-            self.hold()
-            return False
-        else:
-            self._add(self.growth(size, now))
-        return True
+    def _grow(self, size: int, count: int, now: float) -> None:
+        """Grow by each of so many packets that have arrived."""
+        peak, growth = max(self._peak, self._last_peak), None
+        for _ in range(count):
+            window = self.congestion_window
+            used = peak / window
+            if self.ssthresh is None or window < self.ssthresh:
+                if 2 * used < _USED:
+                    break  # nor for those that follow
+                slowed = self.slow_start_exit
+                self._add(size if slowed is None else size / slowed.divisor)
+            elif used < _USED:
+                self.hold()
+                break
+            else:
+                if growth is None:
+                    growth = self.growth(size, now)
+                self._add(growth(window))
 
     def on_rtt_measurement(self, *, now: float, rtt: float) -> None:  # noqa: ARG002
         self.round_trips.measured(rtt)
@@ -157,9 +159,10 @@ class Reno:
 
     # what becomes of the window -------------------------------------------------------------
 
-    def growth(self, size: int, now: float) -> float:  # noqa: ARG002 - a curve needs to know
-        """Bytes to grow by, since so many were acknowledged after slow start."""
-        return self.max_datagram_size * size / self.congestion_window
+    def growth(self, size: int, now: float) -> Callable[[int], float]:  # noqa: ARG002 - for curves
+        """By how many bytes a window grows for each packet of so many that is acknowledged at this
+        moment, after slow start."""
+        return lambda window: self.max_datagram_size * size / window
 
     def hold(self) -> None:
         """It was not used: time that passes brings nothing."""
@@ -206,15 +209,19 @@ class Cubic(Reno):
         self._began: float | None = None  # when the curve begins, and
         self._level = 0.0  # K: seconds until it reaches W_max
 
-    def growth(self, size: int, now: float) -> float:
-        window = self.congestion_window
-        began = self._begin(now) if self._began is None else self._began
-        share, passed = size / window, now - began
-        self._reno += self.max_datagram_size * share
-        if self._cubic(passed) < self._reno:  # the Reno-friendly region (4.3)
-            return max(0.0, self._reno - window)
-        target = min(self._cubic(passed + self.round_trips.latest), _SWIFTEST * window)
-        return max(0.0, target - window) * share  # 4.4, 4.5
+    def growth(self, size: int, now: float) -> Callable[[int], float]:
+        passed = now - (self._begin(now) if self._began is None else self._began)
+        present = self._cubic(passed)
+        ahead = self._cubic(passed + self.round_trips.latest)
+
+        def grows(window: int) -> float:
+            share = size / window
+            self._reno += self.max_datagram_size * share
+            if present < self._reno:  # the Reno-friendly region (4.3)
+                return max(0.0, self._reno - window)
+            return max(0.0, min(ahead, _SWIFTEST * window) - window) * share  # 4.4, 4.5
+
+        return grows
 
     def hold(self) -> None:
         self._began = None  # the curve is a matter of time, and begins here when it goes on

@@ -31,6 +31,7 @@ from aioquic.quic.recovery import (  # type: ignore[attr-defined]
 )
 from aioquic.tls import Epoch
 
+from quiver.quic.aioquic.ack_row import AckRow
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.fast_send import FastSend
 from quiver.quic.aioquic.packet_rows import PacketRows
@@ -55,6 +56,10 @@ ROW: Final = 32
 dear, and its cost is looked at after each."""
 
 
+_UPLOADING: Final = 10
+"""Times longer that an ACK waits while a body goes up, and nothing is asked but more credit."""
+
+
 class FastReceive(PlainReceive):
     """The fast path in, for what is common; aioquic's own for the rest."""
 
@@ -65,6 +70,7 @@ class FastReceive(PlainReceive):
         self._keys: Any = None  # their keys, once the handshake is confirmed
         self._rows: PacketRows | None = None
         self._run = StreamRun(connection, send)
+        self._acks = AckRow(connection)
         self._end_of_cid = 1  # where that of a packet's header ends
 
     def confirmed(self, space: Any, keys: Any) -> None:
@@ -94,37 +100,44 @@ class FastReceive(PlainReceive):
     # a row of packets -----------------------------------------------------------------------
 
     def take_row(self, datagrams: Sequence[bytes], now: float) -> int:
-        rows, quic, run = self._rows, self.connection, self._run
+        rows, quic, run, acks = self._rows, self.connection, self._run, self._acks
         cid = datagrams[0][1 : self._end_of_cid]
         self.ahead = 1
         if rows is None or quic._close_pending or not self._is_common(cid):
             return 0
-        taken, first = 0, 0
+        taken, first, eliciting = 0, 0, False
         numbers: list[int] = []  # of those that are taken, and not noted yet
         largest = self._space.largest_received_packet
         for first, payload, number in rows.opened(datagrams, cid, largest):
             taken += 1
             at = run.take(payload)
             if 0 < at == len(payload):
+                acks.end(now, self._space)
+                numbers.append(number)
+                eliciting = True
+                continue
+            if not at and acks.take(payload):
+                run.end()
                 numbers.append(number)
                 continue
-            self._end_run(numbers, first, now)
-            numbers = []
+            self._end_run(numbers, first, eliciting, now)
+            numbers, eliciting = [], False
             self._receive_frames(first, number, payload[at:], cid, now, eliciting=at > 0)
             if quic._state is not _CONNECTED or quic._close_pending:
                 return taken
         if len(numbers) == len(datagrams):
             self.ahead = ROW
-        self._end_run(numbers, first, now)
+        self._end_run(numbers, first, eliciting, now)
         return taken
 
-    def _end_run(self, numbers: Sequence[int], first: int, now: float) -> None:
-        """Note packets that brought nothing but what streams have next, the last of which has
-        that first byte."""
+    def _end_run(self, numbers: Sequence[int], first: int, eliciting: bool, now: float) -> None:
+        """Note packets that brought nothing but what streams have next, or acknowledgements, the
+        last of which has that first byte."""
         self._run.end()
+        self._acks.end(now, self._space)
         if numbers:
             self._note_header(first, numbers[-1], now)
-            self._note_received(numbers, True, now)
+            self._note_received(numbers, eliciting, now)
 
     # a packet -------------------------------------------------------------------------------
 
@@ -201,8 +214,11 @@ class FastReceive(PlainReceive):
         space.received_packets.add(last)  # and what falls out of the window is forgotten
         if eliciting and space.ack_at is None:
             # Without a request open there is nothing that it could go along with.
-            waits = self._send.parked or quic._events
-            space.ack_at = now + quic._ack_delay if waits else now
+            if self._send.uploads:
+                space.ack_at = now + _UPLOADING * quic._ack_delay
+            else:
+                waits = self._send.parked or quic._events
+                space.ack_at = now + quic._ack_delay if waits else now
 
     # STREAM frames --------------------------------------------------------------------------
 

@@ -63,6 +63,7 @@ class FastSend(PlainSend):
     Attributes:
         parked: requests that were sent whole, as far as is known.
         needs_window_update: streams that have used a quarter of their credit.
+        uploads: whether there was a body to send in the last flush.
         path: finds out how long datagrams may be, from `least` bytes on.
     """
 
@@ -70,6 +71,7 @@ class FastSend(PlainSend):
         super().__init__(connection)
         self.parked: set[int] = set()
         self.needs_window_update: set[int] = set()
+        self.uploads = False
         self.path = PathProbe(connection, least)
         self._bulk = BulkSend(connection)
         self._unsent: list[tuple[int, bytes]] = []  # requests of which nothing has been sent
@@ -103,6 +105,7 @@ class FastSend(PlainSend):
         ready: list[tuple[bytes, Any]] = []
         due = True
         bodies = self._bodies()
+        self.uploads = bool(bodies)
         if bodies is not None and self._is_common():
             quic._pacing_at = None
             while (due := self._due(now)) and self._may_send(now):
@@ -419,7 +422,11 @@ class Pacer(QuicPacketPacer):
         gain = _SWIFT if in_slow_start else _EASY
         super().update_rate(congestion_window, smoothed_rtt / gain)
         assert self.packet_time is not None
-        self.bucket_max = max(self.bucket_max, min(_TICK, _BURST * self.packet_time))
+        burst = _BURST
+        if self._recovery._rtt_min <= _TICK:  # no timer spaces what is back within one, and
+            # nearly all of the window is queued where it goes: what took it takes half at once
+            burst = max(burst, congestion_window // (2 * self._max_datagram_size))
+        self.bucket_max = max(self.bucket_max, min(_TICK, burst * self.packet_time))
 
     def take(self, most: int, now: float) -> int:
         """How many packets may be sent now, which are counted as sent; `most` at the most."""

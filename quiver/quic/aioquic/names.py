@@ -208,6 +208,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "QuicErrorCode.PROTOCOL_VIOLATION": int,
         "QuicFrameType.PING": int,
         "QuicPacketType.ONE_RTT": object,
+        "pull_ack_frame": ("buf",),
     },
     "aioquic.quic.packet_builder": {
         "QuicDeliveryState.ACKED": object,
@@ -272,6 +273,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "_loss._rtt_initial": float,
         "_loss._rtt_initialized": bool,
         "_loss._rtt_latest": float,
+        "_loss._rtt_min": float,
         "_loss._time_of_last_sent_ack_eliciting_packet": float,
         "_loss.bytes_in_flight": int,
         "_loss.max_ack_delay": float,

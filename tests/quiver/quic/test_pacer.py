@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -52,6 +53,34 @@ def test_aioquic_allows_sixteen() -> None:
 )
 def test_packets_of_one_tick(rate: float, least: int, most: int) -> None:
     assert least <= burst(pacer(threshold=0), rate) <= most
+
+
+@pytest.mark.parametrize(
+    ("shortest", "datagrams", "most"),
+    [
+        (0.001, 250, 125),  # half of what it holds, where a round trip is over within a tick
+        (0.002, 1_000, 500),
+        (0.001, 60, 48),  # or as many as anywhere
+        (0.003, 1_000, 48),  # a longer one can be spaced
+        (math.inf, 1_000, 48),  # it is not known yet
+    ],
+)
+def test_half_a_window_goes_at_once_where_no_timer_can_space_it(
+    shortest: float, datagrams: int, most: int
+) -> None:
+    spaced = pacer(threshold=0)
+    spaced._recovery._rtt_min = shortest
+    spaced.update_rate(congestion_window=datagrams * SIZE, smoothed_rtt=0.001)
+    spaced.update_bucket(now=1000.0)
+    assert most <= spaced.take(2_000, 1000.0) <= most + 1
+
+
+def test_no_more_than_a_tick_goes_at_once_where_packets_queue_for_longer() -> None:
+    spaced = pacer(threshold=0)
+    spaced._recovery._rtt_min = 0.001
+    spaced.update_rate(congestion_window=1_000 * SIZE, smoothed_rtt=0.02)
+    spaced.update_bucket(now=1000.0)
+    assert 125 <= spaced.take(2_000, 1000.0) <= 126  # of 1,250 in a round trip
 
 
 @pytest.mark.parametrize(("threshold", "gain"), [(None, 2.0), (50_000, 1.25)])

@@ -22,8 +22,8 @@ from quiver.quic.aioquic.fast_connection import FastConnection
 
 ROOM = Path(required.__file__).parent
 FAST = {
-    *("bulk_send", "congestion", "fast_connection", "fast_receive", "fast_send", "packet_rows"),
-    *("after_handshake", "lazy_stream", "path_probe", "sent_runs", "stream_run"),
+    *("ack_row", "after_handshake", "bulk_send", "congestion", "fast_connection", "fast_receive"),
+    *("fast_send", "lazy_stream", "packet_rows", "path_probe", "sent_runs", "stream_run"),
 }
 OF_ITS_OWN = {"migration": required.MIGRATION, "early_data": required.EARLY_DATA}
 """Files that stand on tables of their own: without those, what they do is not done."""
