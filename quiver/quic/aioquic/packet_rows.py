@@ -10,14 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from aioquic.quic.crypto import derive_key_iv_hp
 from aioquic.quic.packet import decode_packet_number
 from aioquic.tls import CipherSuite
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from quiver.quic.aioquic.packet_keys import PacketKeys
 
@@ -45,25 +42,19 @@ class PacketRows:
         self._end_of_cid = end_of_cid
         begin = end_of_cid + _SAMPLED_AFTER
         self._sample_of: Callable[[bytes], bytes] = itemgetter(slice(begin, begin + _SAMPLE))
-        mask_key = self._take_keys()
-        cipher = Cipher(algorithms.AES(mask_key), modes.ECB())
-        self._masks_of = cipher.encryptor().update
+        hp: Any = keys.recv.hp  # that of all phases (RFC 9001 6)
+        self._masks_of: Callable[[bytes], bytes] = hp._mask
+        self._take_keys()
 
     @classmethod
     def of(cls, keys: PacketKeys, end_of_cid: int) -> Self | None:
-        """None where there is no such way: ChaCha20 makes each mask by itself, and of what header
-        protection was made from nothing is left after an update."""
-        usable = keys.recv.cipher_suite in _CIPHERS and not keys.has_moved
-        return cls(keys, end_of_cid) if usable else None
+        """None where there is no such way: ChaCha20 makes each mask by itself."""
+        return cls(keys, end_of_cid) if keys.recv.cipher_suite in _CIPHERS else None
 
-    def _take_keys(self) -> bytes:
-        """Take the keys of the present phase; returns that of header protection, which stays."""
-        recv = self._keys.recv
-        key, iv, mask_key = derive_key_iv_hp(
-            cipher_suite=recv.cipher_suite, secret=recv.secret, version=recv.version
-        )
-        self._aead, self._iv, self._open = recv.aead, int.from_bytes(iv), AESGCM(key).decrypt
-        return bytes(mask_key)
+    def _take_keys(self) -> None:
+        """Take the key of the present phase."""
+        aead: Any = self._keys.recv.aead
+        self._aead, self._iv, self._open = aead, aead._iv, aead._aead.decrypt
 
     def opened(
         self, datagrams: Sequence[bytes], cid: bytes, largest: int

@@ -126,10 +126,11 @@ def test_there_is_no_such_way_by_chacha() -> None:
     assert PacketRows.of(PacketKeys(pair(CHACHA)), AT) is None
 
 
-def test_there_is_no_such_way_where_the_first_secret_is_gone(
-    peer: CryptoPair, keys: PacketKeys
-) -> None:
-    """Of which header protection was made."""
+def test_rows_may_begin_after_an_update(peer: CryptoPair, keys: PacketKeys) -> None:
+    """Header protection stays as it was made of the first secret."""
     peer.update_key()
-    keys.decrypt_packet(sealed(peer, 0), AT, 0)
-    assert PacketRows.of(keys, AT) is None
+    row = [sealed(peer, number) for number in range(4)]
+    keys.decrypt_packet(row[0], AT, 0)
+    rows = PacketRows.of(keys, AT)
+    assert rows is not None
+    assert numbers(rows, row[1:], 0) == [1, 2, 3]
