@@ -54,6 +54,29 @@ def test_a_bad_block(block: bytes) -> None:
     assert failed(fault) is ErrorCode.QPACK_DECOMPRESSION_FAILED
 
 
+def test_half_an_instruction_is_of_its_own_connection() -> None:
+    one, other = Qpack(), Qpack()
+    one.take_encoder_stream(b"\x3f")  # of two octets at least
+    with pytest.raises(ProtocolError):
+        one.take_encoder_stream(b"\x20")  # and so of a size that there is no room for
+    other.take_encoder_stream(b"\x20")
+
+
+def test_a_bad_block_leaves_nothing_behind() -> None:
+    """Of the same stream, which a decoder would take for one that waits."""
+    qpack = Qpack()
+    for bad in (b"\x02\x00\x80", b"\x00\x00\xff"):
+        with pytest.raises(ProtocolError):
+            qpack.decode(0, bad)
+        assert qpack.decode(0, b"\x00\x00\xd9") == [(b":status", b"200")]
+
+
+def test_no_decoder_is_kept_for_instructions_that_do_not_come() -> None:
+    qpack = Qpack()
+    qpack.decode(0, b"\x00\x00\xd9")
+    assert not [each for each in vars(qpack).values() if isinstance(each, pylsqpack.Decoder)]
+
+
 @pytest.mark.parametrize("octets", [b"\x3f\xe1\x1f", b"\x44abcd\x01x", b"\x5f\xff\xff\xff\xff\x03"])
 def test_the_encoder_stream_may_not_fill_a_table(octets: bytes) -> None:
     with pytest.raises(ProtocolError) as fault:
