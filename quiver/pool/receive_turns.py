@@ -2,7 +2,8 @@
 
 All connections share a loop. What one server sends, and what it makes of it, must not hold up the
 others: each takes a slice of time, and what is left in its next turns. A slice is looked at after
-each datagram, and after each chunk of them, as HTTP/3 has then done its part.
+each datagram, and after each chunk of them, as HTTP/3 has then done its part. Over TCP a read has
+the place of a datagram: it may bring more, and where one alone is too dear, it brings less.
 
 A connection whose datagrams are dear, turn after turn, as those of an honest server hardly ever
 are, also rests: all of these take turns one by one, and half of the loop's time together.
@@ -25,6 +26,8 @@ there are more, twice as many each time, up to MOST."""
 
 MOST: Final = 256
 
+LEAST: Final = 1 / 32  # of a read
+
 TURNS: Final = 256
 """In which a full socket is emptied, also on a slow machine: a second for this connection."""
 
@@ -34,11 +37,13 @@ class ReceiveShare:
 
     Attributes:
         dear: seconds that the last turn took, if it was one of several dear ones; else 0.
+        part: of what one read of a stream of bytes may bring: less when one alone was dear.
     """
 
     def __init__(self) -> None:
         self._chunk = CHUNK
         self.dear = 0.0
+        self.part = 1.0
         self._allowed = FIRST
         self._taken = 0
         self._spent = 0.0
@@ -51,7 +56,8 @@ class ReceiveShare:
     @property
     def is_fresh(self) -> bool:
         """Whether it is as one that has been told nothing."""
-        return self._chunk == CHUNK and self._allowed == FIRST and not self._taken
+        whole = self._chunk == CHUNK and self.part == 1.0
+        return whole and self._allowed == FIRST and not self._taken
 
     def took(self, datagrams: int, seconds: float, more: bool) -> bool:
         """Note a chunk. Returns whether another one may be taken in the same turn.
@@ -66,6 +72,10 @@ class ReceiveShare:
         again = self._chunk < CHUNK  # a handshake is dear as well, but once
         if seconds > SLICE:
             self._chunk = max(1, int(datagrams * SLICE / seconds))
+        if datagrams == 1 and seconds > SLICE:
+            self.part = max(LEAST, self.part * SLICE / seconds)
+        else:
+            self.part = min(self.part + LEAST, 1.0)
         if more and self._taken < self._allowed and self._spent < SLICE:
             return True
         if seconds <= SLICE:

@@ -141,10 +141,12 @@ class TcpSocket(RestingSocket):
         return iter(()) if self.rests or self._over else self._receive(most, until)
 
     def _receive(self, most: int, until: float) -> Iterator[bytes]:
-        receive = self._socket.recv
+        receive, longest = self._socket.recv, LONGEST
+        if self.share is not None:
+            longest = int(LONGEST * self.share.part)
         for _ in range(most):
             try:
-                chunk = receive(LONGEST)
+                chunk = receive(longest)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -156,7 +158,7 @@ class TcpSocket(RestingSocket):
                 return
             self.taken += 1
             yield chunk
-            if len(chunk) < LONGEST:  # as mostly: what comes meanwhile is told
+            if len(chunk) < longest:  # as mostly: what comes meanwhile is told
                 return
             if time.monotonic() >= until:
                 break

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import socket
 import ssl
+import statistics
 import struct
 import threading
 import time
@@ -23,6 +24,7 @@ from quiver import telemetry
 from quiver.origin import Origin
 from quiver.pool.http1_pool import HTTP1Pool
 from quiver.pool.http2_pool import HTTP2Pool
+from quiver.pool.receive_turns import SLICE
 from quiver.pool.ref import PoolRef
 from quiver.pool.tcp_transport import TcpTransport
 from quiver.testing import Authority
@@ -201,6 +203,35 @@ def test_a_cut_upload_behind_a_stalled_reader_costs_no_turns(
             until(lambda: _met_within(0.3, turns) < 10, what="it is at rest")
             with pytest.raises(quiver.ConnectionLost):
                 collections.deque(stalled, 0)
+
+
+def test_a_flood_of_tiny_chunks_takes_slices_of_the_loop(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One read brings thousands of them: so it brings less."""
+    costs: list[float] = []
+    receive = TcpTransport.receive
+
+    def timed(transport: TcpTransport, now: float) -> bool:
+        begun = time.thread_time()
+        try:
+            return receive(transport, now)
+        finally:
+            costs.append(time.thread_time() - begun)
+
+    def serve(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            assert connection.recv(10) == b"GET / HTTP"
+            connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+            while True:
+                connection.sendall(b"1\r\nx\r\n" * 50_000)
+
+    monkeypatch.setattr(TcpTransport, "receive", timed)
+    with accepting(serve) as port, running(f"http://localhost:{port}", authority) as pool:
+        endless = pool.ask(get("/", timeout=60.0), block=False)
+        until(lambda: len(costs) > 40, within=40.0, what="it has had some turns")
+        endless.cancel()
+        assert statistics.median(costs[20:]) < 3 * SLICE, costs
 
 
 def _met_within(seconds: float, turns: Iterator[int]) -> int:

@@ -48,6 +48,19 @@ def test_dear_ones_get_a_slice() -> None:
     assert all(turn(share, 0.002)[1] <= 2 * SLICE for _ in range(20))
 
 
+def test_a_read_that_is_dear_alone_brings_less_until_it_is_not() -> None:
+    """Of a stream of bytes: 64 KiB of it may be thousands of small frames."""
+    share, turns = ReceiveShare(), 0
+    share.took(1, 0.1, True)
+    for _ in range(50):
+        assert share.part * 0.1 <= 2 * SLICE
+        share.took(1, share.part * 0.1, True)
+    while not share.is_fresh:
+        share.took(1, 1e-5, False)
+        turns += 1
+    assert share.part == 1.0 and turns <= CHUNK
+
+
 def test_cheap_ones_in_between_earn_no_large_chunk() -> None:
     """One who sends many cheap ones before each row of dear ones holds the others up no longer."""
     share, total, turns = ReceiveShare(), 0.0, 0
