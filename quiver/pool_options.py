@@ -115,6 +115,7 @@ _ABSENT: Final = {
     "http3": _PROTOCOLS,
     "max_retries": "an error's `kind` and `unprocessed` tell whether to ask again",
     "policy": _CLIENTS,
+    "protocol": f"{_PROTOCOLS}; a channel alone has a protocol=",
     "protocols": _CLIENTS,
     "proxies": "a client takes proxy=, for what goes over TCP: HTTP/3 goes through no proxy",
     "proxy": "a client takes it, for what goes over TCP: HTTP/3 goes through no proxy",

@@ -336,6 +336,16 @@ def test_what_other_libraries_have_and_we_have_not(name: str, advice: str) -> No
         client(**given)
 
 
+def test_a_protocol_is_a_channels() -> None:
+    get: Any = quiver.get
+    client: Any = quiver.Client
+    advice = 'a client takes protocols=, some of "h3", "h2" and "http/1.1"; a channel alone has'
+    with pytest.raises(TypeError, match=f"protocol is no keyword of a request: {advice}"):
+        get("https://localhost/", protocol="h2")
+    with pytest.raises(quiver.InvalidOptions, match=f"protocol is no option: {advice}"):
+        client(protocol="h2")
+
+
 @pytest.mark.parametrize("name", ["protocols", "policy", "hints", "proxy", "trust_env"])
 def test_what_a_client_takes_and_a_pool_does_not(name: str) -> None:
     pool: Any = quiver.HTTP3Pool
