@@ -40,12 +40,36 @@ IMPORTS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _REST: Final = list(IMPORTS)[-1]
 _CALLER: Final = "the caller's thread: client, request, its waits"
-_LOOP: Final = "the loop's thread: actors, messages, timers"
+_LOOP: Final = "the loop's thread: messages, turns, the rest"
 WAITING: Final = "waiting for the server, a thread, a core"
 
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "the name is looked up": ("quiver.pool.name_resolution:LookUps._run",),
     "the loop is made": ("quiver.actors.hub:make_hub", "quiver.actors.hub:LoopWakeup.of"),
+    "actors: made": (
+        "quiver.actors.supervisor:Supervisor.__init__",
+        "quiver.pool.target:PoolTarget.__init__",
+        "quiver.pool.coordinator:OriginPool.__init__",
+        "quiver.pool.connection:Connection.__init__",
+    ),
+    "actors: begun": (
+        "quiver.actors.actor:GeventActor._start_actor_loop",
+        "quiver.actors.hub:Hub._begin",
+    ),
+    "the dial": (
+        "quiver.pool.dialer:Dialer._begin",
+        "quiver.pool.dialer:Dialer._try",
+        "quiver.pool.dialer:Dialer._win",
+        "quiver.pool.udp_transport:UdpTransport.open",
+        "quiver.pool.udp_transport:UdpTransport.adopt",
+    ),
+    "timers": ("quiver.actors.timers:Timers.at", "quiver.actors.timers:Timers._fire"),
+    "the request, from table to table": (
+        "quiver.pool.coordinator:OriginPool._accept",
+        "quiver.pool.coordinator:OriginPool._do",
+        "quiver.pool.connection:Connection._take_events",
+        "quiver.pool.exchange_runner:ExchangeRunner.start",
+    ),
     "roots: a context of ssl": ("quiver.quic.trust_roots:default_context",),
     "roots: read": ("quiver.quic.trust_roots:_read",),
     "roots: it refuses who has none": ("quiver.chain_verifier:ChainVerifier._check",),
