@@ -21,7 +21,7 @@ from aioquic.tls import CipherSuite, Epoch
 
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.packet_keys import TAG
-from quiver.quic.aioquic.sent_runs import BodyPacket, Run
+from quiver.quic.aioquic.sent_runs import Run
 from quiver.quic.send_pieces import SendPieces
 from quiver.quic.varint import encode_varint, varint_size
 
@@ -134,8 +134,8 @@ class BulkSend:
         quic, now = self.connection, run.sent_time
         loss: Any = quic._loss
         space = quic._spaces[Epoch.ONE_RTT]
-        numbers = range(run.first, run.last + 1)
-        space.sent_packets.update({each: BodyPacket(run, each) for each in numbers})  # type: ignore[misc]
+        sent: dict[int, Any] = space.sent_packets
+        sent.update(dict.fromkeys(range(run.first, run.last + 1), run))
         space.ack_eliciting_in_flight += count
         loss.newest_run = run.last
         loss._time_of_last_sent_ack_eliciting_packet = now

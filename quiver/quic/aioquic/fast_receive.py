@@ -36,7 +36,7 @@ from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.fast_send import FastSend
 from quiver.quic.aioquic.packet_rows import PacketRows
 from quiver.quic.aioquic.plain_path import PlainReceive
-from quiver.quic.aioquic.sent_runs import acknowledge_runs
+from quiver.quic.aioquic.sent_runs import acknowledge_runs, packet_of, single_out
 from quiver.quic.aioquic.stream_run import StreamRun
 from quiver.quic.engine import StreamDataReceived
 from quiver.quic.reordering import Reordering
@@ -283,8 +283,12 @@ class Recovery(QuicPacketRecovery):
         self._missed: list[Any] = []  # taken for lost, by number; for as long as they may yet come
 
     def begin_path(self) -> None:
-        """Forget how far out of order packets came."""
+        """Forget how far out of order packets came; all that are out will be taken for lost."""
         self.reordering, self._missed = Reordering(), []
+        for space in self.spaces:
+            sent: dict[int, Any] = space.sent_packets
+            for number in sent:
+                single_out(sent, number)
 
     def get_probe_timeout(self, *, include_max_ack_delay: bool = True) -> float:
         """By round trips beside the smoothed one (RFC 9002 5.3). aioquic has them beside the
@@ -294,6 +298,15 @@ class Recovery(QuicPacketRecovery):
         cc: Any = self._cc
         timeout: float = self._rtt_smoothed + max(4 * cc.round_trips.variation, K_GRANULARITY)
         return timeout + self.max_ack_delay if include_max_ack_delay else timeout
+
+    def reschedule_data(self, **about: Any) -> None:
+        """As aioquic's, which sends the oldest packet again that has asked for it."""
+        for space in self.spaces:
+            sent: dict[int, Any] = space.sent_packets
+            asked = (number for number, packet in sent.items() if packet.is_ack_eliciting)
+            if (oldest := next(asked, None)) is not None:
+                single_out(sent, oldest)
+        super().reschedule_data(**about)
 
     # what arrives after all -----------------------------------------------------------------
 
@@ -340,7 +353,7 @@ class Recovery(QuicPacketRecovery):
             if number > largest:
                 break
             if number <= lost_by_number or packet.sent_time <= lost_by_time:
-                lost.append(packet)
+                lost.append(packet_of(packet, number))
             else:
                 soonest = min(soonest, packet.sent_time + patience)
         space.loss_time = soonest if soonest < math.inf else None

@@ -58,11 +58,11 @@ class Migration:
         """Send again what was on its way, without blame, and forget what the old path was like."""
         quic = self.connection
         loss: Any = quic._loss
+        self._sender.leave_path()
         for space in loss.spaces:
             packets = list(space.sent_packets.values())
             loss._on_packets_lost(congestion_event=False, now=now, packets=packets, space=space)
             space.loss_time = None
-        self._sender.leave_path()
         size = quic._max_datagram_size
         new: Any = QuicPacketRecovery(
             congestion_control_algorithm=quic.configuration.congestion_control_algorithm,

@@ -233,6 +233,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "QuicPacketRecovery._on_packets_lost": ("self",),
         "QuicPacketRecovery.get_probe_timeout": ("self",),
         "QuicPacketRecovery.on_ack_received": ("self",),
+        "QuicPacketRecovery.reschedule_data": ("self",),
     },
     "aioquic.quic.stream": {
         "QuicStream": type,

@@ -3,14 +3,15 @@
     Run            what is to be remembered of packets that follow each other
     BodyPacket     one of them, as aioquic's records of packets are asked
 
-Where all goes well a run is acknowledged by ranges, in a few calls for all of its packets. What is
-lost is told by aioquic's loss detection, packet by packet. Touches aioquic's private names.
+Where all goes well a run is acknowledged by ranges, in a few calls for all of its packets; by the
+number of each stands the run itself. Who asks for one packet has it singled out: what is lost is
+told by aioquic's loss detection, packet by packet. Touches aioquic's private names.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 from aioquic.quic.packet import QuicPacketType
@@ -19,12 +20,24 @@ from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
 from aioquic.quic.stream import QuicStreamSender
 from aioquic.tls import Epoch
 
-__all__ = ["BodyPacket", "Run", "acknowledge_runs"]
+__all__ = ["BodyPacket", "Run", "acknowledge_runs", "packet_of", "single_out"]
 
 _ACKED: Final = QuicDeliveryState.ACKED  # a member of an enumeration is looked up slowly
 
 
-class Run:
+class _Facts:
+    """What all packets of bodies have in common."""
+
+    __slots__ = ()
+
+    epoch: Final = Epoch.ONE_RTT
+    packet_type: Final = QuicPacketType.ONE_RTT
+    in_flight: Final = True
+    is_ack_eliciting: Final = True
+    is_crypto_packet: Final = False
+
+
+class Run(_Facts):
     """What is to be remembered of packets that follow each other, with one body's bytes.
 
     Args:
@@ -56,16 +69,10 @@ class Run:
         return self.start + (number - self.first) * self.length
 
 
-class BodyPacket:
-    """One packet of a run, as aioquic's QuicSentPacket: that would take six times the memory."""
+class BodyPacket(_Facts):
+    """One packet of a run, as aioquic's QuicSentPacket."""
 
     __slots__ = ("packet_number", "run")
-
-    epoch: Final = Epoch.ONE_RTT
-    packet_type: Final = QuicPacketType.ONE_RTT
-    in_flight: Final = True
-    is_ack_eliciting: Final = True
-    is_crypto_packet: Final = False
 
     def __init__(self, run: Run, number: int) -> None:
         self.run, self.packet_number = run, number
@@ -85,6 +92,16 @@ class BodyPacket:
         return [(run.sender.on_data_delivery, frame)]
 
 
+def packet_of(record: Any, number: int) -> Any:
+    """The packet of that number, by what stands for it in aioquic's records."""
+    return BodyPacket(record, number) if type(record) is Run else record
+
+
+def single_out(sent: dict[int, Any], number: int) -> None:
+    """Let that number stand for a packet of its own."""
+    sent[number] = packet_of(sent[number], number)
+
+
 def acknowledge_runs(
     loss: QuicPacketRecovery, acknowledged: Iterable[range], now: float, space: QuicPacketSpace
 ) -> None:
@@ -93,7 +110,7 @@ def acknowledge_runs(
     It is left one packet that asked for it, and what follows that: by these it measures the round
     trip, and knows that there was something new.
     """
-    sent: Mapping[int, QuicSentPacket | BodyPacket] = space.sent_packets
+    sent: dict[int, Any] = space.sent_packets
     numbers = list(sent)
     spans = [
         (bisect_left(numbers, each.start), bisect_left(numbers, each.stop)) for each in acknowledged
@@ -101,25 +118,24 @@ def acknowledge_runs(
     for begin, end in _without_last(spans, numbers, sent):
         while begin < end:
             packet, stop = sent[numbers[begin]], begin + 1
-            if isinstance(packet, BodyPacket):
-                stop = _end_of_run(packet.run, numbers, begin, end)
-                _acknowledge_run(loss, space, packet.run, numbers[begin:stop], now)
+            if type(packet) is Run:
+                stop = _end_of_run(packet, numbers, begin, end)
+                _acknowledge_run(loss, space, packet, numbers[begin:stop], now)
             else:
                 _acknowledge(loss, space, packet, now)
             begin = stop
 
 
 def _without_last(
-    spans: list[tuple[int, int]],
-    numbers: list[int],
-    sent: Mapping[int, QuicSentPacket | BodyPacket],
+    spans: list[tuple[int, int]], numbers: list[int], sent: dict[int, Any]
 ) -> list[tuple[int, int]]:
-    """What is before the last packet that asked to be acknowledged."""
+    """What is before the last packet that asked to be acknowledged, which is singled out."""
     while spans:
         begin, end = spans.pop()
         while begin < end:
             end -= 1
             if sent[numbers[end]].is_ack_eliciting:
+                single_out(sent, numbers[end])
                 return [*spans, (begin, end)]
     return []
 
