@@ -27,7 +27,7 @@ class AckRow:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._ranges: Ranges | None = None
+        self._ranges: Any = None  # those of one frame as they are, and in order those of more
         self._largest = self._delay = 0  # the largest number, and the delay that it came with
 
     def take(self, payload: bytes) -> bool:
@@ -44,7 +44,10 @@ class AckRow:
         if not frame.eof() or largest >= self._connection._packet_number:
             return False  # there is more in it, or it is about what was never sent
         if self._ranges is None:
-            self._ranges, self._largest = Ranges(), -1
+            self._ranges, self._largest, self._delay = ranges, largest, delay
+            return True
+        if type(self._ranges) is not Ranges:
+            self._ranges = Ranges(self._ranges)
         for each in ranges:
             self._ranges.add(each.start, each.stop)
         if largest > self._largest:
