@@ -23,11 +23,15 @@ _LONGEST: Final = 64  # bytes of one that is common: it has few ranges
 
 class AckRow:
     """What is acknowledged by the packets that are being taken. It is to be ended before anything
-    else that comes is looked at."""
+    else that comes is looked at.
+
+    Attributes:
+        ranges: the numbers, None while there are none.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._ranges: Any = None  # those of one frame as they are, and in order those of more
+        self.ranges: Any = None  # those of one frame as they are, and in order those of more
         self._largest = self._delay = 0  # the largest number, and the delay that it came with
 
     def take(self, payload: bytes) -> bool:
@@ -43,22 +47,20 @@ class AckRow:
         largest = ranges.bounds().stop - 1
         if not frame.eof() or largest >= self._connection._packet_number:
             return False  # there is more in it, or it is about what was never sent
-        if self._ranges is None:
-            self._ranges, self._largest, self._delay = ranges, largest, delay
+        if self.ranges is None:
+            self.ranges, self._largest, self._delay = ranges, largest, delay
             return True
-        if type(self._ranges) is not Ranges:
-            self._ranges = Ranges(self._ranges)
+        if type(self.ranges) is not Ranges:
+            self.ranges = Ranges(self.ranges)
         for each in ranges:
-            self._ranges.add(each.start, each.stop)
+            self.ranges.add(each.start, each.stop)
         if largest > self._largest:
             self._largest, self._delay = largest, delay
         return True
 
     def end(self, now: float, space: Any) -> None:
-        """Tell loss detection, if there is something to tell."""
-        ranges, self._ranges = self._ranges, None
-        if ranges is None:
-            return
+        """Tell loss detection of them."""
+        ranges, self.ranges = self.ranges, None
         quic = self._connection
         delay = (self._delay << quic._remote_ack_delay_exponent) / 1_000_000
         loss: Any = quic._loss

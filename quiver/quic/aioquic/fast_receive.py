@@ -112,7 +112,8 @@ class FastReceive(PlainReceive):
             taken += 1
             at = run.take(payload)
             if 0 < at == len(payload):
-                acks.end(now, self._space)
+                if acks.ranges is not None:
+                    acks.end(now, self._space)
                 numbers.append(number)
                 eliciting = True
                 continue
@@ -134,7 +135,8 @@ class FastReceive(PlainReceive):
         """Note packets that brought nothing but what streams have next, or acknowledgements, the
         last of which has that first byte."""
         self._run.end()
-        self._acks.end(now, self._space)
+        if self._acks.ranges is not None:
+            self._acks.end(now, self._space)
         if numbers:
             self._note_header(first, numbers[-1], now)
             self._note_received(numbers, eliciting, now)
