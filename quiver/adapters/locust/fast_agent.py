@@ -122,7 +122,14 @@ _parts = lru_cache(KEPT)(_parts_of)
 
 def _request_of(sent: SentRequest) -> Request:
     """Return it as Quiver's; the same one for the same values, without a body."""
-    fields, payload = tuple(sent.headers.items()), sent.payload
+    payload = sent.payload
+    # A number, say, is written out, as geventhttpclient does; here, for 1 and True are one key.
+    fields = tuple(
+        [
+            (name, value if isinstance(value, str | bytes) else str(value))
+            for name, value in sent.headers.items()
+        ]
+    )
     if payload is None:
         kept: Request = bodiless(sent.kind, sent.method, sent.target, fields)
         return kept
@@ -143,10 +150,48 @@ def headers_of(pairs: Pairs) -> Headers:
     return made
 
 
-class Answer(io.BytesIO):
-    """A response as geventhttpclient has it, with all of its body."""
+class Head:
+    """What geventhttpclient's response offers of its head."""
 
     version = "HTTP/3"
+    _headers_index: Headers
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._headers_index
+
+    def __getitem__(self, name: str) -> str | list[str]:
+        return cast("str | list[str]", self._headers_index[name])
+
+    @property
+    def headers(self) -> Iterator[tuple[str, str]]:
+        return self.items()
+
+    @property
+    def status_code(self) -> int:
+        return self.get_code()
+
+    @property
+    def content_length(self) -> int | None:
+        """The bytes that the server has announced."""
+        given = self.get("content-length")
+        return int(given) if isinstance(given, str) else None
+
+    def get_code(self) -> int:
+        raise NotImplementedError
+
+    def get(self, name: str, default: str | None = None) -> str | list[str] | None:
+        return cast("str | list[str] | None", self._headers_index.get(name, default))
+
+    def info(self) -> Headers:
+        return self._headers_index
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        return iter(self._headers_index.items())
+
+
+class Answer(Head, io.BytesIO):
+    """A response as geventhttpclient has it, with all of its body."""
+
     message_complete = True
 
     def __init__(self, response: Response) -> None:
@@ -165,22 +210,28 @@ class Answer(io.BytesIO):
         """Do nothing: it holds no stream."""
 
 
-class StreamedAnswer:
+class StreamedAnswer(Head):
     """A response as geventhttpclient has it, whose body comes as it is read."""
-
-    version = "HTTP/3"
 
     def __init__(self, response: StreamedResponse, room: Semaphore) -> None:
         self._response = response
         self._headers_index = headers_of(response.headers)
         self._room: Semaphore | None = room
+        self._released = False
+        self._rest = b""  # read behind a line
+        if response.complete:
+            self._make_room()
 
     def __del__(self) -> None:
         self.release()
 
     def __iter__(self) -> Iterator[bytes]:
-        while piece := self.read1():
-            yield piece
+        return self
+
+    def __next__(self) -> bytes:
+        if piece := self.read1():
+            return piece
+        raise StopIteration
 
     def get_code(self) -> int:
         return self._response.status
@@ -192,27 +243,46 @@ class StreamedAnswer:
 
     @property
     def length(self) -> int | None:
-        """The bytes that the server has announced."""
-        given = self._response.header("content-length")
-        return None if given is None else int(given)
+        return self.content_length
 
     def read(self, size: int | None = None) -> bytes:
         """Return `size` bytes, less only at the end; None: all that is left."""
-        return self._read(self._response.read, size)
+        rest = self._taken(size)
+        if size is None or len(rest) < size:
+            rest += self._read(self._response.read, None if size is None else size - len(rest))
+        return rest
 
     def read1(self, size: int | None = None) -> bytes:
         """Return what is there, at most `size` bytes; wait if there is nothing."""
-        return self._read(self._response.read1, size)
+        return self._taken(size) or self._read(self._response.read1, size)
+
+    def readline(self, sep: bytes = b"\r\n") -> bytes:
+        """Return what comes up to and with `sep`, or what is left; nothing at the end."""
+        line = b""
+        while sep not in line and (piece := self.read1()):
+            line += piece
+        before, found, self._rest = line.partition(sep)
+        return before + found
 
     def release(self) -> None:
         """Give up what was not read, and the room for another request."""
+        if not self._released:
+            self._released = True
+            self._response.close()
+            self._make_room()
+
+    def _make_room(self) -> None:
         room, self._room = self._room, None
         if room is not None:
-            self._response.close()
             room.release()
 
+    def _taken(self, size: int | None) -> bytes:
+        """Take at most `size` bytes of what was read behind a line."""
+        taken, self._rest = self._rest[:size], b"" if size is None else self._rest[size:]
+        return taken
+
     def _read(self, read: Callable[[int | None], bytes], size: int | None) -> bytes:
-        if self._room is None:
+        if self._released:
             return b""
         try:
             piece = read(size)

@@ -85,6 +85,8 @@ def origin() -> Any:
         started.route("/removed", method="DELETE")(lambda _: b"ok")
         started.route("/binary")(lambda _: (500, {}, b"\xff\xfe"))
         started.route("/cookie")(lambda _: (200, {"set-cookie": "a=b"}, b"ok"))
+        pieces = [b"data: 1\r", b"\n\r\nda", b"ta: 2\r\nla", b"st"]
+        started.route("/sse")(lambda _: Answer(200, (), pieces))
         started.route("/lines")(
             lambda _: Answer(200, (), [b"one\ntw", "ö".encode()[:1], "ö\nend".encode()[1:]])
         )
@@ -179,6 +181,48 @@ def test_what_is_sent_is_as_of_the_fast_session(origin: LocalOrigin) -> None:
     assert (second["cookie"], first.get("cookie"), other.get("cookie")) == ("a=b", None, None)
     assert not {"connection", "keep-alive"} & set(second)
     assert origin.connections_accepted() == 1  # of both users
+
+
+@pytest.mark.long
+def test_values_of_fields_are_written_out_as_geventhttpclient_does(origin: LocalOrigin) -> None:
+    found, told = visited(
+        origin,
+        "for value in (1, True, None, 2.5, ['a', 'b'], b'c'):",
+        "    found[str(value)] = sent(headers={'X-Value': value})['x-value']",
+        "found['all'] = sent()['x-all']",
+        attributes="default_headers = {'x-all': 7}",
+    )
+    assert found.pop("['a', 'b']") in ("b", "a, b")  # two fields
+    assert found == {
+        "1": "1",
+        "True": "True",
+        "None": "None",
+        "2.5": "2.5",
+        "b'c'": "c",
+        "all": "7",
+    }
+    assert set(told.faults) == {None}
+
+
+@pytest.mark.long
+def test_a_stream_offers_what_geventhttpclients_does(origin: LocalOrigin) -> None:
+    found, _ = visited(
+        origin,
+        "for streamed in (True, False):",
+        "    s = client.get('/items/7', stream=streamed).stream",
+        "    found[str(streamed)] = [s.status_code, s.content_length, s['Content-Type'],",
+        "        s.get('nope', '-'), 'content-TYPE' in s, 'nope' in s,",
+        "        dict(s.headers)['content-type']]",
+        "r = client.get('/sse', stream=True)",
+        "found['lines'] = [r.readline().decode() for _ in range(3)]",
+        "found['rest'] = [r.read(2).decode(), next(r.stream).decode(), r.readline().decode()]",
+        "found['other'] = client.get('/sse', stream=True).stream.readline(b'x').decode()",
+    )
+    head = [200, 9, "application/json", "-", True, False, "application/json"]
+    assert found["True"] == found["False"] == head
+    assert found["lines"] == ["data: 1\r\n", "\r\n", "data: 2\r\n"]
+    assert found["rest"] == ["la", "st", ""]
+    assert found["other"] == "data: 1\r\n\r\ndata: 2\r\nlast"
 
 
 @pytest.mark.long
@@ -281,6 +325,20 @@ def test_a_user_has_no_more_requests_open_than_it_may(origin: LocalOrigin) -> No
     )
     assert len(told) == 6
     assert max(begun) <= 2
+
+
+@pytest.mark.long
+def test_a_streamed_response_that_has_come_leaves_room_for_others(origin: LocalOrigin) -> None:
+    found, told = visited(
+        origin,
+        "kept = [client.request('HEAD', '/items/7', stream=True) for _ in range(2)]",
+        "kept += [client.get('/status/204', stream=True), client.get('/items/7', stream=True)]",
+        "kept.append(client.get('/items/7', stream=True))",
+        "found['bodies'] = [each.content.decode() for each in kept]",
+        attributes="concurrency = 1",
+    )
+    assert found["bodies"] == ["", "", "", '{"id": 7}', '{"id": 7}']
+    assert told.faults == [None] * 5
 
 
 @pytest.mark.long
