@@ -260,6 +260,15 @@ def test_what_cannot_be_is_refused_at_the_start(
 
 
 @pytest.mark.long
+def test_the_example_tells_why_nobody_answers(locusts: Locusts) -> None:
+    nobody = f"https://127.0.0.1:{free_port()}"
+    locusts.run("-u", "8", "-r", "8", "--host", nobody, names=PATHS)
+    told = {row["Name"]: row["Error"] for row in locusts.rows("failures").values()}
+    assert set(told) == set(PATHS)
+    assert all("nobody listens there" in error for error in told.values()), told
+
+
+@pytest.mark.long
 def test_imported_before_locust_is() -> None:
     """As by a program that is run without the command `locust`."""
     said = run_script("import quiver.adapters.locust, ssl; print(ssl.SSLContext.__module__)")

@@ -63,9 +63,9 @@ class Locusts:
         run.terminate()
         return ended(run)
 
-    def rows(self) -> dict[str, dict[str, str]]:
-        """What the CSV files say, by the name of the request."""
-        path = self._folder / f"{PREFIX}_stats.csv"
+    def rows(self, kind: str = "stats") -> dict[str, dict[str, str]]:
+        """What the CSV file says, or that of "failures", by the name of the request."""
+        path = self._folder / f"{PREFIX}_{kind}.csv"
         if not path.exists():
             return {}
         with path.open(encoding="utf-8", newline="") as file:
