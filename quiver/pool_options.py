@@ -101,13 +101,16 @@ _FOLLOWED: Final = "none are followed; requests and httpx do so, over quiver.ada
 _ABSENT: Final = {
     "allow_redirects": _FOLLOWED,
     "auth": "send an authorization header",
+    "base_url": "write whole URLs, or ask a pool of one origin for paths",
     "cookies": "send a cookie header",
     "disable_http1": _PROTOCOLS,
     "disable_http2": _PROTOCOLS,
     "disable_http3": _PROTOCOLS,
+    "event_hooks": "quiver.telemetry calls functions of yours",
     "files": "send the form as body with its content-type, by urllib3's"
     " encode_multipart_formdata, say; or ask by requests or httpx, over quiver.adapters",
     "follow_redirects": _FOLLOWED,
+    "headers": "give them to each request",
     "hints": _CLIENTS,
     "http_version": _PROTOCOLS,
     "http1": _PROTOCOLS,

@@ -53,7 +53,13 @@ _SPEAKS: Final[dict[str, tuple[tuple[str, ...] | None, str]]] = {
     "--http1.1": (("http/1.1",), "HTTP/1.1 and nothing else."),
 }
 _CONNECTING = (
-    click.option("--cafile", type=click.Path(exists=True), help="PEM file of roots to trust."),
+    click.option(
+        "--cafile",
+        "--cacert",
+        "cafile",
+        type=click.Path(exists=True),
+        help="PEM file of roots to trust.",
+    ),
     click.option("--cert", type=click.Path(exists=True), help="PEM file of our certificate."),
     click.option("--key", type=click.Path(exists=True), help="PEM file of its key, if apart."),
     click.option("-k", "--insecure", is_flag=True, help="Take any certificate."),
@@ -73,7 +79,13 @@ _CONNECTING = (
         default=True,
         help="Go through the proxy that the environment names; with HTTP/3 alone, say so.",
     ),
-    click.option("--timeout", type=Positive(), help="Seconds for one whole request."),
+    click.option(
+        "--timeout",
+        "--max-time",
+        "timeout",
+        type=Positive(),
+        help="Seconds for one whole request.",
+    ),
     click.option("--max-connections", default=1, show_default=True, help="To the origin."),
 )
 

@@ -29,6 +29,7 @@ from quiver.cli.connection_options import (
     headers_of,
     tell_of_proxy,
 )
+from quiver.cli.curl_names import CurlUsersCommand
 from quiver.cli.download import Place, Target, place_of, remember, target_of
 from quiver.cli.exit_status import REPORTED, ExitStatus, reported, reporting_errors
 from quiver.cli.standard_streams import opened, put, say, writing
@@ -42,7 +43,7 @@ from quiver.streams.response import StreamedResponse
 __all__ = ["get", "length_of", "save"]
 
 
-@click.command()
+@click.command(cls=CurlUsersCommand)
 @asking
 @click.option("-I", "--head", is_flag=True, help="Ask for the head alone (HEAD), and print it.")
 @click.option("-i", "--include", is_flag=True, help="Show status, headers and trailers.")

@@ -295,9 +295,10 @@ def _kind_of(body: object) -> _Kind:
         return _Once(body)
     if callable(body):
         return _Made(body)
+    values = ": json= sends values, and urlencode(...).encode() makes a form of them"
     raise InvalidRequest(
         f"body is a {type(body).__name__}, not bytes, a binary file, an iterable of bytes or a "
-        "callable that makes one"
+        f"callable that makes one{values if isinstance(body, Mapping) else ''}"
     )
 
 

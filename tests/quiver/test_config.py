@@ -111,7 +111,7 @@ def test_time_limits(name: str, value: Any) -> None:
         ({"congestion_control": []}, r"congestion_control=\[\]"),
         ({"max_conections": 1}, "max_conections is no option: did you mean max_connections"),
         ({"cert": "mine.pem"}, "cert is no option: did you mean certfile"),
-        ({"headers": {}}, "headers is no option; there are max_connections, "),
+        ({"headers": {}}, "headers is no option: give them to each request"),
         ({"origin": 1}, "origin is no option; there are max_connections, "),
         ({"verify": False, "cadata": PEM}, "verify=False contradicts cadata"),
         (

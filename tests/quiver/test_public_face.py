@@ -318,6 +318,8 @@ def test_a_misspelt_keyword_of_a_request(kind: Any, options: dict[str, Any], sai
     [
         ("files", "send the form as body with its content-type"),
         ("auth", "send an authorization header"),
+        ("base_url", "write whole URLs, or ask a pool of one origin for paths"),
+        ("event_hooks", "quiver.telemetry calls functions of yours"),
         ("follow_redirects", "none are followed; requests and httpx do so"),
         ("proxies", "a client takes proxy=, for what goes over TCP"),
         ("http2", 'a client takes protocols=, some of "h3", "h2" and "http/1.1"'),

@@ -245,8 +245,18 @@ def ends(*arguments: str) -> tuple[int, str]:
         (["https://localhost/", "--cert", __file__], "--cert"),
         (["https://localhost/", "--cert", "/no/such/file"], "--cert"),
         (["https://localhost/", "--cafile", __file__], "--cafile"),
+        (["https://localhost/", "--cacert", __file__], "--cafile"),
         (["https://localhost/", "-d", "@/no/such/file"], "/no/such/file"),
         (["https://localhost/", "-k", "--cafile", __file__], "cafile"),
+        (["https://localhost/", "--max-time", "-1"], "--timeout"),
+        (["https://localhost/", "-L"], "No such option '-L': redirects are not followed; -i shows"),
+        (["https://localhost/", "-sS"], "No such option '-s': nothing but errors is told"),
+        (["https://localhost/", "--compressed"], "'--compressed': -H 'accept-encoding: gzip' asks"),
+        (
+            ["https://localhost/", "--connect-timeout", "1"],
+            "': --timeout limits the whole request.\n",
+        ),
+        (["https://localhost/", "--conect-timeout", "1"], "Did you mean"),
         ([], "URL"),
     ],
 )

@@ -91,7 +91,10 @@ def test_what_is_known_of_a_body(
     ("body", "said"),
     [
         (5, "body is a int"),
-        ({"a": b"x"}, "body is a dict"),
+        (
+            {"a": b"x"},
+            r"body is a dict, .*: json= sends values, and urlencode\(...\).encode\(\) makes a form",
+        ),
         (io.StringIO("x"), "text mode"),
         ([b"a", "b"], "a piece is a str"),
         ([[1]], "a piece is a list"),
