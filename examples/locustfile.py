@@ -58,4 +58,4 @@ class Crowd(HTTP3FastUser):
     def look(self) -> None:
         with self.rest("GET", "/items/42", name="/items/[id] (fast)") as response:
             if response.js is not None and response.js["id"] != 42:
-                response.failure("this is another item")
+                response.failure("this is another item")  # type: ignore[no-untyped-call]

@@ -38,7 +38,8 @@ class CurlUsersCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            if error.option_name in _INSTEAD:
-                error.possibilities = []
-                error.message = f"{error.message.rstrip('.')}: {_INSTEAD[error.option_name]}."
-            raise
+            name = error.option_name
+            if name not in _INSTEAD:
+                raise
+            said = f"{error.message.rstrip('.')}: {_INSTEAD[name]}."
+            raise click.NoSuchOption(name, said, ctx=error.ctx) from None

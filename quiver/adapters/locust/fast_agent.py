@@ -154,13 +154,15 @@ class Head:
     """What geventhttpclient's response offers of its head."""
 
     version = "HTTP/3"
-    _headers_index: Headers
 
-    def __contains__(self, name: object) -> bool:
+    def __init__(self, pairs: Pairs) -> None:
+        self._headers_index = headers_of(pairs)  # by that name geventhttpclient reads it
+
+    def __contains__(self, name: str) -> bool:
         return name in self._headers_index
 
     def __getitem__(self, name: str) -> str | list[str]:
-        return cast("str | list[str]", self._headers_index[name])
+        return self._headers_index[name]
 
     @property
     def headers(self) -> Iterator[tuple[str, str]]:
@@ -180,7 +182,8 @@ class Head:
         raise NotImplementedError
 
     def get(self, name: str, default: str | None = None) -> str | list[str] | None:
-        return cast("str | list[str] | None", self._headers_index.get(name, default))
+        found = self._headers_index.get(name)
+        return default if found is None else found
 
     def info(self) -> Headers:
         return self._headers_index
@@ -195,8 +198,8 @@ class Answer(Head, io.BytesIO):
     message_complete = True
 
     def __init__(self, response: Response) -> None:
-        super().__init__(response.body)
-        self._headers_index = headers_of(response.headers)
+        io.BytesIO.__init__(self, response.body)
+        Head.__init__(self, response.headers)
         self._status = response.status
 
     def get_code(self) -> int:
@@ -214,8 +217,8 @@ class StreamedAnswer(Head):
     """A response as geventhttpclient has it, whose body comes as it is read."""
 
     def __init__(self, response: StreamedResponse, room: Semaphore) -> None:
+        super().__init__(response.headers)
         self._response = response
-        self._headers_index = headers_of(response.headers)
         self._room: Semaphore | None = room
         self._released = False
         self._rest = b""  # read behind a line
@@ -258,11 +261,16 @@ class StreamedAnswer(Head):
 
     def readline(self, sep: bytes = b"\r\n") -> bytes:
         """Return what comes up to and with `sep`, or what is left; nothing at the end."""
-        line = b""
-        while sep not in line and (piece := self.read1()):
+        line = bytearray()
+        while piece := self.read1():
+            looked = max(0, len(line) - len(sep) + 1)  # it may have come in two pieces
             line += piece
-        before, found, self._rest = line.partition(sep)
-        return before + found
+            at = line.find(sep, looked)
+            if at >= 0:
+                end = at + len(sep)
+                self._rest = bytes(line[end:])
+                return bytes(line[:end])
+        return bytes(line)
 
     def release(self) -> None:
         """Give up what was not read, and the room for another request."""
