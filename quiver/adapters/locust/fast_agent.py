@@ -323,20 +323,20 @@ class HTTP3UserAgent(LocustUserAgent):
         self,
         url: str,
         method: str = "GET",
-        headers: Any = None,
-        payload: Any = None,
+        headers: Mapping[str, str] | None = None,
+        payload: object = None,
         *,
         streamed: bool = False,
-        **more: Any,
+        **more: object,
     ) -> FastResponse:
         """Send a request, and follow where it leads."""
         # The class is read before anything waits: others of the same user come later.
         self.request_type = SentStreamRequest if streamed else SentRequest  # type: ignore[misc, assignment]
-        response: Any
+        open_url: Any = super().urlopen  # Locust's answers and more bodies than its types know
         if more:
-            response = super().urlopen(url, method, headers, payload, **more)
+            response = open_url(url, method, headers, payload, **more)
         else:  # as mostly, and then without a dict of them, and a tuple of the others
-            response = super().urlopen(url, method, headers, payload)
+            response = open_url(url, method, headers, payload)
         return cast(FastResponse, response)
 
     def _urlopen(self, request: CompatRequest) -> FastResponse:

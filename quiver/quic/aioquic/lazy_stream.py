@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aioquic.quic.stream import QuicStream
+from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
 
 __all__ = ["LazyStream"]
 
+_Half = QuicStreamSender | QuicStreamReceiver
 _PLAIN: Final = bool | int | None
 
 
@@ -21,10 +22,10 @@ def _made_late(fresh: object) -> type[Any]:
     plain = {name: value for name, value in vars(fresh).items() if isinstance(value, _PLAIN)}
     late = {name: type(value) for name, value in vars(fresh).items() if name not in plain}
 
-    def begin(half: Any, stream_id: int) -> None:
+    def begin(half: _Half, stream_id: int) -> None:
         half._stream_id = stream_id
 
-    def make(half: Any, name: str) -> Any:  # which it has not yet
+    def make(half: _Half, name: str) -> Any:  # which it has not yet
         if name not in late:
             raise AttributeError(f"{type(half).__name__!r} object has no attribute {name!r}")
         made = late[name]()

@@ -237,6 +237,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
     },
     "aioquic.quic.stream": {
         "QuicStream": type,
+        "QuicStreamReceiver": type,
         "QuicStreamSender": type,
         "QuicStreamSender.on_data_delivery": ("self", "delivery", "start", "stop", "fin"),
     },
