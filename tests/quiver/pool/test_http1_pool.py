@@ -231,7 +231,10 @@ def test_a_flood_of_tiny_chunks_takes_slices_of_the_loop(
         endless = pool.ask(get("/", timeout=60.0), block=False)
         until(lambda: len(costs) > 40, within=40.0, what="it has had some turns")
         endless.cancel()
-        assert statistics.median(costs[20:]) < 3 * SLICE, costs
+        # A machine may be slow, and what it runs traced: 64 KiB of them say what is dear here.
+        whole = max(costs[:20])
+        assert whole > SLICE
+        assert statistics.median(costs[20:]) < max(SLICE, whole / 8), costs
 
 
 def _met_within(seconds: float, turns: Iterator[int]) -> int:
