@@ -239,17 +239,12 @@ class OriginPool(StartedPool):
             connection, ticket = returned.connection, exchange.ticket
             self._do(self._table.released(connection, ticket, now, unused=True))
         if exchange.repeated:
-            self._leave_idle(now)
+            # Who has closed one idle connection may have closed all, a restart or a router say, and
+            # what goes again does so but once.
+            for each in self._table.connections():
+                if each.state == "connected" and each.opened and not each.active:
+                    self._do(self._table.leave(each.number, now))
         self._submit(PendingRequest.again(exchange, reply, self._config, now), now, front=True)
-
-    def _leave_idle(self, now: float) -> None:
-        """Leave what lies idle: who has closed one may have closed all of them, a restart or a
-        router say, and what goes again does so but once."""
-        for each in self._table.connections():
-            if each.state == "connected" and each.opened and not each.active:
-                self._spoken.draining(each.number)
-                self._do(self._table.draining(each.number, now))
-                self._tell(each.number, messages.Drain("another one was closed as it was used"))
 
     def _timer_fired(self, key: object, now: float) -> None:
         match key:
