@@ -35,12 +35,17 @@ TURNS: Final = 256
 class ReceiveShare:
     """What one connection may take; told what it has cost.
 
+    Args:
+        reads: of a stream of bytes, each of which brings as much as some fifty datagrams. They are
+            dear when one alone takes more than a slice, not when a row of them does.
+
     Attributes:
         dear: seconds that the last turn took, if it was one of several dear ones; else 0.
         part: of what one read of a stream of bytes may bring: less when one alone was dear.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, reads: bool = False) -> None:
+        self._reads = reads
         self._chunk = CHUNK
         self.dear = 0.0
         self.part = 1.0
@@ -69,7 +74,7 @@ class ReceiveShare:
         """
         self._taken += datagrams
         self._spent += seconds
-        again = self._chunk < CHUNK  # a handshake is dear as well, but once
+        again = self.part < 1.0 if self._reads else self._chunk < CHUNK  # a handshake is, but once
         if seconds > SLICE:
             self._chunk = max(1, int(datagrams * SLICE / seconds))
         if datagrams == 1 and seconds > SLICE:

@@ -26,6 +26,8 @@ class RestingSocket(ABC):
         share: of a turn; None for as much as one chunk, which is enough mostly.
     """
 
+    reads_stream = False  # of bytes: what it brings at once may be as much as many datagrams
+
     def __init__(self) -> None:
         self.more = False
         self.taken = 0
@@ -58,7 +60,7 @@ class RestingSocket(ABC):
             return False
         share = self.share
         if share is None:
-            share = self.share = ReceiveShare()
+            share = self.share = ReceiveShare(reads=self.reads_stream)
         again = share.took(self.taken, seconds, self.more)
         if share.dear and not again:
             self.rest(LANE.rest(share.dear, time.monotonic()))

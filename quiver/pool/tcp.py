@@ -55,6 +55,8 @@ class TcpSocket(RestingSocket):
         OSError: the address cannot be reached from here.
     """
 
+    reads_stream = True
+
     def __init__(self, address: Address, on_ready: Callable[[], object]) -> None:
         super().__init__()
         family, destination = address

@@ -140,3 +140,21 @@ def test_of_one_who_sends_without_end_it_is_judged_all_the_same() -> None:
     assert set(overdue.due(more=True)) == {"sweep", 0, 1, 2}
     overdue.add("sweep")
     assert overdue.due(more=True) == ()
+
+
+def test_a_row_of_large_reads_is_not_dear_for_its_length() -> None:
+    """A body over TCP: two MiB in a row take longer than a slice, and no read of them does."""
+    share = ReceiveShare(reads=True)
+    for _ in range(20):
+        reads = share.datagrams
+        share.took(reads, reads * 0.0002, True)
+        assert not share.dear
+    assert share.datagrams * 0.0002 < 1.1 * SLICE, "but the others have their turn in between"
+
+
+def test_reads_are_dear_where_one_alone_is() -> None:
+    share = ReceiveShare(reads=True)
+    share.took(1, 0.09, True)
+    assert not share.dear, "as a handshake may be"
+    share.took(1, 0.005, True)
+    assert share.dear == 0.005
