@@ -190,6 +190,7 @@ class OriginPool(StartedPool):
             if telemetry.listening:
                 observe_request(self.target.name, request, reply, since)
             _, timeout = request.answered_within(self._config.timeout)
+            self._look_for_http3(now)  # also for a channel, which nothing else leads to
             if isinstance(request, OpenChannel):
                 self._check_channel(request)
             deadline = None if timeout is None else since + timeout
@@ -201,11 +202,14 @@ class OriginPool(StartedPool):
         except Exception as error:  # noqa: BLE001 - of a request that is not what it seems
             reply.fail(error if isinstance(error, QuiverError) else self.target.failed(error))
             return None
+        return self._submit(ask, now)
+
+    def _look_for_http3(self, now: float) -> None:
+        """Dial beside a connection over TCP, if it is time to ask for HTTP/3 again."""
         if self._spoken.over_tcp:
             old = self._spoken.beside(partial(self.target.asks_again, now))
             if old is not None:
                 self._do(self._table.aged(old, now))
-        return self._submit(ask, now)
 
     def _see_protocol(self) -> None:
         """Have it known what is spoken: as many connections are opened as that needs."""
@@ -217,7 +221,9 @@ class OriginPool(StartedPool):
 
     def _check_channel(self, request: OpenChannel) -> None:
         """Refuse a channel that cannot be, for whatever its server might say."""
-        if self.target.protocol not in (None, HTTP3):
+        # What was spoken by connections that are gone says nothing of the next.
+        spoken = self.target.protocol if self._table.lends else self.target.only
+        if spoken not in (None, HTTP3):
             raise self.target.no_channels(request)
         if request.require_datagrams and not self._config.datagrams:
             said = "require_datagrams=True, but the pool has datagrams=False"

@@ -197,6 +197,34 @@ def test_http_3_that_comes_later_takes_over(authority: Authority, server: Http2O
     assert server.seen["/held"] == 1
 
 
+@pytest.mark.usefixtures("quic_has_time", "no_pause")
+def test_channels_alone_lead_to_http_3_as_well(authority: Authority, server: Http2Origin) -> None:
+    """Those that are refused over TCP have HTTP/3 tried beside."""
+    with speaking(authority) as client:
+        assert client.get(server.url + "/ok").http_version == "HTTP/2"
+        with LocalOrigin(authority=authority, port=server.port):
+            until(lambda: _opens(client, server), what="it is found")
+
+
+@pytest.mark.usefixtures("quic_has_time", "no_pause")
+def test_what_is_gone_keeps_no_channel_away(authority: Authority, server: Http2Origin) -> None:
+    """What was spoken over TCP counts no more when no connection is there."""
+    with speaking(authority, max_connections=1) as client:
+        assert client.get(server.url + "/ok").http_version == "HTTP/2"
+        server.peers[0].cut()
+        until(lambda: client.stats(server.url).connections == 0, what="it has heard")
+        with LocalOrigin(authority=authority, port=server.port):
+            assert _opens(client, server)
+
+
+def _opens(client: quiver.Client, server: Http2Origin) -> bool:
+    try:
+        with client.open_channel(server.url + "/hang", method="GET"):
+            return True
+    except quiver.ConnectDisabled:
+        return False
+
+
 @pytest.mark.usefixtures("quic_has_time")
 def test_http_3_that_goes_away_gives_way(authority: Authority, server: Http2Origin) -> None:
     with speaking(authority) as client:
