@@ -27,6 +27,7 @@ from quiver.errors import (
     ResourceExhausted,
 )
 from quiver.origin import Origin
+from quiver.pool.choice import place_of
 from quiver.pool.fallback_table import FallbackTable, PolicyName, Route
 from quiver.request import Request
 from quiver.streams.body_source import BodySource
@@ -148,6 +149,18 @@ class Policy:
             due = self._table.alternatives.learn(origin, field, now) and self._is_due(now)
         if due:
             self.flush()
+
+    def misdirected(self, route: Route) -> None:
+        """Note that who is at an alternative does not answer for its origin (RFC 7838 6).
+
+        The origin may go on to name it: HTTP/3 is left alone there, as after a failure.
+        """
+        origin, place = route.origin, route.place
+        with self._lock:
+            named = self._table.alternatives
+            named.forget(origin, lambda each: place_of(origin, each) == place)
+            why = f"{place.authority} does not answer for it (421 Misdirected Request)"
+            self._table.failed(origin, time.monotonic(), why)
 
     def network_changed(self) -> None:
         """Forget the alternatives that were not said to persist (RFC 7838 2.2)."""

@@ -135,6 +135,10 @@ class Dispatch:
 
     def answered(self, route: Route, streamed: StreamedResponse, trust: Trust) -> None:
         """Take in that HTTP/3 has answered, and what the origin says of other places."""
+        if streamed.status == 421:  # RFC 7838 6: what it says of places counts for nothing
+            if route.elsewhere:
+                self.policy.misdirected(route)
+            return
         self.policy.succeeded(route.origin, trust)
         self.policy.heard(route.origin, streamed.header("alt-svc"))
 

@@ -149,7 +149,7 @@ class OverTCP:
 
     def answered(self, route: Route, streamed: StreamedResponse, _trust: Trust) -> None:
         """Take in what the origin says of other places, over TLS (RFC 7838 2.1)."""
-        if route.origin.scheme == "https":
+        if route.origin.scheme == "https" and streamed.status != 421:  # RFC 7838 6
             self._policy.heard(route.origin, streamed.header("alt-svc"))
 
 

@@ -25,8 +25,10 @@ from urllib3 import Retry
 import quiver
 from quiver import telemetry
 from quiver.adapters.httpx import AsyncHTTP3Transport, HTTP3Transport
+from quiver.adapters.policy import Policy
 from quiver.adapters.requests import HTTP3Adapter
-from quiver.testing import Authority
+from quiver.origin import Origin
+from quiver.testing import Asked, Authority, LocalOrigin
 from tests.support.programs.runner import run_script
 from tests.support.servers.http1_backend import TEXT, backend
 from tests.support.servers.http1_server import Http1Handler, serving
@@ -85,6 +87,29 @@ def test_http_2_under_requests(session: requests.Session, server: Http2Origin) -
     trailing = session.get(server.url + "/trailers")
     assert trailing.content == b"x" and trailing.raw.trailers["x-sum"] == "1"
     assert len(server.peers) <= 2, "as many connections as the pool has"
+
+
+def test_an_alternative_that_does_not_answer_for_the_origin(
+    authority: Authority, server: Http2Origin
+) -> None:
+    """Its 421 is told once, and what it says of places counts for nothing (RFC 7838 6)."""
+    refused: list[str] = []
+    policy, origin = Policy("alt-svc"), Origin.parse(server.url)
+    with LocalOrigin(authority=authority) as third, requests.Session() as session:
+        field = f'h3=":{third.port}"; ma=600'
+
+        @third.route("/ok")
+        def answer(asked: Asked) -> Any:
+            refused.append(asked.path)
+            return 421, [("alt-svc", field)], b""
+
+        session.trust_env, session.verify = False, authority.cafile
+        session.mount("https://", HTTP3Adapter(fallback="quiver", policy=policy))
+        policy.heard(origin, field)
+        told = [session.get(server.url + "/ok", timeout=LIMIT).status_code for _ in range(3)]
+        policy.heard(origin, field)  # the origin goes on to say so
+        told += [session.get(server.url + "/ok", timeout=LIMIT).status_code for _ in range(3)]
+    assert told == [421, 200, 200, 200, 200, 200] and refused == ["/ok"]
 
 
 def test_http_under_requests(session: requests.Session, plain: str) -> None:
