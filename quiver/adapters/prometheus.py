@@ -6,6 +6,7 @@
 
 ===============================  ===========================  =====================================
 quiver_pool_connections          origin, state                connecting, connected or draining
+quiver_pool_protocol             origin, protocol             pools, by what they speak
 quiver_pool_streams              origin, state                slots: active (lent) or idle
 quiver_pool_waiting              origin                       callers that wait for a slot
 quiver_replies_total             origin, outcome              "2xx" ... "5xx" by status, "channel",
