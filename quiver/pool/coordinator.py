@@ -224,7 +224,7 @@ class OriginPool(StartedPool):
         # What was spoken by connections that are gone says nothing of the next.
         spoken = self.target.protocol if self._table.lends else self.target.only
         if spoken not in (None, HTTP3):
-            raise self.target.no_channels(request)
+            raise self.target.no_channels(request, spoken)
         if request.require_datagrams and not self._config.datagrams:
             said = "require_datagrams=True, but the pool has datagrams=False"
             raise DatagramsDisabled(said, origin=self.target.name)

@@ -168,7 +168,7 @@ class ExchangeRunner:
         assert isinstance(request, OpenChannel)
         if waiting.needed:
             return waiting.add(exchange, reply)
-        fault = waiting.fault(request)
+        fault = waiting.fault(request, self.transport.http.handshake.http_version.lower())
         if fault is not None:
             reply.fail(fault)
             return self._owner.returned(exchange, reply, unused=True)

@@ -192,10 +192,10 @@ class PoolTarget:
         limit = f"connect_timeout={self.config.connect_timeout} seconds"
         return progress.too_slow(limit, self.name)
 
-    def no_channels(self, request: OpenChannel) -> QuiverError:
-        """The error of a channel over TCP."""
-        spoken = f", and this is {self.protocol.upper()}" if self.protocol else ""
-        said = f"method={request.method!r}: channels are opened over HTTP/3 only{spoken}"
+    def no_channels(self, request: OpenChannel, spoken: str) -> QuiverError:
+        """The error of a channel over TCP, where this is spoken: "http/2", say."""
+        only = f"channels are opened over HTTP/3 only, and this is {spoken.upper()}"
+        said = f"method={request.method!r}: {only}"
         return ConnectDisabled(said, origin=self.name)
 
     def no_settings(self) -> QuiverError:

@@ -79,11 +79,15 @@ class WaitingChannels:
         for ticket in list(self.channels):
             self.turn_away(ticket, None)
 
-    def fault(self, request: OpenChannel) -> QuiverError | None:
-        """The error if the server, whose SETTINGS are known, takes no such channel, or None."""
+    def fault(self, request: OpenChannel, spoken: str) -> QuiverError | None:
+        """The error if the server, whose SETTINGS are known, takes no such channel, or None.
+
+        Args:
+            spoken: on this connection, whatever its pool speaks beside: "http/3", say.
+        """
         assert self._settings is not None
-        if self._target.protocol not in (None, HTTP3):
-            return self._target.no_channels(request)
+        if spoken != HTTP3:
+            return self._target.no_channels(request, spoken)
         if request.protocol is not None and not self._settings.connect:
             said = f"protocol={request.protocol!r}: the server takes no extended CONNECT"
             return ConnectDisabled(said, origin=self._target.name)

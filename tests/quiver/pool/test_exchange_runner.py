@@ -19,7 +19,7 @@ from quiver.errors import (
     StreamReset,
 )
 from quiver.h3 import events
-from quiver.models import Response
+from quiver.models import Handshake, Response
 from quiver.origin import Origin
 from quiver.pool.exchange_runner import MAX_FAILURES, ExchangeRunner
 from quiver.pool.liveness import Liveness
@@ -38,6 +38,7 @@ class FakeConnection:
 
     def __init__(self) -> None:
         self.next_stream_id = 0
+        self.handshake = Handshake("1", "h3", "", None, 30.0, 100, 0)
         self.done: list[tuple[Any, ...]] = []
         self.broken: BaseException | None = None
 

@@ -126,5 +126,14 @@ def test_what_the_server_does_not_take(
     stand: Stand, settings: events.Settings, options: Any, error: type[Exception] | None
 ) -> None:
     list(stand.waiting.settle(settings))
-    fault = stand.waiting.fault(OpenChannel("CONNECT", "/", protocol="echo", **options))
+    fault = stand.waiting.fault(OpenChannel("CONNECT", "/", protocol="echo", **options), "http/3")
     assert fault is None if error is None else isinstance(fault, error)
+
+
+@pytest.mark.parametrize("spoken", ["http/2", "http/1.1"])
+def test_none_goes_over_tcp_whatever_is_spoken_beside(stand: Stand, spoken: str) -> None:
+    """A pool that speaks HTTP/3 may have a connection over TCP beside it."""
+    list(stand.waiting.settle(events.Settings(connect=True, datagrams=True)))
+    fault = stand.waiting.fault(OpenChannel("GET", "/"), spoken)
+    assert isinstance(fault, ConnectDisabled) and spoken.upper() in str(fault)
+    assert stand.waiting.fault(OpenChannel("GET", "/"), "http/3") is None
