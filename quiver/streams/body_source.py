@@ -24,6 +24,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextvars import copy_context
 from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol, Self, cast
 
 from quiver.errors import InvalidRequest
@@ -49,6 +50,7 @@ class BodySource:
             which is copied; a file that can seek; a callable.
         opened: whether it has been opened, so that some of it may have been read.
         kept: whether its pieces are kept here, so that reading them runs no code of their owner's.
+        context: the context variables of whoever gave it.
 
     Raises:
         InvalidRequest: it is no body.
@@ -64,6 +66,7 @@ class BodySource:
         self.length = self._kind.length
         self.replayable = self._kind.replayable
         self.kept = isinstance(self._kind, _Kept)
+        self.context = copy_context()
 
     def __repr__(self) -> str:
         return f"<BodySource {self._type}, length {self.length}>"

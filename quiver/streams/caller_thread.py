@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextvars import Context
+from functools import partial
 from typing import Protocol
 
 from quiver.actors.wait_queue import WaitQueue, wait, wake
@@ -40,8 +42,17 @@ class CallerThreadExecutor:
         self._serving = False
         self._closed = False
 
-    def submit(self, call: Callable[[], object], *, own_thread: bool = False) -> None:
+    def submit(
+        self,
+        call: Callable[[], object],
+        *,
+        own_thread: bool = False,
+        context: Context | None = None,
+    ) -> None:
         """Have `call` made soon, after those before it; with `own_thread` not in the caller's.
+
+        Args:
+            context: the context variables of a call that is not made in the caller's thread.
 
         Raises:
             ResourceExhausted: it needs a thread, and none can be started.
@@ -50,7 +61,7 @@ class CallerThreadExecutor:
             if self._reply is not None and self._reply.call_in_caller(call):
                 return
             self.detach()  # its caller has left, or never waited
-        self._calls.append(call)
+        self._calls.append(call if context is None else partial(context.run, call))
         wake(self._wakes)
         if not self._serving:
             self._start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, cast
 
 from quiver.actors.reply import Reply
@@ -32,7 +33,13 @@ class Recorder:
 class AtOnce(CallerThreadExecutor):
     """The filler is so quick that it has done its turn while the connection looks."""
 
-    def submit(self, call: Callable[[], object], *, own_thread: bool = False) -> None:
+    def submit(
+        self,
+        call: Callable[[], object],
+        *,
+        own_thread: bool = False,
+        context: Context | None = None,
+    ) -> None:
         call()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
+from typing import Any, Final
 
 import pytest
 
@@ -15,6 +16,7 @@ from quiver.adapters.httpx import AsyncHTTP3Transport, HTTP3Transport
 from quiver.testing import Origin, pattern
 from tests.support.waiting import until
 
+USER: Final[ContextVar[bytes]] = ContextVar("USER", default=b"nobody ")
 NARROW = {"default": {"max_connections": 1, "max_streams_per_connection": 1}}
 
 
@@ -70,6 +72,22 @@ def test_bodies_of_every_kind(client: Any, origin: Origin) -> None:
     assert client.post(url, content=iter([b"in ", b"pieces"])).content == b"in pieces"
     form = client.post(url, data={"a": "1"}, files={"b": ("b.txt", b"of a file")}).content
     assert b"of a file" in form and form.endswith(b"--\r\n")
+
+
+def test_a_body_is_read_with_its_callers_context_variables(client: Any, origin: Origin) -> None:
+    """As over TCP, where the library reads it in the caller's thread."""
+
+    def pieces() -> Iterator[bytes]:
+        yield USER.get()
+        USER.set(b"and another")
+        yield USER.get()
+
+    token = USER.set(b"somebody ")
+    try:
+        response = client.post(origin.url + "/echo", content=pieces())
+    finally:
+        USER.reset(token)
+    assert response.content == b"somebody and another"
 
 
 def test_a_body_of_another_kind_is_refused(library: Any, origin: Origin) -> None:
@@ -152,6 +170,29 @@ def test_a_body_both_ways_at_once(library: Any, origin: Origin) -> None:
         return got
 
     assert asyncio.run(asyncio.wait_for(run(), 20.0)) == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_bodies_of_tasks_are_read_with_their_context_variables(
+    library: Any, origin: Origin
+) -> None:
+    """Each with those of its own task, also when it is read in more than one go."""
+    many = 40
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(many):
+            yield USER.get() * 8192
+            await asyncio.sleep(0)
+
+    async def post(client: Any, user: bytes) -> bytes:
+        USER.set(user)
+        content: bytes = (await client.post(origin.url + "/echo", content=pieces())).content
+        return content
+
+    async def run() -> list[bytes]:
+        async with in_asyncio(library, origin) as client:
+            return await asyncio.gather(*(post(client, user) for user in (b"one", b"two")))
+
+    assert asyncio.run(run()) == [user * 8192 * many for user in (b"one", b"two")]
 
 
 def test_a_task_that_is_cancelled_gives_its_stream_back(library: Any, origin: Origin) -> None:
