@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TwoWays", "Verify"]
 
+AT_ONCE: Final = 1e-6  # seconds: 0 is no limit of a pool, and here one that is over already
 NO_LIMIT: Final = 1e9  # seconds: None here is as the pool has it, and there it means no limit
 
 Verify = ssl.SSLContext | str | bool
@@ -122,7 +123,8 @@ class TwoWays:
         self, request: httpx.Request, way: Way, route: Route, body: BodyLike
     ) -> StreamRequest:
         """Make the request for a way. Errors as of `Dispatch.asked`."""
-        limits = request.extensions.get("timeout", {})
+        given = request.extensions.get("timeout", {})
+        limits = {kind: AT_ONCE if limit == 0 else limit for kind, limit in given.items()}
         return way.asked(
             route,
             request.method,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -58,6 +59,22 @@ def test_errors(path: str, name: str, library: Any, client: Any, origin: Origin)
     assert type(caught.value) is kind
     assert caught.value.request is not None
     assert isinstance(caught.value.__cause__, quiver.QuiverError)
+
+
+def test_a_limit_of_0_seconds_is_over_at_once(library: Any, origin: Origin) -> None:
+    """As what is left until a deadline may be; what takes no wait is had all the same."""
+    with library.Client(transport=HTTP3Transport(verify=origin.cafile, fallback=False)) as client:
+        with socket.socket(type=socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            nowhere = f"https://127.0.0.1:{silent.getsockname()[1]}/"
+            with pytest.raises(library.ConnectTimeout):
+                client.get(nowhere, timeout=library.Timeout(5, connect=0))
+        assert client.get(origin.url + "/ok").status_code == 200
+        for limits in (library.Timeout(5, read=0), library.Timeout(0)):
+            with pytest.raises(library.ReadTimeout):
+                client.get(origin.url + "/hang", timeout=limits)
+        for limits in (library.Timeout(5, pool=0), library.Timeout(5, write=0)):
+            assert client.get(origin.url + "/ok", timeout=limits).status_code == 200
 
 
 def test_no_http_without_a_fallback(library: Any, client: Any) -> None:
