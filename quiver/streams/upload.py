@@ -31,6 +31,7 @@ class Upload:
     Attributes:
         source: the body.
         pieces: its Reading, or async iterator, while it is open.
+        context: the context variables that it is read with.
     """
 
     def __init__(self, request: Request, send_buffer: SendBuffer) -> None:
@@ -45,7 +46,7 @@ class Upload:
         self._request = request
         self.source = body if isinstance(body, BodySource) else BodySource([body or b""])
         self.pieces: Any = None
-        self._context = self.source.context.copy()  # another upload may read it at the same time
+        self.context = self.source.context.copy()  # another upload may read it at the same time
         self._read = 0
 
     def take_back(self) -> bool:
@@ -80,7 +81,7 @@ class Upload:
 
     def start(self, executor: CallerThreadExecutor, *, own_thread: bool) -> None:
         """Have `fill` called where it may block; `own_thread` as of the executor."""
-        executor.submit(self.fill, own_thread=own_thread, context=self._context)
+        executor.submit(self.fill, own_thread=own_thread, context=self.context)
 
     def fill(self) -> None:
         """Read until the send buffer is full or the body ends. Blocks as the body does."""
@@ -172,7 +173,7 @@ class AsyncUpload(Upload):
 
     def _start(self, source: AsyncBodySource) -> None:
         """Begin the task, in its loop: a loop that closes before leaves no coroutine unawaited."""
-        self._task = source.loop.create_task(self._fill(source), context=self._context)
+        self._task = source.loop.create_task(self._fill(source), context=self.context)
         self._task.add_done_callback(_mark_retrieved)
 
     async def _fill(self, source: AsyncBodySource) -> None:
