@@ -74,7 +74,8 @@ class ReceiveShare:
         """
         self._taken += datagrams
         self._spent += seconds
-        again = self.part < 1.0 if self._reads else self._chunk < CHUNK  # a handshake is, but once
+        # Not what was dear once, as a handshake is.
+        again = self.part < 1.0 if self._reads else self._chunk < CHUNK
         if seconds > SLICE:
             self._chunk = max(1, int(datagrams * SLICE / seconds))
         if datagrams == 1 and seconds > SLICE:
