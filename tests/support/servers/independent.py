@@ -139,8 +139,10 @@ class StaticServer:
         self.start()
 
     def suspend(self) -> None:
-        """SIGSTOP: the port stays open and nothing answers."""
+        """SIGSTOP: the port stays open and nothing answers. Returns when each thread has stopped."""
         os.kill(self.pid, signal.SIGSTOP)
+        # One thread takes the signal and tells the others, which may still be answering meanwhile.
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """SIGCONT, after `suspend`."""
