@@ -139,7 +139,7 @@ class StaticServer:
         self.start()
 
     def suspend(self) -> None:
-        """SIGSTOP: the port stays open and nothing answers. Returns when each thread has stopped."""
+        """SIGSTOP: the port stays open, nothing answers. Returns when each thread has stopped."""
         os.kill(self.pid, signal.SIGSTOP)
         # One thread takes the signal and tells the others, which may still be answering meanwhile.
         os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
