@@ -31,13 +31,12 @@ from aioquic.quic.recovery import (  # type: ignore[attr-defined]
 )
 from aioquic.tls import Epoch
 
-from quiver.quic.aioquic.ack_row import AckRow
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.fast_send import FastSend
 from quiver.quic.aioquic.packet_rows import PacketRows
 from quiver.quic.aioquic.plain_path import PlainReceive
+from quiver.quic.aioquic.row_frames import AckRow, StreamRun
 from quiver.quic.aioquic.sent_runs import acknowledge_runs, packet_of, single_out
-from quiver.quic.aioquic.stream_run import StreamRun
 from quiver.quic.engine import StreamDataReceived
 from quiver.quic.reordering import Reordering
 

@@ -492,7 +492,7 @@ def test_what_is_raised_is_an_end(make: Make, way: str, monkeypatch: pytest.Monk
         wire.step()
     with monkeypatch.context() as patch:
         patch.setattr(quic, names[way], raising)
-        patch.setattr("quiver.quic.aioquic.stream_run.StreamRun.take", raising)
+        patch.setattr("quiver.quic.aioquic.row_frames.StreamRun.take", raising)
         if way == "receive":
             wire.settle(3)
         elif way == "tick":

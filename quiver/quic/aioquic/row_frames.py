@@ -1,23 +1,34 @@
-"""STREAM frames that follow one another on one stream, taken as one. Touches aioquic's private
-names.
+"""What packets that came together bring, taken as one. Touches aioquic's private names.
+
+    StreamRun    STREAM frames that follow one another on one stream
+    AckRow       packets with one ACK frame and nothing else
 
 A large body comes in rows of packets that have nothing but the next bytes of it. Of each row,
-aioquic's state of the stream, the credit, and HTTP/3 hear once.
+aioquic's state of the stream, the credit, and HTTP/3 hear once. While one goes up most of what
+comes is acknowledgements: loss detection and congestion control hear once of those of a row; the
+round trip is that of the largest number, as it is of an ACK frame (RFC 9002 5.1).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+from aioquic._buffer import Buffer
+from aioquic.quic.packet import pull_ack_frame
 
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.fast_send import FastSend
 from quiver.quic.engine import StreamDataReceived
+from quiver.quic.reassembly import Ranges
 from quiver.quic.varint import encode_varint, read_varint
 
-__all__ = ["StreamRun"]
+__all__ = ["AckRow", "StreamRun"]
 
 _KINDS, _STREAM = 0xF8, 0x08  # of a STREAM frame's type (RFC 9000 19.8)
 _OFFSET, _LENGTH, _FIN = 0x04, 0x02, 0x01
+
+_ACK: Final = 0x02  # type of an ACK frame without ECN counts (RFC 9000 19.3)
+_LONGEST: Final = 64  # bytes of one that is common: it has few ranges
 
 
 class StreamRun:
@@ -110,3 +121,49 @@ class StreamRun:
             self._send.forget_finished(stream_id, stream)
         if 4 * at > stream.max_stream_data_local:
             self._send.needs_window_update.add(stream_id)
+
+
+class AckRow:
+    """What is acknowledged by the packets that are being taken. It is to be ended before anything
+    else that comes is looked at.
+
+    Attributes:
+        ranges: the numbers, None while there are none.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.ranges: Any = None  # those of one frame as they are, and in order those of more
+        self._largest = self._delay = 0  # the largest number, and the delay that it came with
+
+    def take(self, payload: bytes) -> bool:
+        """Take the frames of a packet; False when they are not one common ACK frame."""
+        if not payload or payload[0] != _ACK or len(payload) > _LONGEST:
+            return False
+        frame = Buffer(data=payload)
+        frame.seek(1)
+        try:
+            ranges, delay = pull_ack_frame(frame)
+        except ValueError:  # it breaks a rule: aioquic has the words for it
+            return False
+        largest = ranges.bounds().stop - 1
+        if not frame.eof() or largest >= self._connection._packet_number:
+            return False  # there is more in it, or it is about what was never sent
+        if self.ranges is None:
+            self.ranges, self._largest, self._delay = ranges, largest, delay
+            return True
+        if type(self.ranges) is not Ranges:
+            self.ranges = Ranges(self.ranges)
+        for each in ranges:
+            self.ranges.add(each.start, each.stop)
+        if largest > self._largest:
+            self._largest, self._delay = largest, delay
+        return True
+
+    def end(self, now: float, space: Any) -> None:
+        """Tell loss detection of them."""
+        ranges, self.ranges = self.ranges, None
+        quic = self._connection
+        delay = (self._delay << quic._remote_ack_delay_exponent) / 1_000_000
+        loss: Any = quic._loss
+        loss.on_ack_received(ack_rangeset=ranges, ack_delay=delay, now=now, space=space)
