@@ -312,9 +312,9 @@ class Streams:
             reason = f"the server broke flow control or the stream's state ({name_of(code)})"
             return self.happened.append(events.StreamMalformed(stream_id, reason))
         said = f"the server reset the stream with {name_of(code)}"
-        refused = code == ErrorCode.REFUSED_STREAM  # RFC 9113 8.7
-        unprocessed = refused or code == ErrorCode.HTTP_1_1_REQUIRED
-        aborted = events.StreamAborted(stream_id, code, said, refused, unprocessed)
+        http1 = code == ErrorCode.HTTP_1_1_REQUIRED
+        refused = http1 or code == ErrorCode.REFUSED_STREAM  # RFC 9113 8.7
+        aborted = events.StreamAborted(stream_id, code, said, refused, refused, http1)
         return self.happened.append(aborted)
 
     def _take_settings(self, _: theirs.RemoteSettingsChanged) -> None:

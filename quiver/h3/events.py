@@ -156,8 +156,9 @@ class StreamAborted:
     Attributes:
         code: that it gave, in its protocol's numbers; None: its connection is lost.
         said: that in words.
-        refused: it was not acted upon, and may be sent again here.
+        refused: it was not acted upon, and may be sent again.
         unprocessed: it was not acted upon.
+        http1: over HTTP/1.1 alone, that is.
     """
 
     stream_id: int
@@ -165,6 +166,7 @@ class StreamAborted:
     said: str
     refused: bool
     unprocessed: bool
+    http1: bool = False
 
 
 @attrs.define

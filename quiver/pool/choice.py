@@ -1,7 +1,7 @@
 """Choices: over what an origin is dialled now: HTTP/3, what goes over TCP, or both in a race. Pure.
 
     lanes(origin, now) --> a dial races them --> won(origin, lane, behind, now)
-    heard(origin, Alt-Svc field, now), misdirected(origin, place)
+    heard(origin, Alt-Svc field, now), misdirected(origin, place), http1_required(origin)
 
 A dial has **lanes**: over QUIC, and over TCP, where ALPN decides further. Nothing is known of an
 origin at first: QUIC begins, and TCP `HEAD_START` later, or at once when QUIC has failed (RFC 8305;
@@ -18,6 +18,9 @@ or TCP goes first, QUIC behind it. When the while is over, a connection is diall
 there are (`asks_at`), again as a race: nobody waits for it. That all lanes have failed says
 nothing of one of them, and what failed from one address of ours says nothing of another: that is
 another network.
+
+An origin that has asked for HTTP/1.1 is dialled for that alone, for such a while; for what else
+there is when that cannot be had.
 """
 
 from __future__ import annotations
@@ -34,13 +37,15 @@ from quiver.origin import Origin
 from quiver.pool.alt_svc import Alternative
 from quiver.pool.fallback_table import FallbackTable, PolicyName
 
-__all__ = ["HEAD_START", "HTTP3", "TCP", "Choices", "Lane", "chosen_by"]
+__all__ = ["HEAD_START", "HTTP1", "HTTP3", "TCP", "Choices", "Lane", "chosen_by"]
 
 HEAD_START: Final = 0.3  # seconds that the first lane has before the second begins
 HTTP3: Final = "http/3"
+HTTP1: Final = "http/1.1"
 TCP: Final = "tcp"
 _BEHIND: Final = "what goes first is not there yet"
 _MISDIRECTED: Final = "misdirected"
+_HTTP1_REQUIRED: Final = "it asks for HTTP/1.1"
 _KEPT: Final = 1_000  # places of alternatives: the same are asked for with each dial
 
 
@@ -49,7 +54,7 @@ class Lane:
     """A way to an origin, in a dial.
 
     Attributes:
-        name: HTTP3 or TCP, or of the only stack that there is.
+        name: HTTP3, TCP, HTTP1 for that alone over TCP, or of the only stack that there is.
         after: seconds from the beginning of the dial until it begins, unless those before it have
             failed sooner.
         place: host and port of an alternative service, as an origin; None for the origin's own.
@@ -92,6 +97,15 @@ class Choices:
         Args:
             known: names of the lanes that there are, HTTP/3's first.
         """
+        lanes = self._lanes(origin, known, now, local)
+        if self.wants_http1(origin, now):
+            last = [attrs.evolve(lane, after=math.inf) for lane in lanes]
+            return (Lane(HTTP1, why=_HTTP1_REQUIRED), *last)
+        return lanes
+
+    def _lanes(
+        self, origin: Origin, known: tuple[str, ...], now: float, local: str | None
+    ) -> tuple[Lane, ...]:
         first, *behind = known
         if not behind:
             return (Lane(first),)
@@ -128,10 +142,13 @@ class Choices:
     def asks_at(self, origin: Origin, now: float, local: str | None = None) -> float:
         """From when on HTTP/3, over which the origin is not spoken to, is to be tried beside.
 
-        It holds until something is heard, won or misdirected; infinity while it is spoken nowhere.
+        It holds until something is heard, won or refused; infinity while it is spoken nowhere.
         """
         places = self._places(origin, now, local)
-        return min((self._paused_until(origin, each, local) for each in places), default=math.inf)
+        soonest = min(
+            (self._paused_until(origin, each, local) for each in places), default=math.inf
+        )
+        return max(soonest, self._table.until(origin, HTTP1))
 
     def heard(self, origin: Origin, field: str, now: float, local: str | None = None) -> None:
         """Take in an Alt-Svc field of a response of this origin (RFC 7838 3)."""
@@ -148,6 +165,14 @@ class Choices:
 
         self._table.alternatives.forget(origin, is_there)
         self._table.failed(origin, now, "421 Misdirected Request", (place, _MISDIRECTED))
+
+    def http1_required(self, origin: Origin, now: float) -> None:
+        """Note that the origin serves something over HTTP/1.1 alone (RFC 9113 7, RFC 9114 8.1)."""
+        self._table.failed(origin, now, _HTTP1_REQUIRED, HTTP1)
+
+    def wants_http1(self, origin: Origin, now: float) -> bool:
+        """Whether it has done so, and not long ago."""
+        return now < self._table.until(origin, HTTP1)
 
     def _places(self, origin: Origin, now: float, local: str | None) -> Iterator[Lane]:
         """Where HTTP/3 may be tried: as the origin prefers, and its own port if nobody says so."""

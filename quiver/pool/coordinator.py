@@ -34,7 +34,7 @@ from quiver.pool.actions import (
     SendEarly,
 )
 from quiver.pool.checkout import PendingRequest, Refusals, is_failure
-from quiver.pool.choice import HTTP3
+from quiver.pool.choice import HTTP1, HTTP3
 from quiver.pool.client_pools import ClientPools
 from quiver.pool.connection import Connection
 from quiver.pool.dial_progress import Dials, Progress
@@ -250,6 +250,9 @@ class OriginPool(StartedPool):
             for each in self._table.connections():
                 if each.state == "connected" and each.opened and not each.active:
                     self._do(self._table.leave(each.number, now))
+        if self.target.wants_http1(now):
+            for number in self._spoken.others(HTTP1):  # they would say so as well
+                self._do(self._table.leave(number, now))
         self._submit(PendingRequest.again(exchange, reply, self._config, now), now, front=True)
 
     def _timer_fired(self, key: object, now: float) -> None:

@@ -62,13 +62,14 @@ from quiver.pool.liveness import Liveness
 from quiver.pool.messages import PoolReply, StartExchange
 from quiver.pool.reports import ConnectionReport, logger
 from quiver.pool.target import PoolTarget
-from quiver.pool.told_heads import Misdirected
+from quiver.pool.told_heads import Http1Required, Misdirected
 from quiver.pool.waiting_channels import WaitingChannels
 from quiver.request import OpenChannel
 
 __all__ = ["MAX_FAILURES", "ExchangeRunner"]
 
 MAX_FAILURES: Final = 3  # failures of ours in a row, without an answer between them
+_OF_CONNECTIONS: Final = (GoAway, Http1Required)  # each may say so, one after the other
 
 
 class ExchangeRunner:
@@ -420,12 +421,14 @@ class ExchangeRunner:
         drop_unsent(self.transport.http, caller, ErrorCode.H3_REQUEST_CANCELLED)
 
     def _retry(self, ticket: int, error: QuiverError) -> None:
-        """Send it again, once; but all connections may say GOAWAY, each after the other."""
+        """Send it again, once, or as often as there may be connections that say so."""
         caller = self._callers.get(ticket)
-        if isinstance(error, Misdirected):  # before it may be lent to the request again
-            self._target.misdirected(self.flight.alternative)
-            self._owner.withdraw(error.message)
-        allowed = self._config.max_connections if isinstance(error, GoAway) else 1
+        allowed = self._config.max_connections if isinstance(error, _OF_CONNECTIONS) else 1
+        if isinstance(error, Misdirected | Http1Required):
+            if self._target.goes_elsewhere(error, self.flight.alternative):
+                self._owner.withdraw(error.message)  # before it may be lent to the request again
+            else:
+                allowed = 0
         assert caller is not None and caller.reply is not None, "a response has begun"
         whole = caller.replayable()  # whatever comes of it: its body is begun here no more
         if caller.exchange.attempts >= allowed or not whole:

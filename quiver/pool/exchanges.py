@@ -47,7 +47,7 @@ from quiver.pool.actions import (
 )
 from quiver.pool.buffered_body import BufferedBody
 from quiver.pool.time_limits import Limits
-from quiver.pool.told_heads import REFUSALS, heard_in, refusal_of
+from quiver.pool.told_heads import REFUSALS, Http1Required, heard_in, refusal_of
 
 Actions = tuple[ExchangeAction, ...]
 
@@ -326,18 +326,18 @@ class Exchanges:
         return self._complete(exchange, trailers=event.headers)
 
     def _reset(self, exchange: Exchange, event: events.StreamResetReceived, _: float) -> Actions:
-        """RESET_STREAM before the response was complete."""
+        """RESET_STREAM before the response was complete (RFC 9114 4.1.1, 8.1)."""
         said = f"the server reset the stream with {name_of(event.code)}"
-        error = errors.StreamReset(said, code=event.code, origin=self._origin)
-        if event.code == ErrorCode.H3_REQUEST_REJECTED:  # RFC 9114 4.1.1: nothing was acted upon
-            return self._hand_back(exchange, error)
-        return self._fail(exchange, error)
+        kind = Http1Required if event.code == ErrorCode.H3_VERSION_FALLBACK else errors.StreamReset
+        error = kind(said, code=event.code, origin=self._origin)
+        return (self._hand_back if error.unprocessed else self._fail)(exchange, error)
 
     def _aborted(self, exchange: Exchange, event: events.StreamAborted, _: float) -> Actions:
         """The like, before the response was complete, of another protocol than HTTP/3."""
         said, code, origin = event.said, event.code, self._origin
         lost = errors.ConnectionLost(said, origin=origin)
-        error = lost if code is None else errors.StreamReset(said, code=code, origin=origin)
+        kind = Http1Required if event.http1 else errors.StreamReset
+        error = lost if code is None else kind(said, code=code, origin=origin)
         error.unprocessed = event.unprocessed
         return (self._hand_back if event.refused else self._fail)(exchange, error)
 

@@ -46,6 +46,9 @@ class Http3Stack:
         """A transport that is not opened yet; `tell` sends its owner a message."""
         return UdpTransport(self, tell, early=early)
 
+    def over_http1(self) -> None:
+        """There is none: it is HTTP/3 alone."""
+
     def take_ticket(self) -> SessionTicket | None:
         """The newest ticket that there is for a connection of now, which is no other's then."""
         made = self._configuration

@@ -281,3 +281,6 @@ class ProtocolStack(Protocol):
 
         With `early` its first handshake may take requests along, see `early_streams`.
         """
+
+    def over_http1(self) -> ProtocolStack | None:
+        """The same of HTTP/1.1 alone; None where that is not to be spoken."""

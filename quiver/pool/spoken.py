@@ -57,6 +57,10 @@ class Spoken:
         self.asking = True
         return self.over_tcp[0]
 
+    def others(self, protocol: str) -> tuple[int, ...]:
+        """The connections that take more, and speak something else."""
+        return tuple([each for each, spoken in self._lending.items() if spoken != protocol])
+
     def draining(self, connection: int) -> None:
         """A connection takes nothing more."""
         if self._lending.pop(connection, None) is not None:

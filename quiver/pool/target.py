@@ -23,18 +23,23 @@ from quiver.errors import (
 from quiver.origin import Origin, no_tls
 from quiver.pool.address_attempts import Address
 from quiver.pool.address_memory import Worked
-from quiver.pool.choice import TCP, Lane
+from quiver.pool.choice import HTTP1, TCP, Lane
 from quiver.pool.dial_progress import Progress
 from quiver.pool.http3_stack import Http3Stack
 from quiver.pool.http_connection import ProtocolStack, Transport
 from quiver.pool.local_address import local_host_to
 from quiver.pool.origin_memory import OriginMemory
 from quiver.pool.socket_errors import Meaning, SocketError
+from quiver.pool.told_heads import Http1Required, Misdirected
 from quiver.proxies import Proxy
 from quiver.quic.engine import SessionTicket
 from quiver.request import OpenChannel
 
 ANEW: Final = 1.0  # seconds after which the same Alt-Svc field begins its time anew
+_NO_HTTP1: Final = (
+    "HTTP/1.1 is not among what is spoken here: name it in `protocols` of a Client, "
+    "or start an HTTP1Pool (the extra tcp)"
+)
 
 
 class PoolTarget:
@@ -106,11 +111,13 @@ class PoolTarget:
         self, tell: Callable[[object], None], lane: str | None = None, *, early: bool = False
     ) -> Transport:
         """A transport that is not opened yet, of a lane; None: the first. Raises InvalidOptions."""
-        name = self._lanes[0] if lane is None else lane
-        if name not in self._stacks:
+        return self._stack_of(lane or self._lanes[0]).transport(tell, early=early)
+
+    def _stack_of(self, lane: str) -> ProtocolStack:
+        if lane not in self._stacks:
             assert self._over_tcp is not None
-            self._stacks[name] = self._made(self._over_tcp())
-        return self._stacks[name].transport(tell, early=early)
+            self._stacks[lane] = self._made(self._over_tcp())
+        return self._stacks[lane]
 
     @property
     def chooses(self) -> bool:
@@ -130,6 +137,10 @@ class PoolTarget:
             self._asks_at = asks_at(self.origin, now, self._local) if self.chooses else math.inf
         return now >= self._asks_at
 
+    def wants_http1(self, now: float) -> bool:
+        """Whether it has asked for HTTP/1.1, and is dialled for that."""
+        return HTTP1 in self._stacks and self._memory.choices.wants_http1(self.origin, now)
+
     def heard(self, field: str) -> None:
         """Take in an Alt-Svc field of one of its responses; the same in each costs little."""
         now = time.monotonic()
@@ -137,10 +148,28 @@ class PoolTarget:
             self._told, self._told_until, self._asks_at = field, now + ANEW, None
             self._memory.choices.heard(self.origin, field, now, self._local)
 
-    def misdirected(self, place: str | None) -> None:
-        """Note that who is at this host and port does not answer for it (421)."""
+    def goes_elsewhere(self, refusal: Misdirected | Http1Required, place: str | None) -> bool:
+        """Note what a server that has refused a request says of where it would be served.
+
+        Args:
+            place: host and port of the alternative service that has said so.
+
+        Returns:
+            Whether it can be asked there; if not, the refusal has a note of what it lacks.
+        """
         self._told = self._asks_at = None
-        self._memory.choices.misdirected(self.origin, place, time.monotonic())
+        choices, now = self._memory.choices, time.monotonic()
+        if isinstance(refusal, Misdirected):
+            choices.misdirected(self.origin, place, now)
+            return True
+        if HTTP1 not in self._stacks:
+            over_http1 = self._stack_of(self._lanes[-1]).over_http1()
+            if over_http1 is None:
+                refusal.add_note(_NO_HTTP1)
+                return False
+            self._stacks[HTTP1] = over_http1
+        choices.http1_required(self.origin, now)
+        return True
 
     def _made(self, stack: type[ProtocolStack]) -> ProtocolStack:
         return stack(self.origin, self.config, self._memory.tickets, self.proxy)

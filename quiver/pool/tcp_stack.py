@@ -46,12 +46,11 @@ class TcpStack:
         self,
         origin: Origin,
         config: PoolConfig,
-        tickets: SessionTickets,  # noqa: ARG002
+        tickets: SessionTickets,
         proxy: Proxy | None = None,
     ) -> None:
-        self._origin = origin
-        self._config = config
-        self._proxy = proxy
+        self._made_of = origin, config, tickets, proxy
+        self._origin, self._config, self._proxy = origin, config, proxy
         self._around: TlsOptions | None = None  # with a proxy of `https://`
         if proxy is not None and proxy.place.scheme == "https":
             own = attrs.evolve(config, server_name=None, certfile=None, keyfile=None)
@@ -68,6 +67,10 @@ class TcpStack:
     ) -> TcpTransport:
         """A transport that is not opened yet; nothing goes along with TLS's first flight here."""
         return TcpTransport(self, tell)
+
+    def over_http1(self) -> TcpStack | None:
+        """The same of HTTP/1.1 alone; None where that is not to be spoken."""
+        return Http1Stack(*self._made_of) if HTTP_1_1 in self.offers else None
 
     def client_connection(self) -> ByteConnection:
         """A connection that has not begun; which one, the handshake says if two are offered."""

@@ -1,7 +1,7 @@
-"""What a response's head tells a client and not its caller: where else, or that it was not to be.
+"""What a server tells a client and not its caller: where else, how else, or that it was not to be.
 
-A server may say where else the origin speaks HTTP/3 (Alt-Svc, RFC 7838), or that it has not acted
-upon a request, which then goes again. Pure.
+By a response's head it says where else the origin speaks HTTP/3 (Alt-Svc, RFC 7838), or that it has
+not acted upon a request, which then goes again; by a reset, that it wants HTTP/1.1 for it. Pure.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from quiver.errors import GoAway, QuiverError
+from quiver.errors import GoAway, QuiverError, StreamReset
 from quiver.models import ResponseConnection
 from quiver.pool.actions import Hear
 
-__all__ = ["REFUSALS", "Misdirected", "heard_in", "refusal_of"]
+__all__ = ["REFUSALS", "Http1Required", "Misdirected", "heard_in", "refusal_of"]
 
 _MISDIRECTED: Final = 421
 _TOO_EARLY: Final = 425
@@ -22,6 +22,18 @@ REFUSALS: Final = (_MISDIRECTED, _TOO_EARLY)
 
 class Misdirected(GoAway):
     """Who is at an alternative service does not answer for the origin (RFC 9110 15.5.20)."""
+
+
+class Http1Required(StreamReset):
+    """A reset that asks for HTTP/1.1; nothing was acted upon.
+
+    HTTP_1_1_REQUIRED (RFC 9113 7) and H3_VERSION_FALLBACK (RFC 9114 8.1) are such.
+    """
+
+    def __init__(self, said: str, *, code: int, origin: str | None = None) -> None:
+        said = f"{said}: it serves this over HTTP/1.1 alone"
+        super().__init__(said, code=code, origin=origin)
+        self.unprocessed = True
 
 
 def heard_in(status: int, told: Iterable[str]) -> tuple[Hear, ...]:

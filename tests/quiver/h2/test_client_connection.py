@@ -325,7 +325,8 @@ def test_a_reset(wire: Http2Wire, code: ErrorCode, unprocessed: bool) -> None:
     wire.pass_on()
     head, aborted = wire.of(stream_id)
     assert isinstance(head, events.Headers)
-    assert (aborted.code, aborted.refused, aborted.unprocessed) == (code, False, unprocessed)
+    assert (aborted.code, aborted.refused, aborted.unprocessed) == (code, unprocessed, unprocessed)
+    assert aborted.http1 is unprocessed
 
 
 def test_an_early_answer_ends_the_request(wire: Http2Wire) -> None:

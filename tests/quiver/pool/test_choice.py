@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quiver.origin import Origin
-from quiver.pool.choice import HEAD_START, HTTP3, TCP, Choices, Lane
+from quiver.pool.choice import HEAD_START, HTTP1, HTTP3, TCP, Choices, Lane
 from quiver.pool.fallback_table import FIRST_PAUSE, LONGEST_PAUSE
 
 A, B = Origin.parse("https://a.example"), Origin.parse("https://b.example")
@@ -163,6 +163,22 @@ def test_by_the_policy_alt_svc_what_is_not_said_is_not_tried() -> None:
     assert choices.lanes(A, BOTH, 0.0) == (AT_ON, Lane(TCP, HEAD_START))
     choices.won(A, OVER_TCP, [(AT_ON, "")], 0.0)
     assert choices.lanes(A, BOTH, 0.0) == (OVER_TCP, Lane(HTTP3, HEAD_START, ON))
+
+
+def test_who_asks_for_http_1_1_is_dialled_for_that_first_for_a_growing_while() -> None:
+    choices, now, pause = Choices(), 0.0, FIRST_PAUSE
+    for _ in range(3):
+        choices.http1_required(A, now)
+        first, *others = choices.lanes(A, BOTH, now + pause - 1e-6)
+        assert first.name == HTTP1 and first.why == "it asks for HTTP/1.1"
+        assert [each.name for each in others] == [HTTP3, TCP]
+        assert all(each.after == math.inf for each in others), "when it cannot be had"
+        assert [each.name for each in choices.lanes(A, (TCP,), now)] == [HTTP1, TCP]
+        assert not asks_again(choices, now + pause - 1e-6) and asks_again(choices, now + pause)
+        assert choices.lanes(A, BOTH, now + pause) == QUIC_FIRST
+        assert choices.lanes(B, BOTH, now) == QUIC_FIRST
+        choices.won(A, QUIC, [], now + pause)
+        now, pause = now + pause, pause * 2
 
 
 def test_what_is_remembered_is_bounded() -> None:

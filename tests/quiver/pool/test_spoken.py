@@ -89,3 +89,11 @@ def test_it_says_http_3_while_there_is_any(events: list[tuple[str, int, bool]]) 
         assert spoken.over_tcp == [k for k, v in lending.items() if v != HTTP3]
         if lending:
             assert (spoken.protocol == HTTP3) == (HTTP3 in lending.values())
+
+
+def test_those_that_speak_something_else() -> None:
+    spoken = Spoken(None)
+    for number, protocol in enumerate(["http/2", "http/1.1", "http/2", "http/3"]):
+        spoken.ready(number, protocol)
+    spoken.draining(2)
+    assert spoken.others("http/1.1") == (0, 3)

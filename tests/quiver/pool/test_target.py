@@ -12,10 +12,11 @@ import quiver
 from quiver.actors import log
 from quiver.config import PoolConfig
 from quiver.origin import Origin
-from quiver.pool.choice import HTTP3, TCP, Lane
+from quiver.pool.choice import HTTP1, HTTP3, TCP, Lane
 from quiver.pool.fallback_table import FIRST_PAUSE
 from quiver.pool.protocols import ALL, stacks_for
 from quiver.pool.target import PoolTarget
+from quiver.pool.told_heads import Http1Required, Misdirected
 
 ORIGIN = "https://localhost:4443"  # never asked
 
@@ -70,6 +71,25 @@ def test_what_is_asked_with_each_request_is_seen_anew_when_something_has_happene
     assert not target.asks_again(now) and place() is None
     target.heard(field)
     assert target.asks_again(now) and place() == there
-    target.misdirected("localhost:4444")
+    assert target.goes_elsewhere(Misdirected("421"), "localhost:4444")
     target.heard(field)
     assert not target.asks_again(now) and place() is None
+
+
+@pytest.mark.parametrize(
+    ("protocols", "falls"),
+    [(ALL, True), (("h2", "http/1.1"), True), (("h3", "h2"), False), (("h2",), False)],
+    ids=["all", "over TCP", "no HTTP/1.1", "HTTP/2 alone"],
+)
+def test_http_1_1_is_asked_for_where_it_may_be_spoken(
+    protocols: tuple[str, ...], falls: bool
+) -> None:
+    origin, now = Origin.parse(ORIGIN), time.monotonic()
+    target = PoolTarget(origin, PoolConfig(verify=False), None, *stacks_for(origin, protocols))
+    refusal = Http1Required("reset", code=0xD)
+    assert target.goes_elsewhere(refusal, None) is falls
+    first = target.lanes(now, (socket.AF_INET, ("127.0.0.1", 4443)))[0]
+    assert (first.name == HTTP1) is falls
+    assert ("`protocols`" in str(getattr(refusal, "__notes__", ""))) is not falls
+    if falls:
+        assert target.transport(lambda _: None, HTTP1) is not None

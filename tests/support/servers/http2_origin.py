@@ -9,6 +9,7 @@
 /hints         103, then 200
 /refused       REFUSED_STREAM, the first time
 /reset         RST_STREAM after the head
+/http1         HTTP_1_1_REQUIRED
 
 A query changes nothing but what is counted.
 """
@@ -113,6 +114,9 @@ class Http2Peer:
         elif path == "/reset":
             self.h2.send_headers(stream_id, PLAIN)
             self.h2.reset_stream(stream_id, ErrorCodes.INTERNAL_ERROR)
+            del self.open[stream_id]
+        elif path == "/http1":
+            self.h2.reset_stream(stream_id, ErrorCodes.HTTP_1_1_REQUIRED)
             del self.open[stream_id]
         elif path == "/trailers":
             self.h2.send_headers(stream_id, PLAIN)
@@ -255,10 +259,10 @@ class Http2Origin:
             self._start(self._serve, sock)
 
     def _serve(self, sock: socket.socket) -> None:
-        try:
-            stream = secured(self._context, sock)
-        except OSError:
-            return
+        with contextlib.suppress(OSError):
+            self._serve_securely(secured(self._context, sock))
+
+    def _serve_securely(self, stream: ssl.SSLSocket) -> None:
         peer = Http2Peer(self, stream)
         self.peers.append(peer)
         peer.run()
