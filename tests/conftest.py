@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from quiver.actors import log
 from quiver.testing import Authority, Origin
+from tests.support.one_parser import parse_one_at_a_time
 from tests.support.servers.forked_origins import fork_origins
 from tests.support.short_form import thin_out
 from tests.support.untraced_greenlets import forget_greenlets_untraced
@@ -21,6 +22,7 @@ settings.register_profile("quiver", deadline=None, max_examples=25)
 settings.register_profile("long", deadline=None)
 settings.load_profile("quiver")
 forget_greenlets_untraced()
+parse_one_at_a_time()
 
 # A machine may have proxies in its environment, of which each client would warn.
 for _name in [name for name in os.environ if name.lower().endswith("_proxy")]:
