@@ -23,6 +23,7 @@ import pytest
 
 from quiver.actors import GeventActor, Reply, log
 from quiver.actors.handle import Handle
+from quiver.actors.hub import Hub
 from tests.support.programs.runner import run_script
 from tests.support.waiting import until
 
@@ -211,6 +212,18 @@ def held(ref: Any) -> threading.Event:
     return gate
 
 
+def let_end(ref: Any, events: list[Any]) -> None:
+    """Wait for the last step of an actor that ends: it is alive no more before its hooks are
+    called, and one of Pykka's may stop all others after that, those of the next test too."""
+    until(lambda: not ref.is_alive())
+    if issubclass(ref.actor_class, GeventActor):
+        Hub.current().run(lambda: None)  # its end is one step in the loop
+    else:
+        (thread,) = (each[1] for each in events if isinstance(each, tuple) and each[0] == "start")
+        thread.join(10)
+        assert not thread.is_alive()
+
+
 def pause(ref: Any) -> None:
     if issubclass(ref.actor_class, GeventActor):
         import gevent
@@ -365,8 +378,7 @@ def test_a_failing_on_start_ends_the_actor(runtime: Runtime) -> None:
 
 def test_on_failure_is_not_called_when_on_start_fails(runtime: Runtime) -> None:
     events: list[Any] = ["fail at start"]
-    ref = runtime.actor.start(events)
-    until(lambda: not ref.is_alive())
+    let_end(runtime.actor.start(events), events)
     assert not [each for each in events if each[0] == "failure"]
 
 
@@ -405,29 +417,39 @@ class Fatal(BaseException):
     """As SystemExit: no Exception."""
 
 
-def test_a_base_exception_ends_the_actor(ref: Any) -> None:
+def test_a_base_exception_ends_the_actor(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pykka.ActorRegistry, "_actor_refs", [])
+    events: list[Any] = []
+    ref = runtime.actor.start(events)
     ref.tell(throw(Fatal()))
-    until(lambda: not ref.is_alive())
+    let_end(ref, events)
 
 
 def test_a_base_exception_stops_all_actors(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pykka.ActorRegistry, "_actor_refs", [])
-    one, other = runtime.actor.start(), runtime.actor.start()
+    events: list[Any] = []
+    one, other = runtime.actor.start(events), runtime.actor.start()
     one.tell(throw(Fatal()))
-    until(lambda: not one.is_alive())
-    other_ended = other.actor_stopped.wait(1 if runtime.name == "ours" else 10)
+    let_end(one, events)
+    other_ended = not other.is_alive()
     other.stop()
     assert other_ended
 
 
 def test_actors_may_block_their_threads(runtime: Runtime) -> None:
     one, other = runtime.actor.start(), runtime.actor.start()
-    event = threading.Event()
-    blocked = one.ask(lambda _: event.wait(1), block=False)
+    entered, event = threading.Event(), threading.Event()
+
+    def block(_: Any) -> bool:
+        entered.set()
+        return event.wait(0.5 if runtime.name == "ours" else 10)
+
+    blocked = one.ask(block, block=False)
+    assert entered.wait(10)
     other.tell(lambda _: event.set())
-    assert blocked.get(timeout=5)
+    assert blocked.get(timeout=20)
 
 
 ALIVE = """
