@@ -30,7 +30,8 @@ from quiver.actors.ref import AnyGeventActorRef, GeventActorRef
 from quiver.actors.reply import AnyReply, LateReply, Reply
 from quiver.actors.system_messages import AnyActorRef, TimerFired
 from quiver.actors.timers import Timers
-from quiver.actors.wait_queue import Event, wake_chain
+from quiver.actors.wait_queue import Event
+from quiver.actors.wake_chain import wake_chain
 
 __all__ = ["GeventActor", "GeventActorRef"]
 

@@ -39,7 +39,8 @@ from quiver.actors.native_threads import (
 )
 from quiver.actors.reply import AnyReply, Reply
 from quiver.actors.system_messages import ForkedAway
-from quiver.actors.wait_queue import LoopWakeup, wake_chain
+from quiver.actors.wait_queue import LoopWakeup
+from quiver.actors.wake_chain import wake_chain
 
 logger = logging.getLogger("quiver.actors")
 
@@ -159,6 +160,7 @@ class Hub:
             return cls._made_by_a_thread()
         # No lock: this is the one thread that embeds, and no greenlet has its turn in between.
         hub = cls._current = cls._latest = cls()
+        wake_chain.loop = hub.wakeup
         return hub
 
     @classmethod
@@ -184,6 +186,7 @@ class Hub:
                     raise HubStopped(_EXITING)
                 if cls._current is None:
                     cls._current = cls._latest = cls()
+                    wake_chain.loop = cls._current.wakeup
                 made.append(cls._current)
         except BaseException as error:  # noqa: BLE001 - whoever waits raises it
             made.append(error)
@@ -269,6 +272,7 @@ class Hub:
             if Hub._current is self:
                 Hub._current = None
             was_running, self.stopped = not self.stopped, True
+            wake_chain.leave(self.wakeup)
             return was_running
 
     def _expire_all(self) -> None:

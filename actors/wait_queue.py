@@ -7,28 +7,28 @@ looks again after it has left its call.
     wait, wake        by whoever waits; by whoever has changed something
     Event             of which that is that it has happened
     LoopWakeup        how a greenlet's loop is woken from another thread
-    WakeChain         how threads are: one after the other
+
+How threads are woken is in `wake_chain`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
-import os
 import sys
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gevent._hub_local import get_hub_if_exists
 from greenlet import getcurrent
 
-from quiver.actors.native_threads import allocate_lock, get_ident, sleep, thread_local
+from quiver.actors.native_threads import allocate_lock, get_ident, thread_local
 from quiver.actors.propagation import must_propagate_from_call
+from quiver.actors.wake_chain import wake_chain
 
 if TYPE_CHECKING:
     import asyncio
@@ -49,8 +49,6 @@ _LONGEST: Final = 1e9  # seconds; much beyond, some systems can wait for ever on
 _LATE: Final = 0.1  # seconds after its time that a waiter has its turn, if nothing has stopped it
 _CHANCE: Final = 0.5  # seconds for the loop after that
 _TURN: Final = 1.0  # seconds at most for the turn of a thread that was called as its time was up
-_PATIENCE: Final = 0.005  # seconds that a loop waits for the last of a row, as for the lock
-_STALE: Final = 0.02  # seconds without a step after which the baton is taken for lost
 
 
 def wake(wakes: WaitQueue) -> None:
@@ -260,7 +258,7 @@ def _wait_in_greenlet(hub: Hub, wakes: WaitQueue, met: Callable[[], bool], secon
             timer.close()
 
 
-# the loop and threads, woken from any thread ----------------------------------------------------
+# the loop, woken from any thread ----------------------------------------------------------------
 
 
 class LoopWakeup:
@@ -313,6 +311,16 @@ class LoopWakeup:
             self._loop.run_callback(self._answer)
         return bool(self._loop._callbacks)
 
+    def call_after_others(self, call: Callable[[], object]) -> bool:
+        """Run `call` when the loop has made all calls that it has to make now.
+
+        Returns whether it will: not where there are none, nor from another thread.
+        """
+        if self.disconnected or get_ident() != self.thread or not self._loop._callbacks:
+            return False
+        self._loop.run_callback(call)
+        return True
+
     def ref(self) -> None:
         """Keep the loop running: somebody waits for a call. Undone by `unref`, as in libuv."""
         self._holds += 1
@@ -337,96 +345,3 @@ class LoopWakeup:
                 call()
             except BaseException:  # one bad call must not lose the others
                 self._hub.handle_error(call, *sys.exc_info())
-
-
-class Gate(Protocol):
-    """A lock that a thread waits at until it is released."""
-
-    def release(self) -> None: ...
-
-
-class WakeChain:
-    """Releases gates, locks that a thread each waits to acquire, one after the other.
-
-    Woken all at once they would find the interpreter's lock taken, by the loop or by the first of
-    them, and sleep a second time. A thread that has been woken has the lock; it wakes the next one
-    and goes about its work, and when that one is up, the lock is about to be free (Andrews calls
-    this "passing the baton"). The loop that woke the first waits for the last, and then finds what
-    all of them want of it together.
-
-    No lock guards the row: each step is one under the GIL, and who finds it empty looks again after
-    having said so. Should a baton be lost, by an exception in just that moment, the loop and the
-    next caller each see to it that nobody waits for it: `wait` gives up soon, and `call` when it is
-    stale.
-
-    Attributes:
-        held: somebody was called, and has not passed it on yet.
-    """
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget everybody: in a forked child the threads are no more."""
-        self._row: deque[Gate] = deque()
-        self.held = self._alone = False
-        self._passed_at = 0.0
-        self._over = allocate_lock()  # released at the end of a row
-        self._over.acquire()
-
-    def call(self, gate: Gate) -> None:
-        """Release `gate` in its turn. From any thread."""
-        # First the gate, then the look: `pass_on` gives `held` up and then looks at the row again.
-        self._row.append(gate)
-        self._alone = not self.held
-        if not self.held or time.monotonic() - self._passed_at > _STALE:
-            self.held = True
-            self.pass_on()
-
-    def pass_on(self) -> None:
-        """Release the next gate. Called once by each thread whose gate was released."""
-        self._passed_at = time.monotonic()
-        while not self._release_next():
-            self.held = False
-            self._tell_over()
-            if not self._row:
-                return
-            self.held = True  # somebody came before it was given up, and left it to us
-
-    def _release_next(self) -> bool:
-        try:
-            gate = self._row.popleft()
-        except IndexError:
-            return False
-        gate.release()
-        return True
-
-    def _tell_over(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the end of an earlier row was not waited for
-            self._over.release()
-
-    def wait(self, *, lingers: bool = False) -> None:
-        """Let those who were called run. For a loop, which has the lock and shall not keep it.
-
-        With `lingers` it waits for one that was called alone, too, who has the lock then until it
-        has asked again, or whatever else it does before it waits.
-
-        A loop that went on would drop the interpreter's lock at each turn, but for a moment so
-        short that a thread, once the kernel has started it, finds the lock taken again.
-        """
-        if not self.held:
-            return
-        if self._row or (lingers and self._alone):
-            self._wait_for_last()
-        else:  # one only, which has been called: even a sleep of no time lets it run
-            sleep(0)
-
-    def _wait_for_last(self) -> None:
-        self._over.acquire(False)  # of an earlier row
-        if self.held and not self._over.acquire(True, _PATIENCE):
-            while self._release_next():
-                pass
-
-
-wake_chain = WakeChain()
-os.register_at_fork(after_in_child=wake_chain.clear)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import gevent
 import pytest
 
 from quiver.actors.hub import Hub, HubStalled, HubStopped
-from quiver.actors.wait_queue import wake_chain
+from quiver.actors.reply import Reply
+from quiver.actors.wake_chain import wake_chain
 from tests.support.waiting import until
 
 
@@ -138,7 +142,7 @@ def test_a_lost_baton_holds_up_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """As one that a signal's exception hit lost it, just before the next wanted something."""
     hub = Hub.current()
     monkeypatch.setattr(wake_chain, "held", True)
-    monkeypatch.setattr(wake_chain, "_passed_at", math.inf)
+    monkeypatch.setattr(wake_chain, "_moved_at", math.inf)
     done = threading.Event()
 
     def ask() -> None:
@@ -147,3 +151,40 @@ def test_a_lost_baton_holds_up_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
     threading.Thread(target=ask, daemon=True).start()
     assert done.wait(20.0)
+
+
+def test_threads_that_different_actors_answer_in_one_round_are_one_row() -> None:
+    """None is woken while the next actor has its turn; each then wakes the next."""
+    hub, replies, seen = Hub.current(), [Reply[int](), Reply[int]()], list[bool]()
+    with ThreadPoolExecutor(2) as executor:
+        outcomes = [executor.submit(reply.get, timeout=10) for reply in replies]
+        until(lambda: all(reply._wakes for reply in replies) and not wake_chain.held)
+
+        def turn(mine: int) -> None:
+            seen.append(wake_chain.held)
+            replies[mine].answer(mine)
+
+        def round_of_two() -> None:
+            for mine in range(2):
+                hub.wakeup.call_soon(partial(turn, mine))
+
+        hub.run(round_of_two)
+        assert [outcome.result(10) for outcome in outcomes] == [0, 1]
+    assert seen == [False, False]
+    until(lambda: not wake_chain.held)
+
+
+def test_a_hub_that_ends_leaves_nobody_whom_it_has_called() -> None:
+    hub, reply = Hub.current(), Reply[int]()
+    with ThreadPoolExecutor(1) as executor:
+        outcome = executor.submit(reply.get, timeout=20)
+        until(lambda: bool(reply._wakes))
+
+        def answer_and_stop() -> None:
+            gevent.get_hub().loop.run_callback(time.sleep, 0)  # somebody else has a turn
+            reply.answer(1)
+            hub.stop()
+
+        hub.run(answer_and_stop)
+        assert outcome.result(10) == 1
+    assert wake_chain.loop is not hub.wakeup

@@ -14,7 +14,8 @@ from gevent._hub_local import get_hub_if_exists
 from gevent._waiter import Waiter
 
 from quiver.actors import wait_queue
-from quiver.actors.wait_queue import WaitQueue, wait, wake, wake_chain
+from quiver.actors.wait_queue import WaitQueue, wait, wake
+from quiver.actors.wake_chain import wake_chain
 from tests.support.waiting import until
 
 

@@ -74,6 +74,22 @@ def test_rings_after_the_loop_has_gone_are_ignored() -> None:
     assert wakeups[0].disconnected and not called
 
 
+def test_what_is_to_come_after_the_others_does() -> None:
+    wakeup, loop = LoopWakeup.of(gevent.get_hub()), gevent.get_hub().loop
+    gevent.sleep(0.01)  # whatever was left
+    made: list[str] = []
+    assert not wakeup.call_after_others(lambda: made.append("alone"))  # there are no others
+    loop.run_callback(made.append, "first")
+    loop.run_callback(made.append, "second")
+    assert wakeup.call_after_others(lambda: made.append("last"))
+    refused: list[bool] = []
+    thread = threading.Thread(target=lambda: refused.append(wakeup.call_after_others(refused.pop)))
+    thread.start()
+    thread.join(5)
+    gevent.sleep(0.01)
+    assert made == ["first", "second", "last"] and refused == [False]
+
+
 def test_it_knows_whether_its_loop_has_calls_to_make() -> None:
     wakeup, loop = LoopWakeup.of(gevent.get_hub()), gevent.get_hub().loop
     gevent.sleep(0.01)  # whatever was left

@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from quiver.actors import wait_queue as module
-from quiver.actors.wait_queue import WakeChain
+from quiver.actors import wake_chain as module
+from quiver.actors.wake_chain import WakeChain
 
 
 @pytest.fixture
@@ -167,9 +168,113 @@ def test_a_baton_that_has_not_moved_for_long_is_taken_for_lost(
     assert released(row) == [True, True]
 
 
+class Round:
+    """A loop amid a round of calls, and what it makes after them; `over`: it has none to make."""
+
+    def __init__(self) -> None:
+        self.later: list[Callable[[], object]] = []
+        self.over = False
+
+    def call_after_others(self, call: Callable[[], object]) -> bool:
+        if not self.over:
+            self.later.append(call)
+        return not self.over
+
+
+@pytest.fixture
+def loop(wake_chain: WakeChain, monkeypatch: pytest.MonkeyPatch) -> Round:
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    wake_chain.loop = Round()
+    return wake_chain.loop
+
+
+def test_what_is_called_in_one_round_of_the_loop_is_one_row(
+    wake_chain: WakeChain, loop: Round
+) -> None:
+    row = gates(3)
+    call_all(wake_chain, row[:2])  # by one actor,
+    wake_chain.wait()
+    call_all(wake_chain, row[2:])  # and by the next
+    assert released(row) == [False] * 3
+    (begin,) = loop.later
+    order: list[int] = []
+
+    def walk(mine: int) -> None:
+        row[mine].acquire()
+        order.append(mine)
+        wake_chain.pass_on()
+
+    threads = [threading.Thread(target=walk, args=(mine,)) for mine in range(3)]
+    for thread in threads:
+        thread.start()
+    monotonic = time.monotonic()
+    begin()
+    for thread in threads:
+        thread.join(5)
+    assert order == [0, 1, 2] and time.monotonic() - monotonic < 5.0
+    assert not wake_chain.held
+    loop.over = True  # nobody else has a turn
+    last = gates(1)
+    call_all(wake_chain, last)
+    assert released(last) == [True] and len(loop.later) == 1
+
+
+def test_the_end_of_a_round_also_waits_for_one_that_was_called_alone(
+    wake_chain: WakeChain, loop: Round, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[bool] = []
+    monkeypatch.setattr(wake_chain, "_wait_for_last", lambda: waited.append(wake_chain.held))
+    call_all(wake_chain, gates(1))
+    loop.later[0]()
+    assert waited == [True]
+
+
+def test_a_round_that_takes_long_holds_nobody_up(
+    wake_chain: WakeChain, loop: Round, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = gates(2)
+    call_all(wake_chain, row)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 0.06)
+    wake_chain.wait()  # as after each actor's turn; nobody passes it on
+    assert released(row) == [True, True]
+    for _ in row:
+        wake_chain.pass_on()
+    loop.later[0]()
+    assert not wake_chain.held
+
+
+def test_a_round_whose_end_does_not_come_is_not_waited_for(
+    wake_chain: WakeChain, loop: Round, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = gates(2)
+    call_all(wake_chain, row[:1])
+    assert len(loop.later) == 1 and released(row) == [False, False]
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 1.0)
+    call_all(wake_chain, row[1:])  # by a thread, say
+    assert released(row) == [True, False]
+    wake_chain.pass_on()
+    assert released(row) == [True, True]
+
+
+def test_a_loop_that_leaves_calls_whom_it_has_gathered(wake_chain: WakeChain, loop: Round) -> None:
+    row = gates(2)
+    call_all(wake_chain, row)
+    wake_chain.leave(Round())  # another one
+    assert released(row) == [False, False]
+    wake_chain.leave(loop)
+    assert released(row) == [True, False]
+    wake_chain.pass_on()
+    wake_chain.pass_on()
+    last = gates(1)
+    call_all(wake_chain, last)
+    assert released(last) == [True] and len(loop.later) == 1
+
+
 _IN_A_CHILD = """
 import os, threading
-from quiver.actors.wait_queue import wake_chain
+from quiver.actors.wake_chain import wake_chain
 row = [threading.Lock() for _ in range(3)]
 for gate in row:
     gate.acquire()
