@@ -32,7 +32,7 @@ from aioquic.quic.recovery import (  # type: ignore[attr-defined]
 from aioquic.tls import Epoch
 
 from quiver.quic.aioquic.connection import Connection
-from quiver.quic.aioquic.fast_send import FastSend
+from quiver.quic.aioquic.fast_send import TICK, FastSend
 from quiver.quic.aioquic.packet_rows import PacketRows
 from quiver.quic.aioquic.plain_path import PlainReceive
 from quiver.quic.aioquic.row_frames import AckRow, StreamRun
@@ -54,6 +54,8 @@ ROW: Final = 32
 """Packets that are looked at together, as long as all that came was common: what is not may be
 dear, and its cost is looked at after each."""
 
+_HELD: Final = 256
+"""Packets of one connection that a server holds until it looks at them: those of quic-go."""
 
 _UPLOADING: Final = 10
 """Times longer that an ACK waits while a body goes up, and nothing is asked but more credit."""
@@ -282,6 +284,20 @@ class Recovery(QuicPacketRecovery):
         self.reordering = Reordering()
         self.newest_run = -1
         self._missed: list[Any] = []  # taken for lost, by number; for as long as they may yet come
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a round trip of the path is over within a tick of the loop's timers."""
+        return self._rtt_min <= TICK
+
+    @property
+    def congestion_window(self) -> int:
+        """Bytes that may be on their way. On a short path, where no pace keeps more from coming at
+        once than a server holds (see `Pacer`), those are as many as it has; with more nothing would
+        go faster there."""
+        cc: Any = self._cc
+        window: int = cc.congestion_window
+        return min(window, _HELD * cc.max_datagram_size) if self.is_short else window
 
     def begin_path(self) -> None:
         """Forget how far out of order packets came; all that are out will be taken for lost."""

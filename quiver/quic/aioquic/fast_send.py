@@ -37,7 +37,7 @@ from quiver.quic.aioquic.packet_keys import TAG
 from quiver.quic.aioquic.path_probe import PathProbe
 from quiver.quic.aioquic.plain_path import PlainSend
 
-__all__ = ["FastSend", "Pacer", "Packet", "short_header"]
+__all__ = ["TICK", "FastSend", "Pacer", "Packet", "short_header"]
 
 _LEAST: Final = 4 - PACKET_NUMBER_SEND_SIZE
 """Bytes of frames that header protection needs for its sample (RFC 9001 5.4.2)."""
@@ -49,7 +49,7 @@ _SMALL: Final = 1_000  # bytes; surely fits a packet of its own
 _CONNECTED: Final = QuicConnectionState.CONNECTED
 _ACKED: Final = QuicDeliveryState.ACKED
 
-_TICK: Final = 0.002  # seconds: the finest timer of an event loop, and as much until its turn
+TICK: Final = 0.002  # seconds: the finest timer of an event loop, and as much until its turn
 _BURST: Final = 48  # packets at once that a server's socket holds by default
 
 _SWIFT, _EASY = 2.0, 1.25
@@ -410,6 +410,9 @@ class Pacer(QuicPacketPacer):
     aioquic allows sixteen at once; with one timer in two milliseconds that is no more than 10 MB/s.
     And it sends the window in exactly one round trip, so that what was late once is never caught
     up, and a window that doubles is never full.
+
+    Nor does a timer space what is back within one: on a short path acknowledgements do, and the
+    window is bounded, see `Recovery`.
     """
 
     def __init__(self, recovery: Any, *, max_datagram_size: int) -> None:
@@ -422,11 +425,9 @@ class Pacer(QuicPacketPacer):
         gain = _SWIFT if in_slow_start else _EASY
         super().update_rate(congestion_window, smoothed_rtt / gain)
         assert self.packet_time is not None
-        burst = _BURST
-        if self._recovery._rtt_min <= _TICK:  # no timer spaces what is back within one, and
-            # nearly all of the window is queued where it goes: what took it takes half at once
-            burst = max(burst, congestion_window // (2 * self._max_datagram_size))
-        self.bucket_max = max(self.bucket_max, min(_TICK, burst * self.packet_time))
+        self.bucket_max = max(self.bucket_max, min(TICK, _BURST * self.packet_time))
+        if self._recovery.is_short:
+            self.packet_time = None
 
     def take(self, most: int, now: float) -> int:
         """How many packets may be sent now, which are counted as sent; `most` at the most."""

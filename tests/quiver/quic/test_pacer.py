@@ -56,31 +56,47 @@ def test_packets_of_one_tick(rate: float, least: int, most: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shortest", "datagrams", "most"),
+    ("shortest", "most"),
     [
-        (0.001, 250, 125),  # half of what it holds, where a round trip is over within a tick
-        (0.002, 1_000, 500),
-        (0.001, 60, 48),  # or as many as anywhere
-        (0.003, 1_000, 48),  # a longer one can be spaced
-        (math.inf, 1_000, 48),  # it is not known yet
+        (0.001, 2_000),  # where a round trip is over within a tick
+        (0.002, 2_000),
+        (0.003, 48),  # a longer one can be spaced
+        (math.inf, 48),  # it is not known yet
     ],
 )
-def test_half_a_window_goes_at_once_where_no_timer_can_space_it(
-    shortest: float, datagrams: int, most: int
-) -> None:
+def test_no_timer_spaces_what_is_back_within_one(shortest: float, most: int) -> None:
     spaced = pacer(threshold=0)
     spaced._recovery._rtt_min = shortest
-    spaced.update_rate(congestion_window=datagrams * SIZE, smoothed_rtt=0.001)
-    spaced.update_bucket(now=1000.0)
-    assert most <= spaced.take(2_000, 1000.0) <= most + 1
-
-
-def test_no_more_than_a_tick_goes_at_once_where_packets_queue_for_longer() -> None:
-    spaced = pacer(threshold=0)
-    spaced._recovery._rtt_min = 0.001
     spaced.update_rate(congestion_window=1_000 * SIZE, smoothed_rtt=0.02)
     spaced.update_bucket(now=1000.0)
-    assert 125 <= spaced.take(2_000, 1000.0) <= 126  # of 1,250 in a round trip
+    assert most <= spaced.take(2_000, 1000.0) <= most + 1
+    assert (spaced.next_send_time(now=1000.0) is None) == (most == 2_000)
+
+
+def test_another_path_is_paced_again() -> None:
+    spaced = pacer(threshold=0)
+    for shortest in (0.001, 0.003):
+        spaced._recovery._rtt_min = shortest
+        spaced.update_rate(congestion_window=1_000 * SIZE, smoothed_rtt=0.02)
+    assert spaced.packet_time == pytest.approx(0.02 / 1_000 / 1.25)
+
+
+@pytest.mark.parametrize(
+    ("shortest", "datagrams", "most"),
+    [
+        (0.001, 1_000, 256),  # what comes at once is no more than a server holds
+        (0.002, 257, 256),
+        (0.001, 60, 60),
+        (0.003, 1_000, 1_000),
+        (math.inf, 1_000, 1_000),
+    ],
+)
+def test_a_window_is_bounded_where_it_is_not_spaced(
+    shortest: float, datagrams: int, most: int
+) -> None:
+    loss = pacer()._recovery
+    loss._rtt_min, loss._cc.congestion_window = shortest, datagrams * SIZE
+    assert loss.congestion_window == most * SIZE
 
 
 @pytest.mark.parametrize(("threshold", "gain"), [(None, 2.0), (50_000, 1.25)])
