@@ -175,7 +175,7 @@ PURE_TABLES: Final = (
         for name in (
             *("routing", "waiting_queue", "backoff", "dial_progress"),
             *("address_attempts", "address_memory", "session_tickets"),
-            *("connection_slots", "early_requests"),
+            *("connection_slots", "lending", "early_requests"),
             *("exchanges", "buffered_body", "told_heads", "actions", "socket_errors"),
             *("liveness", "idle_policy"),
             *("look_up_table", "path_changes", "time_limits", "protocol_limits"),

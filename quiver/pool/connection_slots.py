@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["ConnectionSlots"]
+from collections.abc import Collection
+
+__all__ = ["ConnectionSlots", "least_loaded"]
 
 
 class ConnectionSlots:
@@ -11,10 +13,11 @@ class ConnectionSlots:
     QUIC's MAX_STREAMS is cumulative (RFC 9000 4.6): it limits how many streams are ever opened, not
     how many are open. So `opened` counts every lease in a connection's life; giving one back leaves
     it alone unless the stream was never used. `cap` limits what is open at one time: ours, or the
-    peer's as HTTP/2 has it (RFC 9113 5.1.2), which may shrink below what is lent.
+    peer's as HTTP/2 has it (RFC 9113 5.1.2), which may shrink below what is lent. `channels`: it
+    carries those too.
     """
 
-    __slots__ = ("_most", "cap", "id", "leases", "limit", "opened", "suspended")
+    __slots__ = ("_most", "cap", "channels", "id", "leases", "limit", "opened", "suspended")
 
     def __init__(self, connection: int, cap: int) -> None:
         self.id = connection
@@ -23,6 +26,7 @@ class ConnectionSlots:
         self.opened = 0
         self.leases: set[int] = set()
         self.suspended = False
+        self.channels = True
 
     @property
     def room(self) -> int:
@@ -46,3 +50,17 @@ class ConnectionSlots:
         """Free the ticket's slot; with `unused` its credit comes back too."""
         self.leases.remove(ticket)
         self.opened -= unused
+
+
+def least_loaded(
+    lending: Collection[ConnectionSlots], *, channel: bool = False
+) -> ConnectionSlots | None:
+    """The least loaded that has room, the lowest number on a tie.
+
+    Args:
+        channel: it is for one.
+    """
+    if channel:
+        lending = [each for each in lending if each.channels] or lending
+    with_room = [each for each in lending if each.room > 0]
+    return min(with_room, key=lambda each: (len(each.leases), each.id), default=None)

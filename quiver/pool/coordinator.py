@@ -149,7 +149,9 @@ class OriginPool(StartedPool):
                 self.dials.arrived(connection)
                 left = self._spoken.ready(connection, protocol)
                 self._see_protocol()
-                self._do(self._table.ready(connection, limit, now, most, early=early))
+                carries = protocol == HTTP3
+                ready = self._table.ready
+                self._do(ready(connection, limit, now, most, early=early, channels=carries))
                 for each in left:
                     self._do(self._table.leave(each, now))
             case messages.StreamLimitRaised(connection, limit, most):
@@ -236,8 +238,9 @@ class OriginPool(StartedPool):
         self._asks[ticket] = ask
         ask.reply.on_cancel(self._on_cancel, ticket)
         until = ask.checkout.until(connected=self._table.lends)
-        early = ask.early and not front
-        self._do(self._table.submit(ticket, until, now, front=front, early=early))
+        early, channel = ask.early and not front, isinstance(ask.request, OpenChannel)
+        submit = self._table.submit
+        self._do(submit(ticket, until, now, front=front, early=early, channel=channel))
 
     def _take_back(self, returned: messages.Returned, reply: PoolReply, now: float) -> None:
         exchange = returned.exchange

@@ -5,8 +5,7 @@ public method says what happened and returns the actions to carry out. All of th
 which does two things:
 
 1. While somebody waits and `_pick` finds a connection, the first in line goes there (`Forward`).
-   **`_pick` is the one place that chooses a connection**: the least loaded that has room, the
-   lowest number on a tie.
+   **`least_loaded` is the one place that chooses a connection**.
 2. `_dial` opens connections (`OpenConnection`) while fewer than `max_connections` are live.
 
 A connection moves one way through three states; where it is listed says in which one it is:
@@ -61,8 +60,9 @@ from quiver.pool.actions import (
     RoutingAction,
 )
 from quiver.pool.backoff import Backoff, refuses
-from quiver.pool.connection_slots import ConnectionSlots
+from quiver.pool.connection_slots import ConnectionSlots, least_loaded
 from quiver.pool.early_requests import EarlyRequests
+from quiver.pool.lending import next_lent
 from quiver.pool.protocol_limits import ConnectionLimits
 from quiver.pool.waiting_queue import WaitingQueue
 
@@ -97,6 +97,7 @@ class RoutingTable:
         self._ids = itertools.count(1)
         self._waiting = WaitingQueue()
         self._early = EarlyRequests()
+        self._channels: set[int] = set()  # those that wait
         self._leased: dict[int, ConnectionSlots] = {}
         self._connections: dict[int, ConnectionSlots] = {}
         self._connecting: dict[int, ConnectionSlots] = {}
@@ -154,19 +155,21 @@ class RoutingTable:
         *,
         front: bool = False,
         early: bool = False,
+        channel: bool = False,
     ) -> Actions:
         """A request arrived; it waits for a slot until `deadline`.
 
         `front` is for one that a connection gave back: it goes before those that never left the
         queue, and the queue's limit does not apply. One that may go `early` may be sent before a
-        handshake is over. Raises ValueError when the ticket waits or is out already.
+        handshake is over; a `channel` goes where it is carried, if that is anywhere. Raises
+        ValueError when the ticket waits or is out already.
         """
         self.used = now
         if self._stopped:
             return (Reject(ticket, Rejection.STOPPED),)
         if ticket in self._leased:
             raise ValueError(f"ticket {ticket} is out on connection {self._leased[ticket].id}")
-        if not self._waiting.deadlines and (connection := self._pick()) is not None:
+        if not self._waiting.deadlines and (connection := self._pick(channel)) is not None:
             actions: list[RoutingAction] = []
             self._lend(ticket, connection, actions)
             self._dial(now, True, actions)
@@ -178,6 +181,8 @@ class RoutingTable:
             self._backoff.waive()
         push = self._waiting.push_front if front else self._waiting.push
         push(ticket, deadline)
+        if channel:
+            self._channels.add(ticket)
         if early:
             self._early.wants(ticket)
         assigned = self._assign(now, eager=True)
@@ -228,6 +233,7 @@ class RoutingTable:
         most: int | None = None,
         *,
         early: bool = False,
+        channels: bool = True,
     ) -> Actions:
         """The handshake is over; the peer allows `limit` streams in all, `most` at a time.
 
@@ -239,6 +245,7 @@ class RoutingTable:
         if known is None or self._connecting.pop(connection, None) is None:
             return ()
         known.allow(min(limit, self._max_requests), most)
+        known.channels = channels
         self._lending[connection] = known
         self.proven = True
         self._backoff.succeeded(now)
@@ -335,26 +342,22 @@ class RoutingTable:
         if not (eager or self._waiting.deadlines or self._retiring):
             return ()
         actions: list[RoutingAction] = []
-        while self._waiting and (connection := self._pick()) is not None:
-            ticket = self._waiting.pop(self._early.held)
-            if ticket is None:
-                break
-            self._lend(ticket, connection, actions)
+        while lent := next_lent(self._waiting, self._early.held, self._channels, self._pick):
+            self._lend(*lent, actions)
         self._dial(now, eager, actions)
         return tuple(actions)
 
-    def _pick(self) -> ConnectionSlots | None:
-        """The connection to lend: the least loaded with room, the lowest number on a tie."""
-        with_room = [connection for connection in self._lending.values() if connection.room > 0]
-        return min(with_room, key=lambda each: (len(each.leases), each.id), default=None)
+    def _pick(self, channel: bool = False) -> ConnectionSlots | None:
+        return least_loaded(self._lending.values(), channel=channel)
 
     def _take_back(self, ticket: int) -> Actions:
-        """Forget of one that waits no more whether it wants to go early, or is out."""
+        """Forget of one that waits no more what it is, and whether it is out early."""
+        self._channels.discard(ticket)
         connection = self._early.drop(ticket)
         return () if connection is None else (CancelExchange(ticket, connection),)
 
     def _lend(self, ticket: int, connection: ConnectionSlots, actions: list[RoutingAction]) -> None:
-        if self._early.willing or self._early.out:
+        if self._early.willing or self._early.out or self._channels:
             actions += self._take_back(ticket)
         self._leased[ticket] = connection
         connection.lend(ticket)

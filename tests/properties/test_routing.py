@@ -33,12 +33,12 @@ TestEarly.settings = settings(max_examples=examples(150), stateful_step_count=50
 class Crowding(RoutingTable):
     """Lends whether there is room or not."""
 
-    def _pick(self) -> ConnectionSlots | None:
+    def _pick(self, channel: bool = False) -> ConnectionSlots | None:
         return next(iter(self._lending.values()), None)
 
 
 class MostLoaded(RoutingTable):
-    def _pick(self) -> ConnectionSlots | None:
+    def _pick(self, channel: bool = False) -> ConnectionSlots | None:
         with_room = [each for each in self._lending.values() if each.room > 0]
         return max(with_room, key=lambda each: (len(each.leases), each.id), default=None)
 
@@ -93,10 +93,11 @@ class Hammering(RoutingTable):
         *,
         front: bool = False,
         early: bool = False,
+        channel: bool = False,
     ) -> Actions:
         if not self._useful:
             self._backoff.waive()
-        return super().submit(ticket, deadline, now, front=front, early=early)
+        return super().submit(ticket, deadline, now, front=front, early=early, channel=channel)
 
 
 class Leaking(RoutingTable):

@@ -363,3 +363,71 @@ def test_only_what_lends_can_be_suspended(connection: int) -> None:
     pool.ready(2, 10, 0.0)
     pool.draining(2, 0.0)
     assert pool.suspended(connection, 0.1) == pool.resumed(connection, 0.1) == ()
+
+
+# channels ---------------------------------------------------------------------------------------
+
+
+def mixed(streams: int = 10, **options: Any) -> RoutingTable:
+    """A table with connection 1, which carries no channels, and 2, which does."""
+    made = table(**options)
+    for ticket in (-1, -2):
+        made.submit(ticket, None, 0.0)
+        made.cancel(ticket, 0.0)
+    made.ready(1, 10, 0.0, channels=False)
+    made.ready(2, streams, 0.0)
+    return made
+
+
+def test_a_channel_is_lent_what_carries_it() -> None:
+    pool = mixed()
+    assert pool.submit(1, None, 0.0, channel=True) == (Forward(1, 2),)
+    assert pool.submit(2, None, 0.0, channel=True) == (Forward(2, 2),), "though it is more loaded"
+    assert pool.submit(3, None, 0.0) == (Forward(3, 1),)
+
+
+def test_a_channel_waits_for_what_carries_it_and_others_do_not_wait_with_it() -> None:
+    pool = mixed(streams=1, max_waiting=10)
+    assert pool.submit(1, None, 0.0, channel=True) == (Forward(1, 2),)
+    assert pool.submit(2, None, 0.0, channel=True) == ()
+    assert pool.submit(3, None, 0.0) == (Forward(3, 1),)
+    assert pool.submit(4, None, 0.0, channel=True) == ()
+    assert pool.limited(2, 3, 0.0) == (Forward(2, 2), Forward(4, 2))
+
+
+def test_a_channel_waits_for_one_that_is_suspended() -> None:
+    pool = mixed()
+    assert pool.suspended(2, 0.0) == ()
+    assert pool.submit(1, None, 0.0, channel=True) == ()
+    assert pool.resumed(2, 0.0) == (Forward(1, 2),)
+
+
+@pytest.mark.parametrize("how", ["down", "draining"])
+def test_a_channel_that_nothing_carries_any_more_is_for_the_others(how: str) -> None:
+    """They refuse it: nobody knows what the next dial will bring."""
+    pool = mixed(streams=0)
+    assert pool.submit(1, None, 0.0, channel=True) == ()
+    assert Forward(1, 1) in getattr(pool, how)(2, 0.0)
+
+
+def test_channels_and_requests_each_in_their_order() -> None:
+    pool = mixed(streams=0)
+    pool.limited(1, 10, 0.0, most=1)
+    pool.submit(0, None, 0.0)
+    for ticket, channel in ((1, True), (2, False), (3, True), (4, False)):
+        assert pool.submit(ticket, None, 0.0, channel=channel) == ()
+    assert pool.released(1, 0, 0.0) == (Forward(2, 1),)
+    assert pool.limited(2, 2, 0.0) == (Forward(1, 2), Forward(3, 2))
+    assert pool.cancel(4, 0.0) == () and pool.idle is False
+
+
+def test_what_is_remembered_of_channels_ends_with_their_wait() -> None:
+    pool = mixed(streams=0, max_waiting=3)
+    for ticket in range(1, 4):
+        pool.submit(ticket, 1.0, 0.0, channel=True)
+    pool.submit(4, None, 0.0, channel=True)
+    pool.cancel(1, 0.0)
+    pool.sweep(2.0)
+    pool.submit(5, None, 2.0, channel=True)
+    pool.stop()
+    assert pool._channels == set()
