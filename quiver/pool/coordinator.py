@@ -157,8 +157,10 @@ class OriginPool(StartedPool):
             case messages.StreamLimitRaised(connection, limit, most):
                 self._do(self._table.limited(connection, limit, now, most))
             case messages.Suspended(connection):
+                self._suspend(connection, True)
                 self._do(self._table.suspended(connection, now))
             case messages.Resumed(connection):
+                self._suspend(connection, False)
                 self._do(self._table.resumed(connection, now))
             case messages.Draining(connection):
                 self._spoken.draining(connection)
@@ -213,6 +215,10 @@ class OriginPool(StartedPool):
             if old is not None:
                 self._do(self._table.aged(old, now))
 
+    def _suspend(self, connection: int, suspended: bool) -> None:
+        self._spoken.suspended(connection, suspended)
+        self._see_protocol()
+
     def _see_protocol(self) -> None:
         """Have it known what is spoken: as many connections are opened as that needs."""
         protocol = self._spoken.protocol
@@ -225,7 +231,7 @@ class OriginPool(StartedPool):
         """Refuse a channel that cannot be, for whatever its server might say."""
         # What was spoken by connections that are gone says nothing of the next.
         spoken = self.target.protocol if self._table.lends else self.target.only
-        if spoken not in (None, HTTP3):
+        if spoken not in (None, HTTP3) and not self._spoken.http3:
             raise self.target.no_channels(request, spoken)
         if request.require_datagrams and not self._config.datagrams:
             said = "require_datagrams=True, but the pool has datagrams=False"

@@ -215,9 +215,11 @@ class Manager:
 
 
 def protocol_of(ref: AnyActorRef) -> str | None:
-    """What a pool speaks, from its bare ref: "http/3", "http/2" or "http/1.1".
+    """What a pool speaks now, from its bare ref: "http/3", "http/2" or "http/1.1".
 
-    None for a ref that is no live pool, and before the first handshake of one that may speak any.
+    That is what the next request goes over, as far as is known: HTTP/3 while there is a connection
+    of it that takes requests, else what the newest handshake has said. None for a ref that is no
+    live pool, and before the first handshake of one that may speak any.
     """
     marker = marker_of(ref)
     return marker if isinstance(marker, str) else None

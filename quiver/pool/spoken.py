@@ -3,7 +3,8 @@
 HTTP/3 goes before what is spoken over TCP: as soon as there is a connection of it, those over TCP
 take nothing more. One whose dial had begun before and ends later stays, until HTTP/3 that is tried
 beside it has won again: left at once, it would be dialled at once. What a pool is said to speak is
-HTTP/3 while it has such a connection, and else what its newest one speaks.
+HTTP/3 while it has such a connection, and else what its newest one speaks; one that is suspended
+counts when there are no others.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Spoken:
 
     Attributes:
         protocol: what the pool speaks; the last one, when no connection is there; None at first.
+        http3: whether there is a connection of HTTP/3, be it suspended.
         over_tcp: numbers of connections beside which HTTP/3 may be tried, the oldest first.
         asking: a connection is dialled beside one of those.
     """
@@ -31,7 +33,9 @@ class Spoken:
         self._only = only
         self._there: set[int] = set()  # all that were ready, also those that drain
         self._lending: dict[int, str] = {}
+        self._suspended: set[int] = set()
         self.protocol = only
+        self.http3 = False
         self.over_tcp: list[int] = []
         self.asking = False
 
@@ -63,7 +67,14 @@ class Spoken:
 
     def draining(self, connection: int) -> None:
         """A connection takes nothing more."""
+        self._suspended.discard(connection)
         if self._lending.pop(connection, None) is not None:
+            self._see()
+
+    def suspended(self, connection: int, suspended: bool) -> None:
+        """A connection takes nothing for now, or takes more again."""
+        if connection in self._lending:
+            (self._suspended.add if suspended else self._suspended.discard)(connection)
             self._see()
 
     def ended(self, connection: int) -> None:
@@ -77,7 +88,8 @@ class Spoken:
     def _see(self) -> None:
         lending = self._lending
         self.over_tcp = [each for each, protocol in lending.items() if protocol != HTTP3]
-        if len(self.over_tcp) < len(lending):
-            self.protocol = HTTP3
-        elif lending:
-            self.protocol = lending[self.over_tcp[-1]]
+        self.http3 = len(self.over_tcp) < len(lending)
+        taking = [lending[each] for each in lending if each not in self._suspended]
+        spoken = taking or list(lending.values())
+        if spoken:
+            self.protocol = HTTP3 if HTTP3 in spoken else spoken[-1]

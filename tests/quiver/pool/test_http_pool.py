@@ -14,9 +14,10 @@ import pytest
 
 import quiver
 from quiver import telemetry
-from quiver.pool import choice, fallback_table
+from quiver.pool import choice, fallback_table, liveness
 from quiver.pool.protocols import ALL
-from quiver.testing import Authority, LocalOrigin
+from quiver.pool.ref import PoolRef
+from quiver.testing import Authority, LocalOrigin, Origin
 from tests.support.servers.blackhole import mute
 from tests.support.servers.http1_backend import TEXT, backend
 from tests.support.servers.http2_origin import Http2Origin
@@ -232,6 +233,35 @@ def test_http_3_that_goes_away_gives_way(authority: Authority, server: Http2Orig
             assert _version(client, server) == "HTTP/3"
         until(lambda: _version(client, server) == "HTTP/2", what="TCP is taken")
         assert quiver.protocol_of(client.pool(server.url)) == "http/2"
+
+
+def test_while_http_3_is_suspended_what_answers_is_told(
+    authority: Authority, server: Http2Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection is there still, and gets no requests while it is asked by PINGs."""
+    monkeypatch.setattr(liveness, "LEAST", LONG)
+    with (
+        Origin(authority=authority, port=server.port) as third,
+        speaking(authority, max_connections=2) as client,
+    ):
+        pool = client.pool(server.url)
+        with monkeypatch.context() as patched:
+            patched.setattr(choice, "HEAD_START", LONG)
+            assert _version(client, server) == "HTTP/3"
+        third.suspend()
+        silent = quiver.Request("GET", "/hang", receive_timeout=2 * liveness.SILENCE)
+        with pytest.raises(quiver.ReceiveTimeout):
+            pool.ask(silent, timeout=30.0)
+        until(lambda: _states(pool) >= {"suspended"}, what="it is suspended")
+        until(lambda: _version(client, server) == "HTTP/2", what="TCP is taken")
+        seen = quiver.protocol_of(pool), "suspended" in _states(pool)
+        third.resume()
+        assert seen == ("http/2", True)
+        until(lambda: quiver.protocol_of(pool) == "http/3", what="it is resumed")
+
+
+def _states(pool: PoolRef) -> set[str]:
+    return {each.state for each in pool.ask(quiver.GetConnections())}
 
 
 def _versions(client: quiver.Client, server: Http2Origin) -> set[str | None]:

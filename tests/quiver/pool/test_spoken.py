@@ -70,9 +70,9 @@ def test_of_one_protocol_nothing_is_asked() -> None:
     assert (spoken.protocol, spoken.over_tcp) == ("http/2", [])
 
 
-@given(st.lists(st.tuples(st.sampled_from("rde"), st.integers(0, 3), st.booleans()), max_size=60))
+@given(st.lists(st.tuples(st.sampled_from("rdesu"), st.integers(0, 3), st.booleans()), max_size=60))
 def test_it_says_http_3_while_there_is_any(events: list[tuple[str, int, bool]]) -> None:
-    spoken, lending, number = Spoken(None), dict[int, str](), 0
+    spoken, lending, suspended, number = Spoken(None), dict[int, str](), set[int](), 0
     for event, which, is_h3 in events:
         if event == "r":
             number += 1
@@ -83,12 +83,19 @@ def test_it_says_http_3_while_there_is_any(events: list[tuple[str, int, bool]]) 
             for each in left:
                 spoken.draining(each)
                 del lending[each]
+        elif event in "su":
+            spoken.suspended(number - which, event == "s")
+            (suspended.add if event == "s" else suspended.discard)(number - which)
+            suspended &= set(lending)
         else:
             (spoken.draining if event == "d" else spoken.ended)(number - which)
             lending.pop(number - which, None)
+            suspended.discard(number - which)
         assert spoken.over_tcp == [k for k, v in lending.items() if v != HTTP3]
         if lending:
-            assert (spoken.protocol == HTTP3) == (HTTP3 in lending.values())
+            taking = [lending[each] for each in lending if each not in suspended]
+            assert (spoken.protocol == HTTP3) == (HTTP3 in (taking or lending.values()))
+        assert spoken.http3 == (HTTP3 in lending.values())
 
 
 def test_those_that_speak_something_else() -> None:
@@ -97,3 +104,19 @@ def test_those_that_speak_something_else() -> None:
         spoken.ready(number, protocol)
     spoken.draining(2)
     assert spoken.others("http/1.1") == (0, 3)
+
+
+def test_what_is_suspended_is_not_spoken_beside_others() -> None:
+    spoken = Spoken(None)
+    spoken.ready(1, HTTP3)
+    spoken.suspended(1, True)
+    assert spoken.protocol == HTTP3, "there is nothing else"
+    spoken.ready(2, "http/2")
+    assert (spoken.protocol, spoken.http3) == ("http/2", True)
+    spoken.suspended(1, False)
+    assert spoken.protocol == HTTP3
+    spoken.suspended(1, True)
+    spoken.ended(1)
+    assert (spoken.protocol, spoken.http3) == ("http/2", False)
+    spoken.suspended(1, True)
+    assert spoken.protocol == "http/2", "it is gone"
