@@ -14,6 +14,7 @@
 | early_data.sent      | count                 | origin, connection                            |
 | early_data.accepted  | count                 | origin, connection                            |
 | early_data.rejected  | count                 | origin, connection                            |
+| early_data.refused   | count                 | origin, connection, method, target            |
 | connection.suspended |                       | origin, connection, reason                    |
 | connection.resumed   |                       | origin, connection                            |
 | connection.migrated  | duration              | origin, connection, former, local, failure    |
@@ -56,7 +57,8 @@ A `ticket` is what a later connection may resume the TLS session by for `lifetim
 in its `handshake` (`resumed`, `early`): the event `connection.resumed` is the end of a suspension.
 Of early data `count` requests are `sent`, each when it goes; those that are waited for when the
 handshake is over are `accepted`, or `rejected` and sent again, all at once: add up the counts, not
-the events. One that the server then answers with 425 was accepted, and is sent again as well.
+the events. One that the server then answers with 425 (Too Early, RFC 8470 5.2) was accepted, and
+is `refused`: it is sent again as well.
 
 Every `start` is followed by exactly one `stop` or `exception`. `queue.depth` is sent when the
 number of waiting callers has changed.
@@ -148,6 +150,7 @@ EVENTS: Final = (
     "early_data.sent",
     "early_data.accepted",
     "early_data.rejected",
+    "early_data.refused",
     "connection.suspended",
     "connection.resumed",
     "connection.migrated",

@@ -214,7 +214,9 @@ class Callers:
         else:
             if caller.report is not None:
                 caller.report.status = status
-            caller.receive_buffer.put(Response(status, headers, connection=made), 0)
+            response = Response(status, headers, connection=made)
+            caller.receive_buffer.response = response
+            caller.receive_buffer.put(response, 0)
             self._to_wake[ticket] = caller.receive_buffer
         return caller
 

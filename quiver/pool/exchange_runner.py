@@ -436,10 +436,8 @@ class ExchangeRunner:
                 error.add_note("not sent again: some of its body was read, which can be read once")
             caller.reply.fail(error)
         else:
-            repeated = not error.unprocessed
-            if repeated:
-                self._report.repeated(caller.request)
-            again = caller.again._replace(repeated=repeated)
+            self._report.asks_again(caller.request, error)
+            again = caller.again._replace(repeated=not error.unprocessed)
             self._owner.returned(again, caller.reply, unused=False)
         self._callers.take_back(ticket)
 

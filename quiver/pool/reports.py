@@ -23,6 +23,7 @@ from quiver.models import ResponseConnection, Stats
 from quiver.pool.choice import Lane
 from quiver.pool.http_connection import HttpConnection, Transport
 from quiver.pool.messages import PoolReply
+from quiver.pool.told_heads import TooEarly
 from quiver.proxies import Proxy
 from quiver.quic.engine import SessionTicket
 from quiver.request import OpenChannel, Request
@@ -118,8 +119,13 @@ class ConnectionReport:
         if telemetry.listening:
             telemetry.emit(f"early_data.{outcome}", {"count": count}, self._metadata)
 
-    def repeated(self, request: Request) -> None:
-        self._emit("request.repeated", {}, method=request.method, target=request.target)
+    def asks_again(self, request: Request, error: QuiverError) -> None:
+        """Tell of a request that goes again, where that is not as if it had never gone."""
+        about = {"method": request.method, "target": request.target}
+        if isinstance(error, TooEarly):
+            self._emit("early_data.refused", {"count": 1}, **about)
+        elif not error.unprocessed:
+            self._emit("request.repeated", {}, **about)
 
     def draining(self, active: int, reason: str) -> None:
         logger.debug("%s drains: %s", self._name, reason)

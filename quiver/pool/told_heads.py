@@ -13,7 +13,7 @@ from quiver.errors import GoAway, QuiverError, StreamReset
 from quiver.models import ResponseConnection
 from quiver.pool.actions import Hear
 
-__all__ = ["REFUSALS", "Http1Required", "Misdirected", "heard_in", "refusal_of"]
+__all__ = ["REFUSALS", "Http1Required", "Misdirected", "TooEarly", "heard_in", "refusal_of"]
 
 _MISDIRECTED: Final = 421
 _TOO_EARLY: Final = 425
@@ -36,6 +36,14 @@ class Http1Required(StreamReset):
         self.unprocessed = True
 
 
+class TooEarly(QuiverError):
+    """The server does not act upon early data for this request (RFC 8470 5.2)."""
+
+    def __init__(self, said: str, *, origin: str | None = None) -> None:
+        super().__init__(said, origin=origin)
+        self.unprocessed = True
+
+
 def heard_in(status: int, told: Iterable[str]) -> tuple[Hear, ...]:
     """What Alt-Svc fields ask for; in a 421 they count for nothing (RFC 7838 6)."""
     return () if status == _MISDIRECTED else (Hear(", ".join(told)),)
@@ -53,7 +61,7 @@ def refusal_of(
     """
     if status == _TOO_EARLY and early:  # RFC 8470 5.2: later
         said = "the server takes no early data for this request (425 Too Early)"
-        return QuiverError(said, origin=origin)
+        return TooEarly(said, origin=origin)
     place = None if by is None else by.alternative
     if status == _MISDIRECTED and place is not None:  # RFC 7838 6: elsewhere
         said = f"{place} does not answer for it (421 Misdirected Request)"

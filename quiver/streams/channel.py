@@ -152,6 +152,12 @@ class Channel(Reader[ReceivedItem]):
         self._receive_timeout = seconds
 
     @property
+    def status(self) -> int | None:
+        """The final status of the server's response; None until that has come."""
+        response = self.receive_buffer.response
+        return None if response is None else response.status
+
+    @property
     def max_datagram_size(self) -> int:
         """The bytes that one datagram may have now; 0 when there are none."""
         return self._buffers.max_datagram_size

@@ -23,6 +23,7 @@ from quiver.actors.native_threads import allocate_lock
 from quiver.actors.wait_queue import WaitQueue, wait, wait_in_task, wake
 from quiver.errors import QuiverError, StreamClosed
 from quiver.fields import Pairs
+from quiver.models import Response
 
 __all__ = ["Reader", "ReceiveBuffer", "WhenOver"]
 
@@ -40,6 +41,9 @@ class ReceiveBuffer(Generic[T]):
         window: bytes that the server may send ahead of the reader.
         on_consumed: called in the reader's thread when a quarter of the window was consumed.
         on_closed: called once, in any thread, when the reader wants no more.
+
+    Attributes:
+        response: of a channel, when that has come.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class ReceiveBuffer(Generic[T]):
         self.last_read = time.monotonic()
         self.closed = False
         self.trailers: Pairs = []
+        self.response: Response | None = None
         self._items: deque[tuple[T, int]] = deque()
         self._report_every = max(1, window // 4)  # bytes
         self._on_consumed = on_consumed

@@ -44,7 +44,8 @@ class Heard(Counter[str]):
 def heard() -> Iterator[Heard]:
     counted = Heard()
     events = [each for each in telemetry.EVENTS if each.startswith("early_data.")]
-    telemetry.attach("early", ["connection.ticket", "connection.ready", *events], counted.note)
+    events += ["connection.ticket", "connection.ready", "request.repeated"]
+    telemetry.attach("early", events, counted.note)
     yield counted
     telemetry.detach("early")
 
@@ -159,7 +160,8 @@ def test_too_early_is_sent_again_once(authority: Authority, heard: Heard) -> Non
         answers = burst(client, origin)
         assert {each.status for each in answers} == {200}
         assert origin.seen_ids() == {str(each): 1 for each in range(BURST)}
-        assert heard["early_data.accepted"] > 0
+        assert heard["early_data.accepted"] == heard["early_data.refused"] > 0
+        assert not heard["request.repeated"], "it was not acted upon"
         assert client.get(origin.url + "/status/425").status == 425, "it is the answer, in time"
 
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import attrs
 
@@ -26,6 +26,7 @@ from quiver.adapters.opentelemetry.semantic_conventions import Attributes
 from quiver.adapters.opentelemetry.suppression import suppressed
 from quiver.adapters.shared.pool_counts import pool_counts
 from quiver.request import Request
+from quiver.streams.receive_buffer import ReceiveBuffer
 
 __all__ = ["Instrumentation"]
 
@@ -146,6 +147,7 @@ class RequestSpan:
     def __init__(self, owner: Instrumentation, origin: str, request: Request) -> None:
         self._owner = owner
         self._started = time.monotonic()
+        self._channel: ReceiveBuffer[Any] | None = None
         self._attributes: Attributes = conventions.of_request(origin, request, owner.methods)
         self._active = {
             key: self._attributes[key]
@@ -174,8 +176,9 @@ class RequestSpan:
         return attrs.evolve(request, headers=[*kept, *carrier.items()])
 
     def answered(self, answer: object) -> None:
-        status: int | None = getattr(answer, "status", None)  # a channel has none yet
-        if status is None:
+        status: int | None = getattr(answer, "status", None)
+        if status is None:  # a channel has none yet, and is held by its reader alone
+            self._channel = getattr(answer, "receive_buffer", None)
             return
         version = getattr(answer, "http_version", None)
         if version is not None:
@@ -187,6 +190,8 @@ class RequestSpan:
             self._fail(str(status), None)
 
     def ended(self, error: BaseException | None) -> None:
+        if self._channel is not None and self._channel.response is not None:
+            self.answered(self._channel.response)
         if error is not None:
             self._fail(f"{type(error).__module__}.{type(error).__qualname__}", str(error))
             self._span.record_exception(error)

@@ -84,6 +84,7 @@ def test_too_early_is_for_what_was_early(mode: Mode, ended: bool) -> None:
     assert reset == ResetStream(0, ErrorCode.H3_REQUEST_CANCELLED)
     assert release == Release(TICKET)
     assert isinstance(retry, Retry) and retry.ticket == TICKET
+    assert retry.error.unprocessed
     assert len(exchanges) == 0
     late = table(mode)
     assert not any(isinstance(each, Retry) for each in late.headers(0, 425, [], True, 1.0))

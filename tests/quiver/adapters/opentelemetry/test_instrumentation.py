@@ -253,8 +253,35 @@ def test_the_span_of_a_channel(sdk: Collected, client: quiver.Client, origin: Or
         channel.finish()
         events = list(channel)
         assert isinstance(events[-1], quiver.Closed)
-        assert attributes(sdk.span())["url.full"] == origin.url + "/ok"
+        about = attributes(sdk.span())
+        assert about["url.full"] == origin.url + "/ok"
+        assert about["http.response.status_code"] == channel.status == 200
+        assert about["network.protocol.version"] == "3"
     assert len(sdk.spans) == 1
+
+
+def test_the_span_of_a_channel_that_is_refused(
+    sdk: Collected, client: quiver.Client, origin: Origin
+) -> None:
+    with client.open_channel(origin.url + "/status/404", method="GET") as channel:
+        assert channel.status is None or channel.status == 404
+        channel.finish()
+        assert isinstance(list(channel)[-1], quiver.Closed)
+    about = attributes(sdk.span())
+    assert (about["http.response.status_code"], about["error.type"]) == (404, "404")
+
+
+def test_a_channel_that_nobody_holds_is_closed_while_it_is_watched(
+    sdk: Collected, client: quiver.Client, origin: Origin
+) -> None:
+    channel = client.open_channel(origin.url + "/hang", method="GET")
+    gc.disable()
+    try:
+        del channel
+        until(lambda: len(sdk.spans) == 1, what="its span is over")
+    finally:
+        gc.enable()
+    assert "http.response.status_code" not in attributes(sdk.span())
 
 
 # on and off -----------------------------------------------------------------------------------
