@@ -193,7 +193,7 @@ class RequestSpan:
         if self._channel is not None and self._channel.response is not None:
             self.answered(self._channel.response)
         if error is not None:
-            self._fail(f"{type(error).__module__}.{type(error).__qualname__}", str(error))
+            self._fail(conventions.error_type(error), str(error))
             self._span.record_exception(error)
         self._owner.active.add(-1, self._active)
         duration = time.monotonic() - self._started

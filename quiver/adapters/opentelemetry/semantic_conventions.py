@@ -55,6 +55,13 @@ def version_of(http_version: str) -> str:
     return http_version.removeprefix("HTTP/")
 
 
+def error_type(error: BaseException) -> str:
+    """The class of an error, as `exception.type` has it: of Python's own without a module."""
+    kind = type(error)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
+
+
 def of_origin(origin: str) -> Attributes:
     """What is known of an origin, whatever it is spoken to by."""
     place = _place(origin)

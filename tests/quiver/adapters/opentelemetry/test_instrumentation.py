@@ -187,6 +187,21 @@ def test_an_ask_that_is_cancelled(sdk: Collected, client: quiver.Client, origin:
     assert attributes(sdk.span())[error_attributes.ERROR_TYPE] == "quiver.errors.RequestCancelled"
 
 
+def test_an_error_of_pythons_own_is_told_without_a_module(
+    sdk: Collected, client: quiver.Client, origin: Origin
+) -> None:
+    def body() -> Iterator[bytes]:
+        yield b"some"
+        raise KeyError("on purpose")
+
+    with pytest.raises(KeyError):
+        client.post(origin.url + "/echo", body=body())
+    span = sdk.span()
+    (told,) = span.events
+    kind = attributes(span)[error_attributes.ERROR_TYPE]
+    assert kind == (told.attributes or {})["exception.type"] == "KeyError"
+
+
 # streams and channels -------------------------------------------------------------------------
 
 
