@@ -85,7 +85,7 @@ def look():  # after the hub's own, which was registered later
     status = {"": 0, "sys.exit(3)": 3, "raise RuntimeError": 1}[last]
     printed = run_script(script, origin.url, origin.cafile, timeout=15.0, status=status)
     assert printed == "True PoolStopped True\n"
-    until(lambda: origin.connections_open() == 0, within=5.0)
+    until(lambda: origin.connections_open() == 0)
 
 
 @pytest.mark.one_in(2)

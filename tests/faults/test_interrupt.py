@@ -15,7 +15,7 @@ from tests.support.programs.runner import ROOT, run_script
 from tests.support.short_form import cases
 from tests.support.waiting import until
 
-SOON = 3.0  # seconds from the signal to the end of the program, its interpreter's exit included
+SOON = 20.0  # seconds to the end of the program, on a loaded machine; what it awaits never comes
 
 CLIENT = """
 import sys, time
@@ -88,14 +88,14 @@ def test_interrupted_while_it_waits_for(awaited: str, program: str, origin: Orig
     try:
         assert running.stdout is not None
         assert running.stdout.readline() == "waiting\n"
-        until(lambda: origin.streams_open() > 0, within=10.0)
+        until(lambda: origin.streams_open() > 0)
         threading.Event().wait(0.1)  # it waits by now, or will be told just before
         started = time.monotonic()
         running.send_signal(signal.SIGINT)
         line = running.stdout.readline()
         assert line == "interrupted 200\n", running.communicate(timeout=SOON)
         if awaited != "a reply":  # whoever asked without waiting may still want it
-            until(lambda: any(r["kind"] for r in origin.resets()), within=2.0)
+            until(lambda: any(r["kind"] for r in origin.resets()))
         _, said = running.communicate(timeout=SOON)
         assert time.monotonic() - started < SOON
     finally:
@@ -103,7 +103,7 @@ def test_interrupted_while_it_waits_for(awaited: str, program: str, origin: Orig
         running.communicate()
     assert running.returncode in (130, -signal.SIGINT), said
     assert said.endswith("KeyboardInterrupt\n"), said
-    until(lambda: origin.streams_open() == 0, within=5.0)
+    until(lambda: origin.streams_open() == 0)
 
 
 def test_interrupt_that_an_actor_gets_goes_on_to_the_main_greenlet() -> None:

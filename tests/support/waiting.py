@@ -9,9 +9,10 @@ from collections.abc import Callable
 __all__ = ["until"]
 
 PAUSE = 0.005  # seconds between two looks
+LONG = 60.0  # seconds: it ends what hangs, and a machine with much other work is no hang
 
 
-def until(condition: Callable[[], object], *, within: float = 10.0, what: str = "it") -> None:
+def until(condition: Callable[[], object], *, within: float = LONG, what: str = "it") -> None:
     """Return as soon as `condition()` holds.
 
     Raises AssertionError, which tells `what` was waited for, after so many seconds.

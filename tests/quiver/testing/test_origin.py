@@ -155,7 +155,7 @@ def test_what_was_closed_meanwhile_is_not_open(origin: Origin) -> None:
             client.until(lambda: response.ended, 0.7)
     origin.resume()
     assert origin.requests_served() == 2
-    until(lambda: origin.streams_open() == 0 and origin.connections_open() == 0, within=5.0)
+    until(lambda: origin.streams_open() == 0 and origin.connections_open() == 0)
 
 
 def test_stop_of_a_suspended_one(origin: Origin) -> None:
