@@ -267,7 +267,7 @@ def test_one_that_is_given_up(giving: Origin, heard: Heard) -> None:
 
 @pytest.mark.long
 def test_it_saves_a_round_trip(giving: Origin, heard: Heard) -> None:
-    """Two of two seconds each, told apart by seconds."""
+    """One of two seconds each, where it takes two at the least without."""
     trip = 2.0
     with LongPath(giving.port, LinkConditions(delay=trip / 2, rate=1e6, queue=1e6), seed=1) as path:
         took = {}
@@ -283,7 +283,7 @@ def test_it_saves_a_round_trip(giving: Origin, heard: Heard) -> None:
                 answer = client.get(url, timeout=60.0)
                 took[early_data] = time.monotonic() - began
                 assert answer.connection is not None and answer.connection.early is early_data
-    assert took[True] < 1.75 * trip and took[False] >= 2 * trip
+    assert took[True] < 2 * trip <= took[False]
 
 
 def test_a_port_that_refuses(giving: Origin, heard: Heard) -> None:
