@@ -32,21 +32,29 @@ class Mailbox:
         self._wakeup: LoopWakeup | None = None
         self._refuse: Callable[[Any], None] | None = None
 
-    def put(self, item: object) -> None:
-        """Append `item`, and wake the actor if it waits. From any thread."""
+    def put(self, item: object, *, wakes: bool = True) -> None:
+        """Append `item`; wake the actor if it waits, or leave that to `wake`. From any thread."""
         # First the item, then the look at `_refuse` and `_awake`: whoever sets one of them looks at
         # the items afterwards. So one of the two sees it, and none is left lying.
         self._items.append(item)
         if self._refuse is not None:
             self._return_all()
-        elif not self._awake:
-            assert self._wakeup is not None
-            try:
-                self._awake = True
-                self._wakeup.call_soon(self._resume)
-            except BaseException:  # a signal's, before it was called: the next put wakes it
-                self._awake = False
-                raise
+        elif wakes and not self._awake:
+            self._ring()
+
+    def wake(self) -> None:
+        """Wake the actor if it waits and there is something that it has not heard of."""
+        if self._items and not self._awake and self._refuse is None:
+            self._ring()
+
+    def _ring(self) -> None:
+        assert self._wakeup is not None
+        try:
+            self._awake = True
+            self._wakeup.call_soon(self._resume)
+        except BaseException:  # a signal's, before it was called: the next put wakes it
+            self._awake = False
+            raise
 
     def set_aside(self, item: object) -> None:
         """Keep `item` until `bring_back`. From the actor's own greenlet, as `bring_back` is."""

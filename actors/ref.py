@@ -63,6 +63,15 @@ class GeventActorRef(pykka.ActorRef[A]):
         finally:
             del reply  # it holds the error that is raised, which holds this frame: a cycle
 
+    def leave(self, message: object) -> None:
+        """Tell `message` without waking the actor: it takes it with the next one, or when `wake` is
+        called. Ignored when the actor is gone."""
+        self.actor_inbox.put(self.actor_class.envelope(message), wakes=False)
+
+    def wake(self) -> None:
+        """Wake the actor for what was left with it, if it has not heard of that."""
+        self.actor_inbox.wake()
+
     def kill(self, reason: GreenletExit | None = None) -> None:
         """End the actor wherever it is; those who wait for it are answered with an error."""
         actor = self._actor_weakref()

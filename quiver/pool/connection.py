@@ -27,8 +27,9 @@ from functools import partial
 
 from quiver.actors.loop_stalls import StallWatch
 from quiver.actors.native_threads import let_threads_run
+from quiver.actors.ref import AnyGeventActorRef
 from quiver.actors.state_machine import StateMachine
-from quiver.actors.system_messages import AnyActorRef, ForkedAway, Terminated, TimerFired
+from quiver.actors.system_messages import ForkedAway, Terminated, TimerFired
 from quiver.errors import QuiverError
 from quiver.h3 import events
 from quiver.pool import messages
@@ -61,12 +62,11 @@ class Connection(StateMachine):
     never_waits = True  # whoever listens to telemetry is called in it
 
     def __init__(
-        self, number: int, target: PoolTarget, coordinator: AnyActorRef, early: bool = False
+        self, number: int, target: PoolTarget, coordinator: AnyGeventActorRef, early: bool = False
     ) -> None:
         super().__init__()
-        self._number = number
+        self._number, self._coordinator = number, coordinator
         self._target, self._config = target, target.config
-        self._coordinator = coordinator
         self._error: QuiverError | None = None  # what the network ended it with
         self._overdue, self._stalls = Overdue(), StallWatch()
         self._report = ConnectionReport(target.name, number, target.only, target.proxy)
@@ -183,7 +183,9 @@ class Connection(StateMachine):
             case "quic":
                 self._tick()
             case "sweep":
-                self._sweep(time.monotonic())
+                now = time.monotonic()
+                if self._runner.sweep(now) and self._liveness.is_silent(now):
+                    self._keeper.silent()
             case "silence":
                 self._keeper.ping_in_silence()
             case "dial":
@@ -329,11 +331,7 @@ class Connection(StateMachine):
                 case Meaning.LOST:
                     pass  # QUIC sends again what was in it
 
-    # silence --------------------------------------------------------------------------------
-
-    def _sweep(self, now: float) -> None:
-        if self._runner.sweep(now) and self._liveness.is_silent(now):
-            self._keeper.silent()
+    # the end of a batch ---------------------------------------------------------------------
 
     def after_batch(self) -> None:
         """One flush of datagrams, timers set anew, readers woken."""
@@ -357,13 +355,15 @@ class Connection(StateMachine):
     # what its exchanges tell ----------------------------------------------------------------
 
     def released(self, tickets: tuple[int, ...]) -> None:
-        tell(self._coordinator, messages.Released(self._number, tickets))
+        # It is woken in `check_idle`, for these and what those ask who are answered before that.
+        self._coordinator.leave(messages.Released(self._number, tickets))
 
     def returned(self, exchange: StartExchange, reply: PoolReply, *, unused: bool) -> None:
         self.forward(self._coordinator, messages.Returned(self._number, exchange, unused), reply)
 
     def check_idle(self) -> None:
         """Close if nothing is open and it drains, else see how long that lasts."""
+        self._coordinator.wake()
         if self._runner.busy:
             return
         if self.state is ConnectionState.DRAINING:

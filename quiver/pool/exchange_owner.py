@@ -13,7 +13,8 @@ class Owner(Protocol):
     """The connection, as its exchanges see it."""
 
     def released(self, tickets: tuple[int, ...]) -> None:
-        """Note that these hold a stream slot no more."""
+        """Note that these hold a stream slot no more. When their callers have been answered, or
+        will not be, `check_idle` is called."""
 
     def returned(self, exchange: StartExchange, reply: PoolReply, *, unused: bool) -> None:
         """Give one back to the pool; `unused`: no stream was opened for it here."""

@@ -185,6 +185,23 @@ def test_one_that_lingers_takes_what_its_answers_bring_in_the_same_batch() -> No
     ref.stop()
 
 
+def test_what_is_left_with_one_is_taken_with_the_next_message_or_when_it_is_woken() -> None:
+    ref = Doer.start()
+    actor = ref.ask(lambda actor: actor)
+    until(lambda: actor.batches == [1])
+    ref.leave("first")
+    assert ref.ask("second") == "second"
+    until(lambda: actor.batches == [1, 3])
+    ref.leave("third")
+    ref.wake()
+    until(lambda: actor.batches == [1, 3, 4])
+    assert actor.seen[1:] == ["first", "second", "third"]
+    ref.stop()
+    ref.leave("it is gone")
+    ref.wake()
+    assert len(actor.seen) == 4
+
+
 class LongLingerer(Doer):
     lingers = 1_000_000  # turns: seconds, if it took them while the loop has nothing to do
 

@@ -53,6 +53,31 @@ def test_many_puts_one_wake_up() -> None:
         mailbox.get()
 
 
+def test_what_is_left_is_heard_of_with_the_next_or_when_it_is_woken() -> None:
+    wakeup = Bell()
+    mailbox, greenlet = waiting(wakeup)
+    mailbox.wake()  # for nothing
+    mailbox.put(1, wakes=False)
+    assert not wakeup.rings
+    mailbox.put(2)
+    assert len(wakeup.rings) == 1
+    mailbox.put(3, wakes=False)
+    mailbox.wake()  # it is awake
+    assert len(wakeup.rings) == 1
+    end(mailbox, wakeup, greenlet)
+    assert [mailbox.get() for _ in range(len(mailbox))] == [1, 2, 3]
+    mailbox, greenlet = waiting(wakeup)
+    mailbox.put(4, wakes=False)
+    mailbox.wake()
+    assert len(wakeup.rings) == 2
+    end(mailbox, wakeup, greenlet)
+    refused: list[object] = []
+    mailbox.close(refused.append)
+    mailbox.put(5, wakes=False)  # to one that has ended
+    mailbox.wake()
+    assert refused == [4, 5] and len(wakeup.rings) == 2
+
+
 def test_an_interrupted_put_does_not_silence_the_next() -> None:
     wakeup = Bell()
     mailbox, greenlet = waiting(wakeup)

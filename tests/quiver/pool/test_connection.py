@@ -11,7 +11,9 @@ import pykka
 import pytest
 
 import quiver
-from quiver.models import GetConnections
+from quiver.actors.actor import GeventActor
+from quiver.models import GetConnections, GetStats
+from quiver.pool.coordinator import OriginPool
 from quiver.pool.routing import RoutingTable
 from quiver.quic.aioquic.engine import AioquicEngine
 from quiver.testing import Authority, Origin, pattern
@@ -200,6 +202,34 @@ def test_goaway_lets_finish_what_it_took_and_the_rest_goes_elsewhere(origin: Ori
     assert set(origin.seen_ids().values()) == {1}
     assert len(origin.seen_ids()) == 23
     assert origin.connections_accepted() == 2
+    pool.stop()
+
+
+class Asker(GeventActor):
+    """Asks one request after the other, from the loop."""
+
+    def on_receive(self, asks: tuple[Any, int]) -> list[int]:
+        pool, count = asks
+        return [self.ask(pool, quiver.Request("GET", "/ok")).status for _ in range(count)]
+
+
+def test_the_coordinator_hears_of_an_end_and_of_what_is_asked_then_in_one_batch(
+    server: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, asker = pool_of(server, max_connections=1), Asker.start()
+    assert asker.ask((pool, 1)) == [200]
+    batches: list[None] = []
+    after_batch = OriginPool.after_batch
+
+    def count(coordinator: OriginPool) -> None:
+        batches.append(None)
+        after_batch(coordinator)
+
+    monkeypatch.setattr(OriginPool, "after_batch", count)
+    assert asker.ask((pool, 40)) == [200] * 40
+    assert len(batches) < 60  # and not two for each; more streams are allowed now and then
+    assert pool.ask(GetStats()).active == 0  # the last one's end is heard of, too
+    asker.stop()
     pool.stop()
 
 
