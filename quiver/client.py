@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self, Unpack
+from typing import Any, Final, NoReturn, Self, Unpack
 
 from quiver.actors.registry import Registry, default
 from quiver.config import OriginRules
@@ -115,6 +115,12 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client {self.name}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Client cannot be pickled or copied: its connections are this process's. "
+            "Give its options away, and make one Client(**options) in each process"
+        )
 
     def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Send one request and wait for its response, whatever the status is.

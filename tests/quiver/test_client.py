@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -399,6 +401,13 @@ def test_close_twice_and_a_request_after_it(origin: Origin) -> None:
     with pytest.raises(quiver.PoolStopped):
         pool.ask(quiver.Request("GET", "/ok"))
     assert origin.requests_served() == 0
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_client_is_of_its_process(client: quiver.Client, way: Callable[[object], object]) -> None:
+    with pytest.raises(TypeError, match="a Client cannot be pickled or copied") as caught:
+        way(client)
+    assert "make one Client(**options) in each process" in str(caught.value)
 
 
 def test_close_of_a_client_that_was_never_used() -> None:
