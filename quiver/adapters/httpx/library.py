@@ -56,6 +56,7 @@ ERRORS: Final[tuple[tuple[type[errors.QuiverError], str], ...]] = (
     (errors.CertificateInvalid, "ConnectError"),
     (errors.HandshakeFailed, "ConnectError"),
     (errors.InvalidURL, "UnsupportedProtocol"),
+    (errors.StreamClosed, "ReadError"),
     (errors.InvalidError, "LocalProtocolError"),
     (errors.ConnectionLost, "ReadError"),
     (errors.StreamIdleTimeout, "ReadError"),

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -59,6 +60,25 @@ def test_errors(path: str, name: str, library: Any, client: Any, origin: Origin)
     assert type(caught.value) is kind
     assert caught.value.request is not None
     assert isinstance(caught.value.__cause__, quiver.QuiverError)
+
+
+def test_a_response_that_is_closed_while_it_is_read(
+    library: Any, client: Any, origin: Origin
+) -> None:
+    """By another thread, with which its reader ends as if the connection had."""
+    reads = threading.Event()
+    with client.stream("GET", origin.url + "/stall", timeout=60.0) as response:
+
+        def read() -> None:
+            for _ in response.iter_raw():
+                reads.set()
+
+        with ThreadPoolExecutor(1) as threads:
+            reader = threads.submit(read)
+            assert reads.wait(10.0)
+            response.close()
+            with pytest.raises(library.ReadError, match="closed before its end"):
+                reader.result(10.0)
 
 
 def test_a_limit_of_0_seconds_is_over_at_once(library: Any, origin: Origin) -> None:
