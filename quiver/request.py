@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import attrs
@@ -198,9 +199,10 @@ class Request(metaclass=_Kind):
         json: a value that is sent as JSON, with its content-type unless `headers` has one, instead
             of a body. None for none; and None from then on.
         trailers: sent after the body, in the form of `headers`; or a callable that returns them
-            then.
+            then, called as `on_informational` is.
         on_informational: called with status and fields of each 1xx response, in the thread that
-            waits for the answer, or else in one of its own. What it raises ends the request.
+            waits for the answer, or else in one of its own, with the context variables with which
+            the request was made. What it raises ends the request.
         timeout: seconds for the whole request; None takes the pool's.
         receive_timeout: seconds of silence on the open exchange; None takes the pool's.
         send_timeout: seconds in which the server may take nothing of a body that waits for it;
@@ -211,6 +213,7 @@ class Request(metaclass=_Kind):
         early_data: whether it may go before a handshake is over, and so be carried out more than
             once; None takes the pool's. Only GET, HEAD, OPTIONS and TRACE without a body ever do.
         origin: where it must go, when the target said so.
+        context: the context variables with which what it has to call is called.
 
     Its repr shows no values of fields and no query: they may be secrets.
 
@@ -240,8 +243,11 @@ class Request(metaclass=_Kind):
     connect_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
     early_data: bool | None = attrs.field(default=None, kw_only=True, validator=_flag_or_none)
     origin: Origin | None = attrs.field(default=None, kw_only=True)
+    context: Context | None = attrs.field(init=False, default=None, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        if self.on_informational is not None or callable(self.trailers):
+            object.__setattr__(self, "context", copy_context())
         self._check_method()
         target = self.target
         if not isinstance(target, str):

@@ -198,7 +198,8 @@ def test_options_are_attributes_of_the_request(
     options: type, kind: type[attrs.AttrsInstance]
 ) -> None:
     names = {*options.__required_keys__, *options.__optional_keys__}  # type: ignore[attr-defined]
-    given = {each.name for each in attrs.fields(kind)} - {"method", "target", "origin"}
+    given = {each.name for each in attrs.fields(kind) if each.init}
+    given -= {"method", "target", "origin"}
     if kind is quiver.OpenChannel:
         given = {*given, "method"} - {"body", "json", "trailers", "send_timeout"}
         given -= {"early_data"}  # which it never goes as

@@ -197,10 +197,10 @@ class Callers:
 
     def inform(self, ticket: int, status: int, headers: Pairs) -> None:
         caller = self._by_ticket[ticket]
-        callback, calls = caller.exchange.request.on_informational, caller.informational
-        if callback is not None:
+        request, calls = caller.exchange.request, caller.informational
+        if request.on_informational is not None:
             if calls is None:
-                calls = InformationalCalls(callback, caller.reply, caller.send_buffer)
+                calls = InformationalCalls(request, caller.reply, caller.send_buffer)
                 caller.informational = calls
             calls.tell(status, headers)
 

@@ -7,7 +7,7 @@ from functools import partial
 from quiver.actors.propagation import must_propagate
 from quiver.fields import Pairs
 from quiver.pool.messages import PoolAnswer, PoolReply
-from quiver.request_options import OnInformational
+from quiver.request import Request
 from quiver.streams.caller_thread import CallerThreadExecutor
 from quiver.streams.send_buffer import SendBuffer
 
@@ -24,9 +24,11 @@ class InformationalCalls:
     """
 
     def __init__(
-        self, callback: OnInformational, reply: PoolReply | None, send_buffer: SendBuffer | None
+        self, request: Request, reply: PoolReply | None, send_buffer: SendBuffer | None
     ) -> None:
-        self._callback = callback
+        assert request.on_informational is not None and request.context is not None
+        self._callback = request.on_informational
+        self._context = request.context.copy()  # the request may be asked twice at the same time
         self._reply = reply
         self._send_buffer = send_buffer
         self._executor = CallerThreadExecutor(reply)
@@ -35,7 +37,7 @@ class InformationalCalls:
 
     def tell(self, status: int, headers: Pairs) -> None:
         """Have it called soon. Raises ResourceExhausted as `CallerThreadExecutor.submit`."""
-        self._executor.submit(partial(self._call, status, headers))
+        self._executor.submit(partial(self._call, status, headers), context=self._context)
         self._untold += 1
 
     def answer(self, outcome: PoolAnswer) -> bool:

@@ -44,9 +44,11 @@ class Upload:
         self._computes_trailers = callable(request.trailers)
         self._computing = False  # that callable is at work
         self._request = request
+        given = isinstance(body, BodySource)
         self.source = body if isinstance(body, BodySource) else BodySource([body or b""])
         self.pieces: Any = None
-        self.context = self.source.context.copy()  # another upload may read it at the same time
+        context = self.source.context if given else request.context or self.source.context
+        self.context = context.copy()  # another upload may read it at the same time
         self._read = 0
 
     def take_back(self) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Final
 
 import pytest
 
@@ -65,6 +67,34 @@ def test_what_it_raises_ends_that_request(
     assert [each.get(timeout=LIMIT).status for each in beside] == [200] * 3
     until(lambda: not origin.streams_open())
     assert client.stats(origin.url).connections == 1
+
+
+WHO: Final[ContextVar[str]] = ContextVar("WHO", default="nobody")
+
+
+@pytest.mark.parametrize("way", ["waits", "streams", "asks"])
+def test_it_sees_the_context_variables_of_its_caller(
+    client: quiver.Client, origin: LocalOrigin, way: str
+) -> None:
+    """In whatever thread it is called; also where one request is asked twice at a time."""
+    seen: list[str] = []
+    options: Any = {"on_informational": lambda *_: seen.append(WHO.get()), "timeout": LIMIT}
+    token = WHO.set("me")
+    try:
+        request = quiver.Request("POST", "/hint", **options)
+    finally:
+        WHO.reset(token)
+    if way == "asks":
+        futures = [client.pool(origin.url).ask(request, block=False) for _ in range(2)]
+        assert [each.get(timeout=LIMIT).status for each in futures] == [200, 200]
+    else:
+        token = WHO.set("me")
+        try:
+            send = client.post if way == "waits" else partial(client.stream, "POST")
+            assert send(origin.url + "/hint", **options).status == 200
+        finally:
+            WHO.reset(token)
+    assert set(seen) == {"me"}
 
 
 def test_what_it_raises_ends_that_channel(client: quiver.Client, origin: LocalOrigin) -> None:

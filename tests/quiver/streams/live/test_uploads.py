@@ -7,8 +7,9 @@ import io
 import json
 import threading
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.support.stream_account import CANCELLED, Account
 from tests.support.waiting import until
 
 PIECE = 65_536
+WHO: Final[ContextVar[str]] = ContextVar("WHO", default="nobody")
 RESET = {("reset", CANCELLED)}
 
 
@@ -160,6 +162,19 @@ def test_trailers_that_are_known_at_the_end(client: quiver.Client, origin: Origi
 
     answer = client.post(origin.url + "/request-trailers", body=pieces(), trailers=trailers)
     assert answer.json() == [["x-sha256", digest.hexdigest()]]
+
+
+@pytest.mark.parametrize("body", [b"body", [b"bo", b"dy"], None])
+def test_trailers_are_computed_with_the_context_variables_of_the_caller(
+    client: quiver.Client, origin: Origin, body: Any
+) -> None:
+    url, token = origin.url + "/request-trailers", WHO.set("me")
+    try:
+        options = {"body": body, "trailers": lambda: {"x-who": WHO.get()}}
+        with client.stream("POST", url, **options) as response:
+            assert json.loads(response.read()) == [["x-who", "me"]]
+    finally:
+        WHO.reset(token)
 
 
 def test_trailers_that_are_wrong(client: quiver.Client, origin: Origin, account: Account) -> None:
