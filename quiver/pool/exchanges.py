@@ -87,10 +87,9 @@ class Exchange:
 
     def respond(self, status: int, headers: Pairs, now: float) -> None:
         """Take the final response's head. ValueError: its content-length is none."""
-        self.heard = now
+        self.heard, self.status, self.headers = now, status, headers
         if self.limits.open_timeout is not None:
             self.limits.answered()
-        self.status, self.headers = status, headers
         if status in _BODILESS and self.mode is not Mode.CHANNEL:  # RFC 9110 9.3.6: any 2xx opens
             self.bodiless = True
         if not self.bodiless and self.mode is not Mode.CHANNEL:
@@ -301,12 +300,13 @@ class Exchanges:
         return heard + self._complete(exchange) if event.ended else heard
 
     def _body(self, exchange: Exchange, event: events.Body, now: float) -> Actions:
-        """A piece of content. Where none may be (HEAD, 204, 304), the response is malformed."""
+        """A piece of content. Where none may be (HEAD, 204, 304), the response ends before it."""
         content = event.content
         exchange.receive(len(content), now)
         if content:
-            if exchange.bodiless:  # RFC 9110 6.4.1
-                return self._violation(exchange, "content came where none may be")
+            if exchange.bodiless:  # RFC 9110 6.4.1, 9.3.2: as others do, it is not listened to
+                stop = ResetStream(exchange.stream_id, ErrorCode.H3_REQUEST_CANCELLED)
+                return (stop, *self._complete(exchange))
             if exchange.too_long:
                 return self._wrong_length(exchange)
             if exchange.mode is not Mode.BUFFERED:

@@ -169,6 +169,17 @@ def _state(pool: PoolRef) -> str:
     return pool.ask(quiver.GetConnections())[0].state
 
 
+def test_content_of_an_answer_to_head_is_left_aside(server: Http2Origin) -> None:
+    """As an old server sends it (RFC 9110 9.3.2); with a length or without."""
+    with running(server, **ONE) as pool:
+        for path in ("/ok", "/bytes/100000"):
+            head = quiver.Request("HEAD", path)
+            response = pool.ask(head, timeout=10.0)
+            assert (response.status, response.body) == (200, b"")
+        assert pool.ask(get("/ok"), timeout=10.0).body == b"ok"
+        assert len(server.peers) == 1
+
+
 def test_a_refused_stream_is_asked_again_once(server: Http2Origin) -> None:
     with running(server, **ONE) as pool:
         assert pool.ask(get("/refused"), timeout=10.0).status
