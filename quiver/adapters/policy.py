@@ -32,7 +32,7 @@ from quiver.pool.fallback_table import FallbackTable, PolicyName, Route
 from quiver.request import Request
 from quiver.streams.body_source import BodySource
 
-__all__ = ["Policy", "cause_of"]
+__all__ = ["Policy", "cause_of", "withdrawn"]
 
 OUR_LIMITS: Final = (CheckoutTimeout, QueueFull, PoolStopped, RequestTimeout)
 OF_TRUST: Final = (CertificateInvalid, HandshakeFailed)
@@ -120,7 +120,7 @@ class Policy:
                 self._table.failed(origin, time.monotonic(), str(error), whose)
         if isinstance(error, OUR_LIMITS):
             return False
-        if isinstance(request.body, BodySource) and not request.body.withdraw():
+        if not withdrawn(request):
             return False
         logger.debug("%s: over TCP, because: %s", origin, error)
         return True
@@ -195,6 +195,11 @@ def _write(table: FallbackTable, file: AlternativesFile, lock: ForkSafeLock) -> 
             return
         text = table.alternatives.dump(time.monotonic(), time.time())
     file.write(text)
+
+
+def withdrawn(request: Request) -> bool:
+    """Tell whether all of a request's body can be read elsewhere; then we read it no more."""
+    return not isinstance(request.body, BodySource) or request.body.withdraw()
 
 
 def cause_of(error: QuiverError) -> QuiverError:

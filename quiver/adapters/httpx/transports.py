@@ -113,7 +113,7 @@ class HTTP3Transport(Transport):  # type: ignore[misc]
         asked = ways.asked(request, way, route, b"".join(body) if whole else _once(body))
         with way.falling_back(route, asked, trust):
             streamed = way.pool(trust, route).ask(asked)
-        way.answered(route, streamed, trust)
+        way.answered(route, asked, streamed, trust)
         return library.response(streamed, request)
 
     def close(self) -> None:
@@ -185,7 +185,7 @@ class AsyncHTTP3Transport(AsyncTransport):  # type: ignore[misc]
         with way.falling_back(route, asked, trust):
             pool = await self._pool(way, trust, route)
             streamed = await pool.ask(asked, block=False)
-        way.answered(route, streamed, trust)
+        way.answered(route, asked, streamed, trust)
         return library.response(streamed, request)
 
     async def _pool(self, way: Way, trust: Trust, route: Route) -> GeventActorRef[Any]:

@@ -139,7 +139,7 @@ class OurPools:
             if isinstance(error, InvalidError):
                 raise
             raise as_urllib3_error(error, self, url) from error
-        way.answered(route, streamed, trust)
+        way.answered(route, asked, streamed, trust)
         if trust.verify is False and route.origin.scheme == "https":
             warn_of_unverified(route.origin, streamed.http_version)
         return StreamedHTTPResponse(streamed, method, url)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeVar, Unpack
 
 from quiver.actors.actor import GeventActorRef
-from quiver.adapters.policy import Policy, cause_of
+from quiver.adapters.policy import Policy, cause_of, withdrawn
 from quiver.adapters.shared.clients_by_trust import ClientsByTrust, Pools, Trust
 from quiver.adapters.shared.request_translation import Options, split, translated
 from quiver.errors import CertificateInvalid, InvalidRequest, InvalidURL, QuiverError
@@ -133,11 +133,21 @@ class Dispatch:
         self.clients.close()
         self.policy.flush()
 
-    def answered(self, route: Route, streamed: StreamedResponse, trust: Trust) -> None:
-        """Take in that HTTP/3 has answered, and what the origin says of other places."""
+    def answered(
+        self, route: Route, asked: StreamRequest, streamed: StreamedResponse, trust: Trust
+    ) -> None:
+        """Take in that HTTP/3 has answered, and what the origin says of other places.
+
+        Raises:
+            FellBack: who is at an alternative does not answer for the origin, and was not to act
+                upon the request, which goes to the origin itself (RFC 9110 15.5.20).
+        """
         if streamed.status == 421:  # RFC 7838 6: what it says of places counts for nothing
             if route.elsewhere:
                 self.policy.misdirected(route)
+                if self.falls_back and withdrawn(asked):
+                    streamed.close()
+                    raise FellBack
             return
         self.policy.succeeded(route.origin, trust)
         self.policy.heard(route.origin, streamed.header("alt-svc"))

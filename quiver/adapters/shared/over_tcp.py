@@ -147,7 +147,9 @@ class OverTCP:
         with self._policy.explained(str(route.origin), trust):
             yield
 
-    def answered(self, route: Route, streamed: StreamedResponse, _trust: Trust) -> None:
+    def answered(
+        self, route: Route, _asked: StreamRequest, streamed: StreamedResponse, _trust: Trust
+    ) -> None:
         """Take in what the origin says of other places, over TLS (RFC 7838 2.1)."""
         if route.origin.scheme == "https" and streamed.status != 421:  # RFC 7838 6
             self._policy.heard(route.origin, streamed.header("alt-svc"))
