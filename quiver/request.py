@@ -207,7 +207,8 @@ class Request(metaclass=_Kind):
         receive_timeout: seconds of silence on the open exchange; None takes the pool's.
         send_timeout: seconds in which the server may take nothing of a body that waits for it;
             None counts that as silence.
-        checkout_timeout: seconds to wait for a stream slot; None takes the pool's.
+        checkout_timeout: seconds to wait for a stream slot, also while there is no connection
+            unless `connect_timeout` is given; None takes the pool's.
         connect_timeout: seconds to wait while the pool has no connection that takes requests;
             None waits as long as the pool dials. The dial itself goes on for the others.
         early_data: whether it may go before a handshake is over, and so be carried out more than

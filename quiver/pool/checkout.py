@@ -57,6 +57,7 @@ class CheckoutDeadline:
         whole: when the whole request must be over.
         slot: when it gives up waiting for a slot.
         connection: when it gives up waiting while there is no connection at all.
+        apart: it brings both of these, and each bounds a wait of its own.
 
     `math.inf` is no limit.
     """
@@ -64,6 +65,7 @@ class CheckoutDeadline:
     whole: float
     slot: float
     connection: float
+    apart: bool = False
 
     @classmethod
     def of(
@@ -72,15 +74,19 @@ class CheckoutDeadline:
         """The limits of a request which begins to wait now and must be over at `deadline`."""
         checkout = request.checkout_timeout or config.checkout_timeout or math.inf
         connect = request.connect_timeout or math.inf
-        return cls(math.inf if deadline is None else deadline, now + checkout, now + connect)
+        whole = math.inf if deadline is None else deadline
+        apart = None not in (request.checkout_timeout, request.connect_timeout)
+        return cls(whole, now + checkout, now + connect, apart)
 
     def until(self, *, connected: bool) -> float | None:
         """The time to look at it again; None when it waits as long as it takes.
 
         min(whole, slot)              when there is a connection
         min(whole, slot, connection)  when there is none
+        min(whole, connection)        when there is none, and they stand apart
         """
-        ends = min(self.whole, self.slot, math.inf if connected else self.connection)
+        slot = math.inf if self.apart and not connected else self.slot
+        ends = min(self.whole, slot, math.inf if connected else self.connection)
         return None if ends == math.inf else ends
 
     def left(self, now: float, *, connected: bool) -> bool:

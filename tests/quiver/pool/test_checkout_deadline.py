@@ -18,7 +18,9 @@ def test_the_pools_limit_unless_the_request_brings_one() -> None:
     assert CheckoutDeadline.of(Request("GET", "/"), CONFIG, None, 10.0) == CheckoutDeadline(
         math.inf, 15, math.inf
     )
-    assert CheckoutDeadline.of(mine, CONFIG, 30.0, 10.0) == CheckoutDeadline(30.0, 12.0, 11.0)
+    assert CheckoutDeadline.of(mine, CONFIG, 30.0, 10.0) == CheckoutDeadline(
+        30.0, 12.0, 11.0, apart=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,9 @@ def test_the_pools_limit_unless_the_request_brings_one() -> None:
         (CheckoutDeadline(3.0, 2.0, 1.0), True, 2.0),
         (CheckoutDeadline(3.0, 4.0, math.inf), False, 3.0),
         (CheckoutDeadline(math.inf, math.inf, 1.0), True, None),
+        (CheckoutDeadline(9.0, 1.0, 2.0, apart=True), False, 2.0),
+        (CheckoutDeadline(9.0, 1.0, 2.0, apart=True), True, 1.0),
+        (CheckoutDeadline(1.5, 1.0, 2.0, apart=True), False, 1.5),
     ],
 )
 def test_until(deadline: CheckoutDeadline, connected: bool, until: float | None) -> None:

@@ -16,6 +16,7 @@ import pytest
 import quiver
 from quiver.adapters.httpx import AsyncHTTP3Transport, HTTP3Transport
 from quiver.testing import Origin, pattern
+from tests.support.servers.blackhole import blackhole
 from tests.support.waiting import until
 
 USER: Final[ContextVar[bytes]] = ContextVar("USER", default=b"nobody ")
@@ -40,6 +41,16 @@ def test_a_pool_timeout(library: Any, origin: Origin) -> None:
         with held, pytest.raises(library.PoolTimeout, match=r"checkout_timeout=0\.2"):
             client.get(origin.url + "/ok", timeout=library.Timeout(5, pool=0.2))
         assert client.get(origin.url + "/ok").status_code == 200
+
+
+def test_a_dial_is_not_the_pools(library: Any) -> None:
+    """Each limit is of its own wait: the one for a connection is that of connect."""
+    with (
+        blackhole() as port,
+        library.Client(transport=HTTP3Transport(verify=False, fallback=False)) as client,
+        pytest.raises(library.ConnectTimeout, match=r"connect_timeout=0\.5 seconds"),
+    ):
+        client.get(f"https://localhost:{port}/", timeout=library.Timeout(5, connect=0.5, pool=0.1))
 
 
 @pytest.mark.parametrize(
