@@ -89,9 +89,15 @@ class ResponseConnection:
     number: int
     address: tuple[str, int]
     local: tuple[str, int]
-    handshake: Handshake = attrs.field(repr=False)
+    handshake: Handshake
     seconds: float
     alternative: str | None = None
+
+    def __repr__(self) -> str:
+        host, port = self.address
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        elsewhere = "" if self.alternative is None else f" ({self.alternative})"
+        return f"<ResponseConnection {self.number}, {self.http_version} with {where}{elsewhere}>"
 
     @property
     def protocol(self) -> str:

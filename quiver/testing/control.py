@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+from quiver.pool_options import unknown
 from quiver.testing.authority import Authority
 from quiver.testing.options import CommandArguments, OriginKeywords, OriginOptions
 
@@ -28,6 +29,9 @@ class Control:
     def __init__(
         self, *, authority: Authority | None = None, **options: Unpack[OriginKeywords]
     ) -> None:
+        for name in options:
+            if name not in OriginKeywords.__annotations__:
+                raise TypeError(unknown(name, "option", tuple(OriginKeywords.__annotations__)))
         self._own = Authority() if authority is None else None  # closed at the end
         self._authority = authority or self._own or Authority()
         if "certfile" not in options:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import pytest
 
-from quiver.models import GetStats, Response, Stats
+from quiver.models import GetStats, Handshake, Response, ResponseConnection, Stats
 
 
 def response(content_type: str | None = None, body: bytes = b"") -> Response:
@@ -49,3 +51,19 @@ def test_values_are_values() -> None:
     assert Stats(1, 2, 3, 4) == Stats(idle=1, active=2, queued=3, connections=4)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         Stats(1, 2, 3, 4).idle = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("host", "place", "shown"),
+    [
+        ("127.0.0.1", None, "<ResponseConnection 3, HTTP/2 with 127.0.0.1:443>"),
+        ("::1", None, "<ResponseConnection 3, HTTP/2 with [::1]:443>"),
+        ("::1", "edge:8443", "<ResponseConnection 3, HTTP/2 with [::1]:443 (edge:8443)>"),
+    ],
+)
+def test_a_connection_shows_with_whom_it_is_and_what_is_spoken(
+    host: str, place: str | None, shown: str
+) -> None:
+    agreed = Handshake("TLSv1.3", "h2", "TLS_AES_128_GCM_SHA256", b"secret", math.inf, 100, 0)
+    made = ResponseConnection(3, (host, 443), ("127.0.0.1", 50_000), agreed, 0.1, place)
+    assert repr(made) == shown

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from quiver.testing import (
     Authority,
     Close,
     LocalOrigin,
+    Origin,
     OriginFailed,
     Receiver,
     Reset,
@@ -229,3 +231,9 @@ def test_stopping_waits_for_no_route(authority: Authority) -> None:
     finally:
         held.set()
     assert not [t for t in threading.enumerate() if t.name == "quiver-testing-origin"]
+
+
+@pytest.mark.parametrize("kind", [Origin, LocalOrigin])
+def test_a_misspelt_option(kind: Any) -> None:
+    with pytest.raises(TypeError, match="session_ticket is no option: did you mean session_ticke"):
+        kind(session_ticket=True)
