@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from quiver.errors import check_status
 from quiver.fields import Pairs
+from quiver.other_libraries import OF_WHOLE, absent
 
 __all__ = [
     "ConnectionStats",
@@ -150,6 +151,11 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status}, {len(self.body)} bytes>"
+
+    if not TYPE_CHECKING:  # which knows what there is
+
+        def __getattr__(self, name):
+            raise absent(self, name, OF_WHOLE)
 
     @property
     def http_version(self) -> str | None:

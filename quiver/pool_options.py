@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 import ssl
-from collections.abc import Iterable, Sequence
-from typing import Final, Literal, TypedDict
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Final, Literal, ParamSpec, TypedDict
 
 from quiver.name_options import HostAddresses, HostAddressesGiven, Resolver
 
@@ -15,8 +17,12 @@ __all__ = [
     "PoolOptions",
     "SharedOptions",
     "TimeLimits",
+    "spelt",
     "unknown",
 ]
+
+
+P = ParamSpec("P")
 
 
 class TimeLimits(TypedDict, total=False):
@@ -116,6 +122,7 @@ _ABSENT: Final = {
     "http1": _PROTOCOLS,
     "http2": _PROTOCOLS,
     "http3": _PROTOCOLS,
+    "open_timeout": "a channel has one; timeout= bounds a request, receive_timeout= silence",
     "max_retries": "an error's `kind` and `unprocessed` tell whether to ask again",
     "policy": _CLIENTS,
     "protocol": f"{_PROTOCOLS}; a channel alone has a protocol=",
@@ -127,6 +134,23 @@ _ABSENT: Final = {
     "stream": "call stream() for a response that is read as it comes",
 }
 """What they have and we have not, and what to do instead."""
+
+
+def spelt(make: Callable[P, None]) -> Callable[P, None]:
+    """Have a constructor say of a keyword that is none of its own which one may have been meant."""
+    known = tuple(inspect.signature(make).parameters)[1:]
+
+    @wraps(make)
+    def checked(*given: P.args, **options: P.kwargs) -> None:
+        wrong = next((name for name in options if name not in known), None)
+        if wrong in PoolOptions.__annotations__:
+            said = f"give it as pools={{'default': {{{wrong!r}: ...}}}}"
+            raise TypeError(f"{wrong} is an option of a pool: {said}")
+        if wrong is not None:
+            raise TypeError(unknown(wrong, "keyword", known))
+        make(*given, **options)
+
+    return checked
 
 
 def unknown(given: str, what: str, known: Sequence[str]) -> str:

@@ -51,7 +51,9 @@ def with_query(target: str, params: ParamsLike) -> str:
 def _pairs(params: ParamsLike) -> Iterator[tuple[str | bytes, str | bytes]]:
     given = params.items() if isinstance(params, Mapping) else params
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        raise InvalidRequest(f"params: a {type(params).__name__} is neither a mapping nor pairs")
+        ready = "; write a query that is encoded into the URL" if isinstance(given, str) else ""
+        kind = type(params).__name__
+        raise InvalidRequest(f"params: a {kind} is neither a mapping nor pairs{ready}")
     for pair in given:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise InvalidRequest(f"params: a {type(pair).__name__} is no pair of name and value")

@@ -147,6 +147,7 @@ LEAVES: Final = tuple(
         "chain_verifier",
         "errors",
         "printable",
+        "other_libraries",
         "redaction",
         "proxies",
         "first_use",

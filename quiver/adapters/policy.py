@@ -29,6 +29,7 @@ from quiver.errors import (
 from quiver.origin import Origin
 from quiver.pool.choice import place_of
 from quiver.pool.fallback_table import FallbackTable, PolicyName, Route
+from quiver.pool_options import spelt
 from quiver.request import Request
 from quiver.streams.body_source import BodySource
 
@@ -61,6 +62,7 @@ class Policy:
         InvalidURL: a hint names no https origin.
     """
 
+    @spelt
     def __init__(
         self,
         name: PolicyName = "always",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import codecs
 import sys
 from collections.abc import AsyncIterator, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from quiver.errors import check_status
 from quiver.fields import Pairs
 from quiver.models import ResponseConnection, charset_of, first_header
+from quiver.other_libraries import OF_STREAMED, absent
 from quiver.streams.receive_buffer import Reader, ReceiveBuffer
 
 __all__ = ["StreamedResponse"]
@@ -48,6 +49,11 @@ class StreamedResponse(Reader[bytes]):
 
     def __repr__(self) -> str:
         return f"<StreamedResponse {self.status}, {'ended' if self.ended else 'open'}>"
+
+    if not TYPE_CHECKING:  # which knows what there is
+
+        def __getattr__(self, name):
+            raise absent(self, name, OF_STREAMED)
 
     @property
     def http_version(self) -> str | None:

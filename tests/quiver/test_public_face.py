@@ -305,6 +305,7 @@ def test_a_misspelt_argument_of_a_client_or_key_of_a_rule() -> None:
             {"verify": False},
             r"verify is an option of a pool: .*Client\(verify=...\)",
         ),
+        (quiver.Request, {"open_timeout": 1.0}, "open_timeout .*: a channel has one; timeout="),
         (quiver.OpenChannel, {"open_timout": 1.0}, "open_timout .*: did you mean open_timeout?"),
     ],
 )

@@ -55,7 +55,7 @@ def test_a_query_is_read_as_it_was_meant(pairs: list[tuple[str, str]]) -> None:
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ("a=1", "params: a str is neither a mapping nor pairs"),
+        ("a=1", "params: a str is neither a mapping nor pairs; write a query that is encoded into"),
         (7, "params: a int is neither"),
         (["a=1"], "params: a str is no pair"),
         ([("a",)], "params: a tuple is no pair"),

@@ -16,6 +16,7 @@ from quiver.adapters.shared.clients_by_trust import Certificate, Pools, Trust
 from quiver.adapters.shared.dispatch import FellBack
 from quiver.adapters.shared.over_tcp import Way
 from quiver.pool.fallback_table import Route
+from quiver.pool_options import spelt
 from quiver.streams.body_source import AsyncBodySource
 
 __all__ = ["AsyncHTTP3Transport", "HTTP3Transport"]
@@ -62,6 +63,7 @@ class HTTP3Transport(Transport):  # type: ignore[misc]
         TypeError: `fallback` is no transport.
     """
 
+    @spelt
     def __init__(
         self,
         *,
@@ -131,6 +133,7 @@ class AsyncHTTP3Transport(AsyncTransport):  # type: ignore[misc]
     that is not asyncio's (trio) requests go over TCP.
     """
 
+    @spelt
     def __init__(
         self,
         *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from quiver.optional_imports import extra
 
@@ -21,6 +21,7 @@ from quiver.adapters.requests.urllib3_errors import cause_among
 from quiver.adapters.shared.clients_by_trust import Pools, Trust
 from quiver.adapters.shared.dispatch import Dispatch, FellBack, with_notes
 from quiver.adapters.shared.over_tcp import QuiverFallback, Way, is_quivers, log_proxy
+from quiver.pool_options import spelt
 
 __all__ = ["HTTP3Adapter"]
 
@@ -60,6 +61,7 @@ class HTTP3Adapter(HTTPAdapter):
         "_given_pools",
     ]
 
+    @spelt
     def __init__(
         self,
         pool_connections: int = DEFAULT_POOLSIZE,
@@ -67,7 +69,7 @@ class HTTP3Adapter(HTTPAdapter):
         max_retries: int | Retry = 0,
         pool_block: bool = False,
         *,
-        fallback: BaseAdapter | bool | str | None = None,
+        fallback: BaseAdapter | Literal[False] | str | None = None,
         policy: Policy | None = None,
         pools: Pools | None = None,
     ) -> None:

@@ -37,11 +37,11 @@ def is_quivers(fallback: object) -> bool:
     """Tell whether an adapter is to fall back to Quiver's own HTTP/2 and HTTP/1.1.
 
     Raises:
-        InvalidOptions: it is another name.
+        InvalidOptions: it is another name, or True.
     """
-    if not isinstance(fallback, str) or fallback == NAME:
+    if (not isinstance(fallback, str) and fallback is not True) or fallback == NAME:
         return isinstance(fallback, str)
-    if difflib.get_close_matches(fallback.lower(), [NAME]):
+    if isinstance(fallback, str) and difflib.get_close_matches(fallback.lower(), [NAME]):
         raise InvalidOptions(f"fallback={fallback!r}: did you mean {NAME!r}?")
     said = f"must be {NAME!r}, None for the library's own, False for none, or one of that library"
     raise InvalidOptions(f"fallback={fallback!r}: {said}")

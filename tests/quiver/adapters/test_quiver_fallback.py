@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
+import inspect
 import pickle
 import socket
 import threading
@@ -388,6 +389,35 @@ def test_another_name(make: Callable[..., Any], given: str, said: str) -> None:
     with pytest.raises(quiver.InvalidOptions) as told:
         make(fallback=given)
     assert said in str(told.value)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"fallback": True}, quiver.InvalidOptions, "fallback=True: must be 'quiver', None for"),
+        ({"falback": None}, TypeError, "falback is no keyword: did you mean fallback?"),
+        ({"polcy": None}, TypeError, "polcy is no keyword: did you mean policy?"),
+        (
+            {"max_connections": 3},
+            TypeError,
+            "give it as pools={'default': {'max_connections': ...}}",
+        ),
+    ],
+)
+def test_what_is_misspelt(
+    make: Callable[..., Any], given: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error) as told:
+        make(**given)
+    assert said in str(told.value)
+
+
+def test_what_is_misspelt_of_a_policy() -> None:
+    policy: Any = Policy
+    with pytest.raises(TypeError, match=r"hint is no keyword: did you mean hints\?"):
+        policy(hint=[])
+    assert list(inspect.signature(HTTP3Transport).parameters)[-1] == "trust_env", "as it is written"
 
 
 def test_what_is_no_adapter() -> None:
