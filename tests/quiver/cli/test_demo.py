@@ -21,7 +21,7 @@ def test_a_demo_ends_by_itself_and_loses_nothing() -> None:
         demo.stop_a_connection_half_way()  # only one
         assert demo.stopped == first is not None
         until(lambda: agree(demo))
-        demo.wait(10.0)
+        demo.wait(60.0)
         assert not demo.running
     assert demo.account.complete
     assert (demo.account.asked, demo.account.answered) == (200, 200)
@@ -29,14 +29,18 @@ def test_a_demo_ends_by_itself_and_loses_nothing() -> None:
 
 
 def test_a_demo_that_is_interrupted_asks_no_more_and_loses_nothing() -> None:
+    guarded = threading.Event()
+
     def interrupt(main: int) -> None:
+        guarded.wait(60)
         until(lambda: demo.account.answered > 10)
         signal.pthread_kill(main, signal.SIGINT)
 
     with Demo(requests=100_000, threads=1, connections=1) as demo:
         threading.Thread(target=interrupt, args=(threading.get_ident(),)).start()
         with pytest.raises(KeyboardInterrupt):
-            demo.wait(20)
+            guarded.set()  # before, it would be the end of the whole run
+            demo.wait(60)
         assert demo.running
     assert not demo.running
     assert demo.account.asked == demo.account.answered < 100_000
