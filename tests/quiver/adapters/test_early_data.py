@@ -61,7 +61,9 @@ def by_requests(pools: Any, steps: Callable[[Ask], None]) -> None:
 
 
 def by_httpx(pools: Any, steps: Callable[[Ask], None]) -> None:
-    with httpx.Client(transport=HTTP3Transport(fallback=False, pools=pools)) as client:
+    with httpx.Client(
+        transport=HTTP3Transport(fallback=False, pools=pools), timeout=60.0
+    ) as client:
         steps(lambda method, url: client.request(method, url, timeout=20.0).status_code)
 
 
@@ -69,7 +71,9 @@ def by_async_httpx(pools: Any, steps: Callable[[Ask], None]) -> None:
     async def ask(method: str, url: str) -> int:
         return (await client.request(method, url, timeout=20.0)).status_code
 
-    client = httpx.AsyncClient(transport=AsyncHTTP3Transport(fallback=False, pools=pools))
+    client = httpx.AsyncClient(
+        transport=AsyncHTTP3Transport(fallback=False, pools=pools), timeout=60.0
+    )
     with asyncio.Runner() as runner:
         steps(lambda method, url: runner.run(ask(method, url)))
         runner.run(client.aclose())

@@ -26,5 +26,7 @@ def library(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def client(library: Any, origin: Origin) -> Iterator[Any]:
     """A client of the library, without TCP."""
-    with library.Client(transport=HTTP3Transport(verify=origin.cafile, fallback=False)) as made:
+    with library.Client(
+        transport=HTTP3Transport(verify=origin.cafile, fallback=False), timeout=60.0
+    ) as made:
         yield made

@@ -36,7 +36,7 @@ def test_trailers_both_ways(client: Any, origin: Origin) -> None:
 
 def test_a_pool_timeout(library: Any, origin: Origin) -> None:
     transport = HTTP3Transport(verify=origin.cafile, fallback=False, pools=NARROW)
-    with library.Client(transport=transport) as client:
+    with library.Client(transport=transport, timeout=60.0) as client:
         held = client.stream("GET", origin.url + "/drip/9/0.5")
         with held, pytest.raises(library.PoolTimeout, match=r"checkout_timeout=0\.2"):
             client.get(origin.url + "/ok", timeout=library.Timeout(5, pool=0.2))
@@ -94,7 +94,9 @@ def test_a_response_that_is_closed_while_it_is_read(
 
 def test_a_limit_of_0_seconds_is_over_at_once(library: Any, origin: Origin) -> None:
     """As what is left until a deadline may be; what takes no wait is had all the same."""
-    with library.Client(transport=HTTP3Transport(verify=origin.cafile, fallback=False)) as client:
+    with library.Client(
+        transport=HTTP3Transport(verify=origin.cafile, fallback=False), timeout=60.0
+    ) as client:
         with socket.socket(type=socket.SOCK_DGRAM) as silent:
             silent.bind(("127.0.0.1", 0))
             nowhere = f"https://127.0.0.1:{silent.getsockname()[1]}/"
@@ -163,7 +165,7 @@ def test_a_body_of_another_kind_is_refused(library: Any, origin: Origin) -> None
 
 def in_asyncio(library: Any, origin: Origin) -> Any:
     transport = AsyncHTTP3Transport(verify=origin.cafile, fallback=False)
-    return library.AsyncClient(transport=transport)
+    return library.AsyncClient(transport=transport, timeout=60.0)  # five by default
 
 
 def test_many_at_once_without_threads(library: Any, origin: Origin) -> None:

@@ -29,7 +29,7 @@ def test_the_server_proves_the_name_that_is_given(
     name: str | bytes, library: Any, named: LocalOrigin, authority: Authority
 ) -> None:
     transport = HTTP3Transport(verify=authority.cafile, fallback=False)
-    with library.Client(transport=transport) as client:
+    with library.Client(transport=transport, timeout=60.0) as client:
         url = f"https://127.0.0.1:{named.port}/ok"
         assert client.get(url, extensions={"sni_hostname": name}).text == "ok"
         with pytest.raises(library.ConnectError, match="certificate"):
@@ -41,7 +41,7 @@ def test_the_server_proves_the_name_that_is_given(
 def test_the_same_in_asyncio(library: Any, named: LocalOrigin, authority: Authority) -> None:
     async def run() -> None:
         transport = AsyncHTTP3Transport(verify=authority.cafile, fallback=False)
-        async with library.AsyncClient(transport=transport) as client:
+        async with library.AsyncClient(transport=transport, timeout=60.0) as client:
             url = f"https://127.0.0.1:{named.port}/ok"
             given = {"sni_hostname": "service.example"}
             for _ in range(2):
