@@ -494,7 +494,7 @@ def test_close_in_the_moment_of_the_first_request(
 
 def test_a_tree_that_is_being_stopped_starts_no_pool(client: quiver.Client, origin: Origin) -> None:
     with ThreadPoolExecutor(1) as executor:
-        slow = executor.submit(client.get, origin.url + "/delay/0.5?id=1")
+        slow = executor.submit(client.get, origin.url + "/delay/3?id=1")
         until(lambda: origin.seen(1))
         for supervisor in pykka.ActorRegistry.get_by_class(Supervisor):
             supervisor.stop(block=False)

@@ -128,13 +128,13 @@ def test_the_dial_goes_on_for_the_others(narrow: quiver.Client) -> None:
 def test_a_connection_that_is_full_is_no_missing_one(narrow: quiver.Client, origin: Origin) -> None:
     """Whoever would wait only so long for a handshake waits for a slot as others do."""
     pool = narrow.pool(origin.url)
-    held = pool.ask(quiver.Request("GET", "/delay/0.6"), block=False)
-    late = quiver.Request("GET", "/ok", connect_timeout=0.3)
+    held = pool.ask(quiver.Request("GET", "/delay/4"), block=False)
+    late = quiver.Request("GET", "/ok", connect_timeout=3.0, checkout_timeout=30.0)
     replies = [pool.ask(late, block=False)]  # while there is no connection yet
     until(lambda: narrow.stats(origin.url).active == 1)
     replies.append(pool.ask(late, block=False))
-    assert [reply.get(timeout=5.0).status for reply in replies] == [200, 200]
-    assert held.get(timeout=5.0).status == 200
+    assert [reply.get(timeout=30.0).status for reply in replies] == [200, 200]
+    assert held.get(timeout=30.0).status == 200
 
 
 def test_the_checkout_timeout_of_a_request(narrow: quiver.Client, origin: Origin) -> None:

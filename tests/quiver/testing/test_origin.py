@@ -167,7 +167,7 @@ def test_stop_of_a_suspended_one(origin: Origin) -> None:
 
 def test_goaway_answers_what_is_below_and_refuses_the_rest(origin: Origin) -> None:
     with connect(origin) as client:
-        below = client.ask("/delay/0.3?id=below")
+        below = client.ask("/delay/2?id=below")
         client.get("/ok")
         assert origin.goaway() == 1
         limit = client.wait_goaway()

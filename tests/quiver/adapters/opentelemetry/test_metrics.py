@@ -39,7 +39,7 @@ def test_durations(sdk: Collected, client: quiver.Client, origin: Origin) -> Non
         "http.response.status_code": 200,
     }
     assert got.explicit_bounds == conventions.REQUEST_BUCKETS
-    assert (got.count, got.max >= 0.15, got.sum < 5) == (3, True, True)
+    assert (got.count, got.max >= 0.15, got.sum < 60) == (3, True, True)
     assert dict(posted.attributes) == {  # no answer has told which version of HTTP it was
         **conventions.of_origin(origin.url),
         "http.request.method": "POST",
