@@ -17,7 +17,7 @@ def _command(arguments: tuple[str, ...], program: str) -> list[str]:
 def run(*arguments: str, program: str = "") -> subprocess.CompletedProcess[str]:
     """Run `quiver` with these arguments to its end, after `program`."""
     command = _command(arguments, program)
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def popen(*arguments: str, program: str = "", **options: Any) -> subprocess.Popen[bytes]:
