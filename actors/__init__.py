@@ -1,8 +1,8 @@
 """Actors on gevent: what Pykka leaves out, as a library that knows nothing of HTTP.
 
-A `GeventActor` is a `pykka.Actor` that lives as a greenlet in one loop with all others. Its ref,
-futures, proxies and place in Pykka's registry keep Pykka's contract; see `docs/reference/pykka.md`
-for the deviations that are meant. To that it adds:
+A `GeventActor` is a `pykka.Actor` that lives in one loop with all others, and has a greenlet while
+it is at work. Its ref, futures, proxies and place in Pykka's registry keep Pykka's contract; see
+`docs/reference/pykka.md` for the deviations that are meant. To that it adds:
 
 - replies that are kept, passed on or cancelled: `Reply`, and `Handle` for who does not block;
 - `watch`, which brings `Terminated` when an actor is gone, whatever ended it;

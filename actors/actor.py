@@ -1,4 +1,4 @@
-"""GeventActor: a Pykka actor that lives as a greenlet in the process's hub.
+"""GeventActor: a Pykka actor that lives in the process's hub, with a greenlet while it is at work.
 
 What it adds to Pykka's: a whole batch of messages and then one `after_batch()`; a reply that
 can be kept (`defer`) or passed on (`forward`); timers; death-watch; a stop that may take its
@@ -44,8 +44,9 @@ BATCH = 256  # messages an actor takes in one go, before the others have their t
 class GeventActor(pykka.Actor):
     """Subclass it as you would `pykka.ThreadingActor`.
 
-    `on_receive` and the other hooks run in the actor's own greenlet, one at a time. They must
-    not block the thread; blocking on gevent's own operations is fine.
+    `on_receive` and the other hooks run in a greenlet that the actor has meanwhile, one at a time.
+    They must not block the thread; blocking on gevent's own operations is fine. Context variables
+    that they set are there again at the next message; the greenlet may be another then.
     """
 
     actor_inbox: Mailbox
@@ -72,7 +73,7 @@ class GeventActor(pykka.Actor):
         self.hub: Hub | None = None
         self._envelope: Envelope[object] | None = None  # the one in hand
         self._deferred = False
-        self._leaving = False
+        self._begun = self._leaving = False
         self._reason: BaseException | None = None
         self._ending = Ending()
 
@@ -238,24 +239,29 @@ class GeventActor(pykka.Actor):
     def _start_actor_loop(self) -> None:
         try:
             self.hub = Hub.current()
-            self.actor_inbox.attach(self.hub.wakeup)
             pykka.ActorRegistry.register(self.actor_ref)
             if not self.actor_ref.is_alive():  # whoever started it was interrupted just now
                 pykka.ActorRegistry.unregister(self.actor_ref)
-            self.hub.spawn(self)
+            self.actor_inbox.attach(self.hub.wakeup, self.hub.spawn(self))
         except BaseException as error:  # nobody may find an actor that will never run
             self.expire(error)
             raise
 
-    def run(self) -> None:
-        """The actor's whole life. Called by the hub."""
+    def run(self) -> bool:
+        """Take what has come, first of all its start. Called by the hub; see `Resident`."""
         reason: BaseException | None
-        if not self.actor_ref.is_alive():  # the hub was stopped first
-            return
-        self.open_asks.bind_to_caller()
         try:
-            self.on_start()
-            self._serve()
+            if not (self._begun or self._leaving):  # or it was ended from outside
+                self._begun = True
+                self.on_start()
+            if not self._leaving and self._take():
+                if self.lingers:
+                    self._linger()
+                self.after_batch()
+                wake_chain.wait()
+            if not self._leaving:
+                self.actor_inbox.rest()
+                return True
             reason = self._reason
         except BaseException as error:  # noqa: BLE001 - also a Timeout or GreenletExit
             reason = error
@@ -266,18 +272,7 @@ class GeventActor(pykka.Actor):
             # Who remembers why it failed is not to keep the actor, nor the streams that it held.
             traceback.clear_frames(reason.__traceback__)
         del self
-
-    def _serve(self) -> None:
-        inbox = self.actor_inbox
-        while not self._leaving:
-            inbox.wait()
-            self._take()
-            if self.lingers:
-                self._linger()
-            self.after_batch()
-            wake_chain.wait()
-            if not inbox.empty():
-                gevent.sleep(0)
+        return False
 
     def _linger(self) -> None:
         """Take what those bring who have their turn before the loop waits: mostly those who were
@@ -292,11 +287,14 @@ class GeventActor(pykka.Actor):
             gevent.sleep(0)
             self._take()
 
-    def _take(self) -> None:
+    def _take(self) -> int:
+        """Deliver what is there, up to BATCH messages, and return their number."""
         inbox = self.actor_inbox
-        for _ in range(min(len(inbox), BATCH)):
+        count = min(len(inbox), BATCH)
+        for _ in range(count):
             if not self._leaving:
                 self._deliver(inbox.get())
+        return count
 
     def _deliver(self, envelope: Envelope[object]) -> None:
         message, take = envelope.message, self.on_receive

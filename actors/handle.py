@@ -32,11 +32,6 @@ class OpenAsks:
     def __len__(self) -> int:
         return len(self._open)
 
-    def bind_to_caller(self) -> None:
-        """Have what the calling greenlet asks from now on belong here."""
-        caller: Any = getcurrent()  # each greenlet has its attributes
-        caller.quiver_asks = self
-
     def add(self, reply: AnyReply) -> None:
         """Keep it until it is answered."""
         self._open[reply] = None
@@ -50,7 +45,7 @@ class OpenAsks:
 
 def open_asks_of_caller() -> OpenAsks | None:
     """Those of the actor whose greenlet this is; None in any other greenlet or thread."""
-    asks: OpenAsks | None = getattr(getcurrent(), "quiver_asks", None)
+    asks: OpenAsks | None = getattr(getattr(getcurrent(), "resident", None), "open_asks", None)
     return asks
 
 

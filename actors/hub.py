@@ -1,4 +1,4 @@
-"""One gevent loop that runs all actors as greenlets.
+"""One gevent loop that runs all actors, each in a greenlet while it is at work.
 
 A program of plain OS threads gets one daemon thread of ours, started on first use. In a
 monkey-patched program no thread is added: the actors are greenlets of the caller's own hub.
@@ -18,7 +18,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, TypeVar
 
 import gevent
 import pykka
@@ -27,6 +27,7 @@ from gevent.monkey import is_module_patched
 
 from quiver.actors import signal_deferral
 from quiver.actors.descriptors import NoneLeft, check_for_loop, make_hub
+from quiver.actors.dispatcher import Cell, Dispatcher, Resident
 from quiver.actors.fork_pause import ForkPause
 from quiver.actors.log import log_forwarder
 from quiver.actors.loop_stalls import LoopStalls
@@ -60,22 +61,6 @@ class HubStalled(RuntimeError):  # noqa: N818
     """The loop under the actors did not come to a call in time: something blocks it."""
 
 
-class Resident(Protocol):
-    """An inhabitant of a hub: an actor.
-
-    Attributes:
-        never_waits: a blocking wait for a reply is refused in its greenlet.
-    """
-
-    never_waits: bool
-
-    def run(self) -> None:
-        """Its whole life, in a greenlet of its own."""
-
-    def expire(self, reason: BaseException | None) -> None:
-        """End it, once; a no-op when `run` has seen to that."""
-
-
 _EXITING = "no actor can be started while the interpreter exits"
 
 
@@ -103,15 +88,16 @@ class Step:
         self.reply: AnyReply = Reply()
         self._call = call
 
-    def run(self) -> None:
+    def run(self) -> bool:
         if self.reply.done:  # given up before it began
-            return
+            return False
         try:
             self.reply.answer(self._call())
         except gevent.GreenletExit:
             self.expire(None)
         except BaseException as error:  # noqa: BLE001 - it is its caller's
             self.reply.fail(error)
+        return False
 
     def expire(self, reason: BaseException | None) -> None:
         self.reply.fail(reason if isinstance(reason, Exception) else HubStopped("in this moment"))
@@ -132,7 +118,7 @@ class Hub:
         self.stopped = False
         self.stalls = LoopStalls()
         self._patience = EXIT_TIMEOUT
-        self._residents: dict[Resident, gevent.Greenlet[..., None] | None] = {}
+        self._dispatcher = Dispatcher()
         self._thread_ended = allocate_lock()
         self.embedded = _embedded()
         if self.embedded:
@@ -229,20 +215,24 @@ class Hub:
         """The hub if there is one: none is started, and no lock taken."""
         return cls._current
 
-    def spawn(self, resident: Resident) -> None:
-        """Start `resident.run` in a greenlet of this hub. From any thread.
+    def spawn(self, resident: Resident) -> Cell:
+        """Give `resident` its first turn, soon, in a greenlet of this hub. From any thread.
+
+        Returns:
+            What is to be called in the loop for each later turn.
 
         Raises:
             HubStopped: the hub was stopped.
         """
-        self._residents[resident] = None
+        cell = self._dispatcher.admit(resident)
         try:
             if self.stopped:
                 raise HubStopped("the hub was stopped")
             self.wakeup.call_soon(partial(self._begin, resident))
         except BaseException:
-            self._residents.pop(resident, None)  # so that a ring that was heard begins nothing
+            self._dispatcher.forget(resident)  # so that a ring that was heard begins nothing
             raise
+        return cell
 
     def kill(self, resident: Resident, reason: gevent.GreenletExit | None = None) -> None:
         """Throw `reason`, or GreenletExit, into `resident`, wherever it is. From any thread."""
@@ -276,7 +266,7 @@ class Hub:
             return was_running
 
     def _expire_all(self) -> None:
-        for resident in list(self._residents):
+        for resident in self._dispatcher.residents():
             resident.expire(HubStopped("the hub was stopped"))
 
     def _stop_from_outside(self, timeout: float) -> None:
@@ -297,37 +287,14 @@ class Hub:
     # in the loop's thread -------------------------------------------------------------------
 
     def _begin(self, resident: Resident) -> None:
-        if resident in self._residents and not self.stopped:
-            greenlet = self._residents[resident] = gevent.spawn(resident.run)
-            signal_deferral.protect(greenlet)
-            greenlet.__dict__["never_waits"] = resident.never_waits  # see `wait_queue`
-            greenlet.__dict__["killed"] = False  # see `propagation`
-            greenlet.rawlink(partial(self._ended, resident))  # in the loop: it does not wait
-
-    def _ended(self, resident: Resident, greenlet: gevent.Greenlet[..., None]) -> None:
-        # Also for a greenlet that was killed before its first step: `run` never began.
-        value = greenlet.value if greenlet.successful() else greenlet.exception
-        resident.expire(value if isinstance(value, BaseException) else None)
-        self._residents.pop(resident, None)
-        wake_chain.wait()  # its last answers were given after its last batch, a step's in none
+        if not self.stopped:
+            self._dispatcher.begin(resident)
 
     def _kill(self, resident: Resident, reason: gevent.GreenletExit | None = None) -> None:
-        reason = reason or gevent.GreenletExit()
-        greenlet = self._residents.get(resident)
-        if greenlet is not None:
-            greenlet.__dict__["killed"] = True
-            greenlet.kill(reason, block=False)
-        elif resident in self._residents:  # rung for from another thread, and not begun yet
-            del self._residents[resident]
-            resident.expire(reason)
+        self._dispatcher.kill(resident, reason or gevent.GreenletExit())
 
     def _kill_all(self, timeout: float, then: Callable[[], object] = lambda: None) -> None:
-        here = gevent.getcurrent()
-        living = list(self._residents.values())  # another thread may be adding one
-        greenlets = [g for g in living if g is not None and g is not here]
-        for greenlet in greenlets:
-            greenlet.__dict__["killed"] = True
-        gevent.killall(greenlets, timeout=timeout)
+        self._dispatcher.close(self.wakeup, timeout)
         then()
 
     # the thread of an unpatched program -----------------------------------------------------
@@ -400,7 +367,7 @@ class Hub:
         if not hub.embedded:
             hub.wakeup.disconnect()
         with log_forwarder.withheld():
-            for resident in list(hub._residents):
+            for resident in hub._dispatcher.residents():
                 resident.expire(ForkedAway("the actor lives in the parent of this fork"))
 
     @classmethod

@@ -6,14 +6,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gevent import get_hub, getcurrent
-
 from quiver.actors.monitor import DeathWatch
 
 if TYPE_CHECKING:
-    from greenlet import greenlet
-
     from quiver.actors.wait_queue import LoopWakeup
+
+
+def _nothing() -> None:
+    pass
 
 
 class Mailbox:
@@ -27,9 +27,9 @@ class Mailbox:
         self.limit: int | None = None  # items beyond which an ask is refused
         self._items: deque[Any] = deque()
         self._aside: list[Any] = []
-        self._awake = True  # until its actor first waits
-        self._sleeper: greenlet | None = None
+        self._awake = True  # until its actor first rests
         self._wakeup: LoopWakeup | None = None
+        self._turn: Callable[[], object] = _nothing
         self._refuse: Callable[[Any], None] | None = None
 
     def put(self, item: object, *, wakes: bool = True) -> None:
@@ -51,7 +51,7 @@ class Mailbox:
         assert self._wakeup is not None
         try:
             self._awake = True
-            self._wakeup.call_soon(self._resume)
+            self._wakeup.call_soon(self._turn)
         except BaseException:  # a signal's, before it was called: the next put wakes it
             self._awake = False
             raise
@@ -66,7 +66,7 @@ class Mailbox:
         self._items.extendleft(reversed(aside))
 
     def get(self) -> Any:
-        """The oldest item. Raises IndexError when there is none: `wait` first."""
+        """The oldest item. Raises IndexError when there is none."""
         return self._items.popleft()
 
     @property
@@ -79,26 +79,20 @@ class Mailbox:
     def __len__(self) -> int:
         return len(self._items)
 
-    def wait(self) -> None:
-        """Block the calling greenlet, the actor's own, until there is an item."""
-        while not self._items:
-            self._awake = False
-            if self._items:  # put just before that, by one who saw that the actor was awake
-                break
-            self._sleeper = getcurrent()
-            try:
-                get_hub().switch()
-            finally:
-                self._sleeper = None
-        self._awake = True
+    def rest(self) -> None:
+        """Have the actor woken when there is an item, or at once. At the end of its turn."""
+        self._awake = False
+        if self._items:  # also if put just before that, by one who saw that it was awake
+            self._ring()
 
-    def attach(self, wakeup: LoopWakeup) -> None:
-        """Name the loop whose greenlet will wait here."""
-        self._wakeup = wakeup
+    def attach(self, wakeup: LoopWakeup, turn: Callable[[], object]) -> None:
+        """Name the loop of the actor, and what gives the actor a turn there."""
+        self._wakeup, self._turn = wakeup, turn
 
     def close(self, refuse: Callable[[Any], None]) -> None:
         """Hand everything here, and everything put from now on, to `refuse`, each item once."""
         self.bring_back()
+        self._turn = _nothing  # an actor that has ended is freed at once
         self._refuse = refuse  # and then those that were put by who did not see it
         self._return_all()
 
@@ -110,8 +104,3 @@ class Mailbox:
             except IndexError:  # others may be at it in their threads: each item is popped once
                 return
             self._refuse(item)
-
-    def _resume(self) -> None:
-        sleeper, self._sleeper = self._sleeper, None
-        if sleeper is not None:
-            sleeper.switch()

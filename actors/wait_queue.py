@@ -117,7 +117,7 @@ def _refuse_to_wait(hub: Hub) -> None:
     if current is hub:
         said = "a callback of the loop cannot wait for a reply: spawn a greenlet"
         raise WouldWaitForItself(f"{said}, or hand it to a thread")
-    if getattr(current, "never_waits", False):  # see Hub
+    if getattr(getattr(current, "resident", None), "never_waits", False):  # see `dispatcher`
         said = "this was called by an actor that must not wait for a reply, which may be its own"
         raise WouldWaitForItself(f"{said} to give: hand it to a thread, or ask with block=False")
 

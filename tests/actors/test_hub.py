@@ -24,9 +24,10 @@ class Resident:
         self.ran_in: gevent.hub.Hub | None = None
         self.ends: list[BaseException | None] = []
 
-    def run(self) -> None:
+    def run(self) -> bool:
         self.ran_in = gevent.get_hub()
         gevent.sleep(60)
+        return False
 
     def expire(self, reason: BaseException | None) -> None:
         self.ends.append(reason)
@@ -86,9 +87,10 @@ def test_killed_before_it_began_it_never_runs() -> None:
 
 def test_what_does_not_end_in_time_is_ended_from_outside() -> None:
     class Stubborn(Resident):
-        def run(self) -> None:
+        def run(self) -> bool:
             self.ran_in = gevent.get_hub()
             gate.wait(20)  # blocks the whole thread
+            return False
 
     gate = threading.Event()
     hub, resident = Hub(), Stubborn()

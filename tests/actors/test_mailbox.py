@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import gevent
 import pytest
 
 from quiver.actors.mailbox import Mailbox
@@ -25,83 +24,78 @@ class Bell:
         self.rings.append(call)
 
 
-def waiting(wakeup: Bell) -> tuple[Mailbox, gevent.Greenlet[..., None]]:
+def turn() -> None:
+    """What is rung for."""
+
+
+@pytest.fixture
+def bell() -> Bell:
+    return Bell()
+
+
+@pytest.fixture
+def resting(bell: Bell) -> Mailbox:
     mailbox = Mailbox()
-    mailbox.attach(wakeup)  # type: ignore[arg-type]
-    greenlet = gevent.spawn(mailbox.wait)
-    gevent.sleep(0)
-    return mailbox, greenlet
+    mailbox.attach(bell, turn)  # type: ignore[arg-type]
+    mailbox.rest()
+    return mailbox
 
 
-def end(mailbox: Mailbox, wakeup: Bell, greenlet: gevent.Greenlet[..., None]) -> None:
-    gevent.get_hub().loop.run_callback(wakeup.rings[-1])
-    greenlet.join(5)
-    assert greenlet.successful()
-
-
-def test_many_puts_one_wake_up() -> None:
-    wakeup = Bell()
-    mailbox, greenlet = waiting(wakeup)
+def test_many_puts_one_ring(bell: Bell, resting: Mailbox) -> None:
     for number in range(100):
-        mailbox.put(number)
-    assert len(wakeup.rings) == 1
-    end(mailbox, wakeup, greenlet)
-    mailbox.put(100)  # it is awake
-    assert len(wakeup.rings) == 1
-    assert [mailbox.get() for _ in range(len(mailbox))] == list(range(101))
+        resting.put(number)
+    assert bell.rings == [turn]
+    assert [resting.get() for _ in range(len(resting))] == list(range(100))
     with pytest.raises(IndexError):
-        mailbox.get()
+        resting.get()
+    resting.rest()
+    resting.put(100)
+    assert bell.rings == [turn, turn]
 
 
-def test_what_is_left_is_heard_of_with_the_next_or_when_it_is_woken() -> None:
-    wakeup = Bell()
-    mailbox, greenlet = waiting(wakeup)
-    mailbox.wake()  # for nothing
-    mailbox.put(1, wakes=False)
-    assert not wakeup.rings
-    mailbox.put(2)
-    assert len(wakeup.rings) == 1
-    mailbox.put(3, wakes=False)
-    mailbox.wake()  # it is awake
-    assert len(wakeup.rings) == 1
-    end(mailbox, wakeup, greenlet)
-    assert [mailbox.get() for _ in range(len(mailbox))] == [1, 2, 3]
-    mailbox, greenlet = waiting(wakeup)
-    mailbox.put(4, wakes=False)
-    mailbox.wake()
-    assert len(wakeup.rings) == 2
-    end(mailbox, wakeup, greenlet)
+def test_what_is_left_is_heard_of_with_the_next_or_when_it_is_woken(
+    bell: Bell, resting: Mailbox
+) -> None:
+    resting.wake()  # for nothing
+    resting.put(1, wakes=False)
+    assert not bell.rings
+    resting.put(2)
+    assert bell.rings == [turn]
+    resting.put(3, wakes=False)
+    resting.wake()  # it is awake
+    assert bell.rings == [turn]
+    assert [resting.get() for _ in range(len(resting))] == [1, 2, 3]
+    resting.rest()
+    resting.put(4, wakes=False)
+    resting.wake()
+    assert bell.rings == [turn, turn]
     refused: list[object] = []
-    mailbox.close(refused.append)
-    mailbox.put(5, wakes=False)  # to one that has ended
-    mailbox.wake()
-    assert refused == [4, 5] and len(wakeup.rings) == 2
+    resting.close(refused.append)
+    resting.put(5, wakes=False)  # to one that has ended
+    resting.wake()
+    assert refused == [4, 5] and bell.rings == [turn, turn]
 
 
-def test_an_interrupted_put_does_not_silence_the_next() -> None:
-    wakeup = Bell()
-    mailbox, greenlet = waiting(wakeup)
-    wakeup.fails = True
+def test_what_is_left_at_the_end_of_a_turn_begins_another(bell: Bell, resting: Mailbox) -> None:
+    for number in range(2):
+        resting.put(number)
+    resting.get()
+    resting.rest()
+    resting.put(2)  # it has been rung for
+    assert bell.rings == [turn, turn]
+    resting.get(), resting.get()
+    resting.rest()
+    assert bell.rings == [turn, turn]
+
+
+def test_an_interrupted_put_does_not_silence_the_next(bell: Bell, resting: Mailbox) -> None:
+    bell.fails = True
     with pytest.raises(KeyboardInterrupt):
-        mailbox.put(1)
-    wakeup.fails = False
-    mailbox.put(2)
-    assert len(wakeup.rings) == 1
-    end(mailbox, wakeup, greenlet)
-    assert [mailbox.get(), mailbox.get()] == [1, 2]
-
-
-def test_a_wake_up_for_nothing_is_slept_over() -> None:
-    wakeup = Bell()
-    mailbox, greenlet = waiting(wakeup)
-    mailbox.put(1)
-    mailbox.get()
-    gevent.get_hub().loop.run_callback(wakeup.rings[0])
-    gevent.sleep(0.001)
-    assert not greenlet.dead
-    mailbox.put(2)
-    assert len(wakeup.rings) == 2
-    end(mailbox, wakeup, greenlet)
+        resting.put(1)
+    bell.fails = False
+    resting.put(2)
+    assert len(bell.rings) == 1
+    assert [resting.get(), resting.get()] == [1, 2]
 
 
 def test_the_limit_counts_what_was_set_aside() -> None:

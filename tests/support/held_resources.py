@@ -10,12 +10,18 @@ import time
 import attrs
 import gevent
 
+from quiver.actors.hub import Hub
+
 __all__ = ["Held", "settles_within"]
 
 
 @attrs.frozen(order=True)
 class Held:
-    """What this program holds now."""
+    """What this program holds now.
+
+    Attributes:
+        greenlets: those that live, and the actors, of which each has one while it is at work.
+    """
 
     descriptors: int
     threads: int
@@ -28,7 +34,9 @@ class Held:
             issubclass(type(thing), gevent.Greenlet) and not thing.dead
             for thing in gc.get_objects()
         )
-        return cls(len(os.listdir("/proc/self/fd")), threading.active_count(), living)
+        hub = Hub.running()
+        actors = 0 if hub is None else len(hub._dispatcher.residents())
+        return cls(len(os.listdir("/proc/self/fd")), threading.active_count(), living + actors)
 
     def within(self, other: Held) -> bool:
         """Whether nothing here is more than in `other`."""

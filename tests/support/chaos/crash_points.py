@@ -25,7 +25,6 @@ import gevent
 
 import quiver
 from quiver.actors.actor import GeventActor
-from quiver.actors.hub import Hub
 from quiver.pool.connection import Connection
 from quiver.pool.dialer import Dialer
 from quiver.pool.exchange_runner import ExchangeRunner
@@ -171,13 +170,9 @@ class CrashInjector:
 
 def _at_work(owner: object) -> GeventActor | None:
     """The actor that is at work here, itself or by its part: others call some methods too."""
-    current = gevent.getcurrent()
-    residents = Hub.current()._residents
-    if isinstance(owner, GeventActor):
-        return owner if residents.get(owner) is current else None
-    # At once: another thread may be adding its actor to a loop of its own.
-    here = list(residents.items())
-    actor = next((each for each, greenlet in here if greenlet is current), None)
+    actor = getattr(gevent.getcurrent(), "resident", None)
+    if isinstance(owner, GeventActor) and owner is not actor:
+        return None
     return actor if isinstance(actor, GeventActor) else None
 
 

@@ -1,0 +1,215 @@
+"""Gives actors their turns: a greenlet for as long as there is something to do.
+
+An actor whose inbox is empty has no greenlet, whose stack would take more than all else of it. When
+something comes it is given one, for a turn; one that blocks amid a message keeps it until it has
+gone on. Dispatcher and cell are Akka's words for this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from contextvars import Context
+from functools import partial
+from typing import Final, Protocol
+
+import gevent
+from gevent.event import Event
+from greenlet import GreenletExit, greenlet
+
+from quiver.actors.wait_queue import LoopWakeup
+from quiver.actors.wake_chain import wake_chain
+
+__all__ = ["Cell", "Dispatcher", "Resident"]
+
+_MOST_IDLE: Final = 64  # workers; each holds some 8 KiB, and to make one takes some 8 µs
+
+
+class Resident(Protocol):
+    """An inhabitant of a hub: an actor.
+
+    Attributes:
+        never_waits: a blocking wait for a reply is refused in its greenlet.
+    """
+
+    never_waits: bool
+
+    def run(self) -> bool:
+        """Do what there is to do, in a greenlet. Returns whether there may be more, later."""
+
+    def expire(self, reason: BaseException | None) -> None:
+        """End it, once; a no-op when `run` has seen to that."""
+
+
+class Cell:
+    """Where one resident lives, between its turns as well. To call it is to give it a turn.
+
+    Attributes:
+        worker: the greenlet that it has, while it has a turn.
+        context: the values of context variables that it has set in those before.
+    """
+
+    __slots__ = ("_dispatcher", "context", "resident", "worker")
+
+    def __init__(self, dispatcher: Dispatcher, resident: Resident) -> None:
+        self._dispatcher = dispatcher
+        self.resident = resident
+        self.worker: _Worker | None = None
+        self.context: Context | None = None
+
+    def __call__(self) -> None:
+        """Have it do what there is to do, unless it is at it. In the loop, as `kill` is."""
+        if self.worker is None:
+            idle = self._dispatcher.idle
+            self.worker = worker = idle.pop() if idle else _Worker(self._dispatcher)
+            worker.cell = self
+            if self.context is not None:
+                worker.gr_context = self.context
+            worker.switch()
+
+    def kill(self, reason: GreenletExit) -> None:
+        """Throw `reason` into it, wherever it is."""
+        if self.worker is not None:
+            self.worker.killed = reason
+            self.worker.throw(reason)
+        else:
+            worker = _Worker(self._dispatcher)
+            worker.killed = reason
+            self._dispatcher.idle.append(worker)
+            self()
+
+
+class _Worker(greenlet):
+    """A greenlet that one resident after the other has for a turn.
+
+    Attributes:
+        cell: that of who has it now.
+        killed: why it ends with this turn, as its resident does: see `propagation`.
+        signals_deferred: see `signal_deferral`.
+    """
+
+    __slots__ = ("_dispatcher", "cell", "killed")
+    signals_deferred = True
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        super().__init__(self._live, gevent.get_hub())
+        self._dispatcher = dispatcher
+        self.cell: Cell | None = None
+        self.killed: GreenletExit | None = None
+
+    @property
+    def resident(self) -> Resident | None:
+        """Who has it now: what others know an actor's greenlet by."""
+        return None if self.cell is None else self.cell.resident
+
+    def _live(self) -> None:
+        hub, dispatcher = self.parent, self._dispatcher
+        assert hub is not None
+        while self._work() and len(dispatcher.idle) < dispatcher.most_idle:
+            dispatcher.idle.append(self)
+            try:
+                while self.cell is None:
+                    greenlet.switch(hub)
+            except BaseException:  # noqa: BLE001 - of a turn that is over: it is nobody's any more
+                with contextlib.suppress(ValueError):
+                    dispatcher.idle.remove(self)
+                return
+
+    def _work(self) -> bool:
+        """Let the resident have its turn. Returns whether the greenlet is as good as new."""
+        cell = self.cell
+        assert cell is not None
+        reason: BaseException | None = None
+        try:
+            if self.killed is not None:
+                raise self.killed
+            if cell.resident.run():
+                if self.gr_context is not None:
+                    cell.context, self.gr_context = self.gr_context, None
+                cell.worker = self.cell = None
+                return True
+        except BaseException as error:  # noqa: BLE001 - also a Timeout or GreenletExit
+            reason = error
+        try:
+            self._dispatcher.end(cell, reason)
+            if isinstance(reason, KeyboardInterrupt):
+                raise reason  # in a patched program it was meant for the main greenlet
+        finally:
+            cell.worker = self.cell = None
+            del cell, reason  # who remembers the reason holds this frame
+        return False
+
+
+class Dispatcher:
+    """The residents of one loop. To be used in its thread, but where it says from any.
+
+    Attributes:
+        idle: greenlets that nobody has now.
+        most_idle: how many of them are kept for later turns.
+    """
+
+    def __init__(self) -> None:
+        self.idle: list[_Worker] = []
+        self.most_idle = _MOST_IDLE
+        self._cells: dict[Resident, Cell] = {}  # in the order of their start
+        self._one_ended = Event()
+
+    def admit(self, resident: Resident) -> Cell:
+        """Have `resident` live here. From any thread."""
+        cell = self._cells[resident] = Cell(self, resident)
+        return cell
+
+    def forget(self, resident: Resident) -> None:
+        """It has ended, or is not to begin. From any thread."""
+        self._cells.pop(resident, None)
+
+    def residents(self) -> list[Resident]:
+        """All that have not ended. From any thread."""
+        return list(self._cells)
+
+    def begin(self, resident: Resident) -> None:
+        """Give `resident` a turn, unless it has ended. In the loop."""
+        cell = self._cells.get(resident)
+        if cell is not None:
+            cell()
+
+    def kill(self, resident: Resident, reason: GreenletExit) -> None:
+        """Throw `reason` into `resident`, unless it has ended. In the loop."""
+        cell = self._cells.get(resident)
+        if cell is not None:
+            cell.kill(reason)
+
+    def end(self, cell: Cell, reason: BaseException | None) -> None:
+        """End the resident, in its own greenlet."""
+        try:
+            cell.resident.expire(reason)
+        finally:
+            self.forget(cell.resident)
+            self._one_ended.set()
+            wake_chain.wait()  # its last answers were given after its last batch
+
+    def close(self, wakeup: LoopWakeup, timeout: float) -> None:
+        """Kill all but the one that calls, and wait for them. From a greenlet.
+
+        Args:
+            wakeup: that of the loop.
+            timeout: seconds to wait.
+        """
+        self.most_idle = 0
+        for resident in self._others():
+            wakeup.call_soon(partial(self.kill, resident, GreenletExit()))
+        wakeup.call_soon(self._dismiss)
+        due = time.monotonic() + timeout
+        while (self._others() or self.idle) and (left := due - time.monotonic()) > 0:
+            self._one_ended.clear()
+            self._one_ended.wait(left)
+
+    def _others(self) -> list[Resident]:
+        here = gevent.getcurrent()
+        cells = list(self._cells.values())  # another thread may be adding one
+        return [cell.resident for cell in cells if cell.worker is not here]
+
+    def _dismiss(self) -> None:
+        while self.idle:
+            self.idle.pop().throw()
+        self._one_ended.set()

@@ -1,0 +1,171 @@
+"""Dispatcher: a greenlet for as long as there is something to do, and whose it is meanwhile."""
+
+from __future__ import annotations
+
+import contextvars
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import TracebackType
+from typing import Any, Final
+
+import gevent
+import pykka
+import pytest
+from greenlet import greenlet
+
+from quiver.actors.actor import GeventActor, GeventActorRef
+from quiver.actors.hub import Hub
+from tests.support.waiting import until
+
+USER: Final[contextvars.ContextVar[str]] = contextvars.ContextVar("USER", default="nobody")
+
+
+class Doer(GeventActor):
+    """Makes the calls that it is told, and notes in which greenlets its hooks run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures: list[tuple[BaseException | None, TracebackType | None, str, greenlet]] = []
+
+    def on_receive(self, message: Any) -> Any:
+        return message()
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.failures.append((exception_value, traceback, USER.get(), gevent.getcurrent()))
+
+
+@pytest.fixture
+def refs() -> Iterator[list[GeventActorRef[Doer]]]:
+    made = [Doer.start() for _ in range(100)]
+    yield made
+    for ref in made:
+        ref.stop(block=False)
+    until(lambda: not any(ref.is_alive() for ref in made))
+
+
+def in_loop(call: Callable[[], object], hub: Hub | None = None) -> None:
+    """Make `call` in the loop, by nobody's greenlet, and wait for it."""
+    made = threading.Event()
+
+    def make() -> None:
+        call()
+        made.set()
+
+    (hub or Hub.current()).wakeup.call_soon(make)
+    assert made.wait(10.0)
+
+
+def greenlets() -> int:
+    gc.collect()
+    return sum(isinstance(each, greenlet) and not each.dead for each in gc.get_objects())
+
+
+def test_actors_that_wait_have_no_greenlets(refs: list[GeventActorRef[Doer]]) -> None:
+    refs[0].ask(lambda: None)
+    before = greenlets()
+    more = [Doer.start() for _ in range(100)]
+    for ref in more:
+        ref.ask(lambda: None)
+    assert greenlets() <= before + 1  # one that ended, whose place another took
+    for ref in more:
+        ref.stop()
+
+
+def test_one_that_blocks_keeps_its_greenlet_and_the_others_go_on(
+    refs: list[GeventActorRef[Doer]],
+) -> None:
+    gate = Hub.current().run(gevent.event.Event)
+    greenlets_of: list[tuple[greenlet, greenlet]] = []
+
+    def block() -> None:
+        before = gevent.getcurrent()
+        gate.wait(10.0)
+        greenlets_of.append((before, gevent.getcurrent()))
+
+    blocked = [ref.ask(block, block=False) for ref in refs[:80]]
+    others = [ref.ask(gevent.getcurrent) for ref in refs[80:]]
+    assert not any(future.done for future in blocked)
+    in_loop(gate.set)
+    pykka.get_all(blocked, timeout=10.0)
+    assert all(before is after for before, after in greenlets_of)
+    assert len({before for before, _ in greenlets_of}) == 80
+    assert not {before for before, _ in greenlets_of} & set(others)
+
+
+def test_after_a_burst_few_greenlets_are_kept(refs: list[GeventActorRef[Doer]]) -> None:
+    before = greenlets()
+    pykka.get_all([ref.ask(partial(gevent.sleep, 0), block=False) for ref in refs], timeout=10.0)
+    assert greenlets() <= before + 64
+
+
+def test_context_variables_are_each_actors_own(refs: list[GeventActorRef[Doer]]) -> None:
+    """Also with one greenlet that both have, one after the other."""
+    first, second = refs[:2]
+    assert first.ask(gevent.getcurrent) is second.ask(gevent.getcurrent)
+    first.ask(lambda: USER.set("first") and None)
+    assert [each.ask(USER.get) for each in refs[:3]] == ["first", "nobody", "nobody"]
+    second.ask(lambda: USER.set("second") and None)
+    assert [each.ask(USER.get) for each in refs[:3]] == ["first", "second", "nobody"]
+
+
+def test_one_that_waits_is_killed_in_a_greenlet_of_its_own(
+    refs: list[GeventActorRef[Doer]],
+) -> None:
+    refs[0].ask(lambda: USER.set("its own") and None)
+    actor = refs[0]._actor_weakref()
+    assert actor is not None
+    reason = gevent.GreenletExit("no longer needed")
+    refs[0].kill(reason)
+    until(lambda: actor.failures)
+    ((error, traceback, user, own),) = actor.failures
+    assert error is reason and traceback is not None
+    assert user == "its own"
+    until(lambda: own.dead)
+    assert refs[1].ask(lambda: "the next") == "the next"
+
+
+@pytest.mark.parametrize("late", ["switch", "throw"])
+def test_what_comes_for_an_actor_after_its_turn_reaches_nobody(
+    refs: list[GeventActorRef[Doer]], late: str
+) -> None:
+    """As of a `gevent.Timeout` that it has left running."""
+    own = refs[0].ask(gevent.getcurrent)
+    in_loop(partial(own.switch) if late == "switch" else partial(own.throw, ValueError))
+    assert own.dead is (late == "throw")
+    assert [ref.ask(lambda: "there") for ref in refs] == ["there"] * 100
+
+
+class Returning:
+    """A resident that has its turn and waits for the next."""
+
+    never_waits = False
+
+    def __init__(self) -> None:
+        self.own: weakref.ref[greenlet] | None = None
+
+    def run(self) -> bool:
+        self.own = weakref.ref(gevent.getcurrent())
+        return True
+
+    def expire(self, reason: BaseException | None) -> None: ...
+
+
+def test_a_loop_that_has_ended_keeps_no_greenlets() -> None:
+    hub, resident = Hub(), Returning()
+    hub.spawn(resident)
+    until(lambda: resident.own is not None)
+    own = resident.own
+    assert own is not None
+    in_loop(lambda: None, hub)  # it has had its turn
+    assert own() is not None
+    hub.stop()
+    gc.collect()
+    assert own() is None
