@@ -2,7 +2,7 @@
 
 A timer that is moved later is not re-armed: it fires early once, looks at its deadline and
 goes back to sleep. That makes moving a deadline back and forth, as QUIC's loss timer does
-with every packet, nearly free.
+with every packet, nearly free. Who is going to rest has it re-armed, and is not woken for that.
 """
 
 from __future__ import annotations
@@ -58,8 +58,12 @@ class Timers:
         """
         self.at(key, in_step(time.monotonic(), seconds))
 
-    def at(self, key: Hashable, when: float | None) -> None:
-        """Fire `key` at the monotonic time `when`; None cancels it."""
+    def at(self, key: Hashable, when: float | None, *, rests: bool = False) -> None:
+        """Fire `key` at the monotonic time `when`; None cancels it.
+
+        Args:
+            rests: whether it is likely to stay there: then the loop does not wake sooner for it.
+        """
         if when is None:
             return self.cancel(key)
         entry = self._entries.get(key)
@@ -67,7 +71,7 @@ class Timers:
             entry = self._entries[key] = _Entry()
         entry.generation += 1
         entry.deadline = when
-        if entry.armed_for is None or entry.armed_for > when:
+        if entry.armed_for is None or entry.armed_for > when or (rests and entry.armed_for < when):
             self._arm(key, entry)
 
     def cancel(self, key: Hashable) -> None:

@@ -340,7 +340,7 @@ class Connection(StateMachine):
             if runner.sending:
                 runner.pump(time.monotonic())
             transport.flush(uploads=bool(runner.sending))
-            self.timers.at("quic", transport.http.timer())
+            self.timers.at("quic", transport.http.timer(), rests=not runner.exchanges)
             self.timers.at("sweep", runner.exchanges.next_deadline())
         elif self.state in DIALS:
             self._dialer.flush()

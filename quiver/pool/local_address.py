@@ -56,8 +56,7 @@ def local_host_to(address: Address, here: str | None = None) -> str | None:
 
 def is_of_link_alone(host: str) -> bool:
     """Whether a host is a link-local one of IPv6."""
-    address = ipaddress.ip_address(host)
-    return address.version == 6 and address.is_link_local
+    return ":" in host and ipaddress.ip_address(host).is_link_local
 
 
 def is_ours(family: int, name: tuple[Any, ...]) -> bool:

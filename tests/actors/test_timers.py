@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import gevent
 import pytest
@@ -83,6 +84,29 @@ def test_moved_later_and_earlier(clockwork: Clockwork) -> None:
     clockwork.timers.start("a", 60.0)
     clockwork.timers.start("a", 0.0)
     assert clockwork.timers.accepts(clockwork.wait())
+
+
+def test_one_that_rests_wakes_the_loop_at_its_time_alone(
+    clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[object] = []
+    fire = Timers._fire
+
+    def count(timers: Timers, key: Any, entry: Any) -> None:
+        woken.append(key)
+        fire(timers, key, entry)
+
+    monkeypatch.setattr(Timers, "_fire", count)
+    clockwork.timers.start("a", 0.01)
+    clockwork.timers.at("a", time.monotonic() + 0.02, rests=True)
+    assert clockwork.timers.accepts(clockwork.wait())
+    assert woken == ["a"]
+    clockwork.timers.start("a", 0.02)
+    clockwork.timers.at("a", time.monotonic() + 0.01, rests=True)
+    assert clockwork.timers.accepts(clockwork.wait())
+    clockwork.timers.start("b", 0.03)
+    assert clockwork.wait().key == "b"
+    assert woken == ["a", "a", "b"]
 
 
 def test_one_set_anew_with_every_batch_still_fires(clockwork: Clockwork) -> None:
