@@ -203,14 +203,16 @@ class UdpSocket(RestingSocket):
 def runs(datagrams: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """The datagrams in order, as a kernel can cut them apart: all as long as the first, but for
     the last, which may be shorter."""
-    start, count = 0, len(datagrams)
+    start, count, sizes = 0, len(datagrams), list(map(len, datagrams))
     while start < count:
-        size = len(datagrams[start])
+        size = sizes[start]
         fit = min(_MOST_SEGMENTS, _MOST_BYTES // size) if size else 1
         end, most = start + 1, min(count, start + fit)
-        while end < most and len(datagrams[end]) == size:
+        if end < most and sizes[start:most].count(size) == most - start:
+            end = most  # as mostly, while a body goes up
+        while end < most and sizes[end] == size:
             end += 1
-        if end < most and 0 < len(datagrams[end]) < size:
+        if end < most and 0 < sizes[end] < size:
             end += 1
         yield datagrams[start:end]
         start = end

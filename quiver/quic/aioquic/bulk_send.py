@@ -48,14 +48,12 @@ class BulkSend:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def send(
-        self, streams: Iterable[QuicStream], now: float
-    ) -> tuple[list[tuple[bytes, Any]], bool]:
+    def send(self, streams: Iterable[QuicStream], now: float) -> tuple[list[bytes], bool]:
         """As many packets of these as may be sent now, turn by turn; each `is_fresh`.
 
         Returns also whether there may be something that another packet could have now.
         """
-        ready: list[tuple[bytes, Any]] = []
+        ready: list[bytes] = []
         waiting = deque(streams)
         most = _TURN if len(waiting) > 1 else 1 << 30
         while waiting:
@@ -79,9 +77,7 @@ class BulkSend:
         allowed: int = pacer.take(min(most, window // quic._max_datagram_size), now)
         return allowed
 
-    def _send_remainder(
-        self, stream: QuicStream, length: int, now: float
-    ) -> list[tuple[bytes, Any]]:
+    def _send_remainder(self, stream: QuicStream, length: int, now: float) -> list[bytes]:
         """A packet of what is left of the window; and when pacing lets the next one go."""
         quic, loss = self.connection, self.connection._loss
         pacer: Any = loss._pacer
@@ -108,9 +104,7 @@ class BulkSend:
         alike = next(each for each in _OFFSETS if offset < each) if offset else 1
         return length, min(count, -((offset - alike) // length))
 
-    def _send_run(
-        self, stream: QuicStream, length: int, count: int, now: float
-    ) -> list[tuple[bytes, Any]]:
+    def _send_run(self, stream: QuicStream, length: int, count: int, now: float) -> list[bytes]:
         quic, sender = self.connection, stream.sender
         first, start = quic._packet_number, sender.highest_offset
         stop = start + count * length
@@ -125,10 +119,8 @@ class BulkSend:
         quic._packet_number += count
         run = Run(sender, now, len(sealed[0]), first, first + count - 1, start, length)
         self._remember(run, count)
-        path = quic._network_paths[0]
-        path.bytes_sent += count * run.sent_bytes
-        address = path.addr
-        return [(each, address) for each in sealed]
+        quic._network_paths[0].bytes_sent += count * run.sent_bytes
+        return sealed
 
     def _remember(self, run: Run, count: int) -> None:
         quic, now = self.connection, run.sent_time

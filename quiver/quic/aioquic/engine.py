@@ -310,7 +310,7 @@ class AioquicEngine:
                 return self.migration.begin(now)
         return Obstacle.ENDED
 
-    def _challenges(self, now: float) -> list[tuple[bytes, Any]]:
+    def _challenges(self, now: float) -> list[bytes]:
         return [] if self.migration is None else self.migration.datagrams(now)
 
     def shorten(self) -> None:
@@ -391,7 +391,7 @@ class AioquicEngine:
             if self.queue.held:
                 self.queue.release()
                 ready += self.sender.flush(now)
-            return [datagram for datagram, _ in ready]
+            return ready
         except Exception as raised:  # noqa: BLE001 - see `_boundary`
             self._broken(raised, by_peer=False)
         return [] if was_over else self._pending(now)  # once more: the peer is to be told

@@ -98,11 +98,11 @@ class FastSend(PlainSend):
         connection._streams[stream_id] = LazyStream(stream_id, limit, credit)
         return self._unsent.append((stream_id, content))
 
-    def flush(self, now: float) -> list[tuple[bytes, Any]]:
+    def flush(self, now: float) -> list[bytes]:
         quic = self.connection
         if quic._loss._pto_count:
             self.path.timed_out()
-        ready: list[tuple[bytes, Any]] = []
+        ready: list[bytes] = []
         due = True
         bodies = self._bodies()
         self.uploads = bool(bodies)
@@ -115,7 +115,7 @@ class FastSend(PlainSend):
                 ready += runs
         if due:
             self._hand_over()
-            ready += quic.datagrams_to_send(now)
+            ready += super().flush(now)
         if due or bodies or len(ready) > 1:
             self.path.after_flush(ready, now)
         return ready
@@ -214,7 +214,7 @@ class FastSend(PlainSend):
 
     # one packet -----------------------------------------------------------------------------
 
-    def _send_packet(self, bodies: list[QuicStream], now: float) -> list[tuple[bytes, Any]]:
+    def _send_packet(self, bodies: list[QuicStream], now: float) -> list[bytes]:
         quic, keys = self.connection, self._keys
         number, cid = quic._packet_number, quic._peer_cid.cid
         header = short_header(quic._spin_bit, keys.key_phase, cid, number)
@@ -229,7 +229,8 @@ class FastSend(PlainSend):
             if bodies:
                 self._write_body(packet, bodies[0])
         quic._loss._pacer.update_after_send(now=now)
-        return quic._flush_builder(packet, quic._network_paths[0], cid, now)
+        sent = quic._flush_builder(packet, quic._network_paths[0], cid, now)
+        return [datagram for datagram, _ in sent]
 
     def _write_requests(self, packet: Packet) -> None:
         """As many as there is room and credit for."""

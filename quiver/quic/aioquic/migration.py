@@ -77,7 +77,7 @@ class Migration:
         loss._cc = type(loss._cc)(max_datagram_size=size)
         vars(loss._pacer).update(vars(new._pacer))
 
-    def datagrams(self, now: float) -> list[tuple[bytes, Any]]:
+    def datagrams(self, now: float) -> list[bytes]:
         """What has the new path validated. A PING goes along: a packet with nothing but a challenge
         would have the peer look at the path, and go on sending to the old one (RFC 9000 9.1)."""
         quic = self.connection
@@ -110,7 +110,8 @@ class Migration:
             frames.append(quic._quic_logger.encode_path_challenge_frame(data=payload))
         quic.path_validation.challenged(payload, now)
         path = quic._network_paths[0]
-        return quic._flush_builder(builder=builder, network_path=path, peer_cid=cid, now=now)
+        sent = quic._flush_builder(builder=builder, network_path=path, peer_cid=cid, now=now)
+        return [datagram for datagram, _ in sent]
 
     def _delivered(self, delivery: QuicDeliveryState, payload: bytes) -> None:
         if delivery is QuicDeliveryState.ACKED:

@@ -34,10 +34,10 @@ class PathProbe:
         self.mtu.bound(most)
         self._resize()
 
-    def after_flush(self, sent: list[tuple[bytes, Any]], now: float) -> None:
+    def after_flush(self, sent: list[bytes], now: float) -> None:
         """Add a probe to what is sent, if one is due."""
         full = self.mtu.size - _ROUNDING
-        filled = sum(len(datagram) >= full for datagram, _ in sent)
+        filled = sum(map(full.__le__, map(len, sent)))
         if filled and self.connection._handshake_confirmed and self.mtu.probes(filled, now):
             sent += self._probe(now)
 
@@ -52,7 +52,7 @@ class PathProbe:
         connection._max_datagram_size = size
         loss._cc.max_datagram_size = loss._pacer._max_datagram_size = size
 
-    def _probe(self, now: float) -> list[tuple[bytes, Any]]:
+    def _probe(self, now: float) -> list[bytes]:
         connection = self.connection
         assert connection._version is not None
         cid = connection._peer_cid.cid
@@ -72,7 +72,8 @@ class PathProbe:
         assert builder._packet is not None
         builder._packet.in_flight = False  # when it is lost, that is no congestion
         path = connection._network_paths[0]
-        return connection._flush_builder(builder=builder, network_path=path, peer_cid=cid, now=now)
+        sent = connection._flush_builder(builder=builder, network_path=path, peer_cid=cid, now=now)
+        return [datagram for datagram, _ in sent]
 
     def _on_delivery(self, delivery: QuicDeliveryState) -> None:
         self.mtu.probed(arrived=delivery is QuicDeliveryState.ACKED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from quiver.quic.aioquic.connection import Connection
 
@@ -21,9 +20,9 @@ class PlainSend:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def flush(self, now: float) -> list[tuple[bytes, Any]]:
-        """The datagrams that are to be sent now, with an address that means nothing."""
-        return self.connection.datagrams_to_send(now)
+    def flush(self, now: float) -> list[bytes]:
+        """The datagrams that are to be sent now."""
+        return [datagram for datagram, _ in self.connection.datagrams_to_send(now)]
 
     def open_stream(self, stream_id: int, content: bytes, ended: bool) -> None:
         """Begin the next stream, which the peer allows."""
