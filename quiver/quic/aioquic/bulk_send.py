@@ -25,7 +25,7 @@ from quiver.quic.aioquic.sent_runs import Run
 from quiver.quic.send_pieces import SendPieces
 from quiver.quic.varint import encode_varint, varint_size
 
-__all__ = ["BulkSend", "is_fresh", "seal_run"]
+__all__ = ["BulkSend", "has_lost", "is_fresh", "seal_run"]
 
 _STREAM: Final = 0x0A  # a STREAM frame with a length (RFC 9000 19.8), and with
 _OFFSET: Final = 0x04  # an offset
@@ -149,6 +149,18 @@ def is_fresh(stream: QuicStream, least: int) -> bool:
         return False
     waiting = pending[0]
     return waiting.start == sender.highest_offset and len(waiting) >= _LEAST * least
+
+
+def has_lost(stream: QuicStream) -> bool:
+    """Whether what it has to send begins with bytes that were sent before."""
+    sender: Any = stream.sender
+    pending = sender._pending
+    return (
+        not stream.is_blocked
+        and len(pending) > 0
+        and pending[0].start < sender.highest_offset
+        and type(sender._buffer) is SendPieces
+    )
 
 
 def _id_of(stream: QuicStream) -> int:

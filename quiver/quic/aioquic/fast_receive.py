@@ -27,12 +27,13 @@ from aioquic.quic.packet import QuicErrorCode, QuicFrameType
 from aioquic.quic.recovery import (  # type: ignore[attr-defined]
     K_GRANULARITY,
     MAX_ACK_RANGES,
+    QuicPacketPacer,
     QuicPacketRecovery,
 )
 from aioquic.tls import Epoch
 
 from quiver.quic.aioquic.connection import Connection
-from quiver.quic.aioquic.fast_send import TICK, FastSend
+from quiver.quic.aioquic.fast_send import FastSend
 from quiver.quic.aioquic.packet_rows import PacketRows
 from quiver.quic.aioquic.plain_path import PlainReceive
 from quiver.quic.aioquic.row_frames import AckRow, StreamRun
@@ -40,7 +41,7 @@ from quiver.quic.aioquic.sent_runs import acknowledge_runs, packet_of, single_ou
 from quiver.quic.engine import StreamDataReceived
 from quiver.quic.reordering import Reordering
 
-__all__ = ["FastReceive", "Recovery"]
+__all__ = ["FastReceive", "Pacer", "Recovery"]
 
 # A member of an enumeration is looked up slowly, and these for each packet.
 _CONNECTED: Final = QuicConnectionState.CONNECTED
@@ -53,6 +54,13 @@ _OFFSET, _LENGTH, _FIN = 0x04, 0x02, 0x01  # of a STREAM frame's type (RFC 9000 
 ROW: Final = 32
 """Packets that are looked at together, as long as all that came was common: what is not may be
 dear, and its cost is looked at after each."""
+
+_TICK: Final = 0.002  # seconds: the finest timer of an event loop, and as much until its turn
+_BURST: Final = 48  # packets at once that a server's socket holds by default
+
+_SWIFT, _EASY = 2.0, 1.25
+"""Windows that are sent in a round trip: in slow start, which doubles them in that time, and
+afterwards (RFC 9002 7.7)."""
 
 _HELD: Final = 256
 """Packets of one connection that a server holds until it looks at them: those of quic-go."""
@@ -288,7 +296,7 @@ class Recovery(QuicPacketRecovery):
     @property
     def is_short(self) -> bool:
         """Whether a round trip of the path is over within a tick of the loop's timers."""
-        return self._rtt_min <= TICK
+        return self._rtt_min <= _TICK
 
     @property
     def congestion_window(self) -> int:
@@ -380,6 +388,45 @@ class Recovery(QuicPacketRecovery):
             self._missed += (each for each in lost if each.in_flight)
         persistent = self._in_persistent_congestion(packets=lost)
         self._on_packets_lost(now=now, packets=lost, persistent_congestion=persistent, space=space)
+
+
+class Pacer(QuicPacketPacer):
+    """Spaces packets, but lets those of one tick of the loop's timers go together.
+
+    aioquic allows sixteen at once; with one timer in two milliseconds that is no more than 10 MB/s.
+    And it sends the window in exactly one round trip, so that what was late once is never caught
+    up, and a window that doubles is never full.
+
+    Nor does a timer space what is back within one: on a short path acknowledgements do, and the
+    window is bounded, see `Recovery`.
+    """
+
+    def __init__(self, recovery: Any, *, max_datagram_size: int) -> None:
+        super().__init__(max_datagram_size=max_datagram_size)
+        self._recovery = recovery
+
+    def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
+        threshold = self._recovery._cc.ssthresh
+        in_slow_start = threshold is None or congestion_window < threshold
+        gain = _SWIFT if in_slow_start else _EASY
+        super().update_rate(congestion_window, smoothed_rtt / gain)
+        assert self.packet_time is not None
+        self.bucket_max = max(self.bucket_max, min(_TICK, _BURST * self.packet_time))
+        if self._recovery.is_short:
+            self.packet_time = None
+
+    def take(self, most: int, now: float) -> int:
+        """How many packets may be sent now, which are counted as sent; `most` at the most."""
+        packet_time, count = self.packet_time, 0
+        if packet_time is None:
+            return most
+        self.update_bucket(now=now)
+        bucket = self.bucket_time
+        while count < most and bucket > 0:  # to the last bit as aioquic would, one by one
+            bucket = bucket - packet_time if bucket >= packet_time else 0.0
+            count += 1
+        self.bucket_time = bucket
+        return count
 
 
 def _sent_time(packet: Any) -> float:

@@ -26,18 +26,17 @@ from aioquic.quic.packet_builder import (
     QuicPacketBuilderStop,
     QuicSentPacket,
 )
-from aioquic.quic.recovery import QuicPacketPacer
 from aioquic.quic.stream import QuicStream
 from aioquic.tls import Epoch
 
-from quiver.quic.aioquic.bulk_send import BulkSend, is_fresh
+from quiver.quic.aioquic.bulk_send import BulkSend, has_lost, is_fresh
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.lazy_stream import LazyStream
 from quiver.quic.aioquic.packet_keys import TAG
 from quiver.quic.aioquic.path_probe import PathProbe
 from quiver.quic.aioquic.plain_path import PlainSend
 
-__all__ = ["TICK", "FastSend", "Pacer", "Packet", "short_header"]
+__all__ = ["FastSend", "Packet", "short_header"]
 
 _LEAST: Final = 4 - PACKET_NUMBER_SEND_SIZE
 """Bytes of frames that header protection needs for its sample (RFC 9001 5.4.2)."""
@@ -48,13 +47,6 @@ _SMALL: Final = 1_000  # bytes; surely fits a packet of its own
 # Members of an enumeration are looked up slowly, and these for each packet.
 _CONNECTED: Final = QuicConnectionState.CONNECTED
 _ACKED: Final = QuicDeliveryState.ACKED
-
-TICK: Final = 0.002  # seconds: the finest timer of an event loop, and as much until its turn
-_BURST: Final = 48  # packets at once that a server's socket holds by default
-
-_SWIFT, _EASY = 2.0, 1.25
-"""Windows that are sent in a round trip: in slow start, which doubles them in that time, and
-afterwards (RFC 9002 7.7)."""
 
 
 class FastSend(PlainSend):
@@ -111,8 +103,10 @@ class FastSend(PlainSend):
             while (due := self._due(now)) and self._may_send(now):
                 ready += self._send_packet(bodies, now)
             if bodies and not due:
-                runs, due = self._bulk.send(bodies, now)
-                ready += runs
+                ready += self._send_again(bodies[0], now)
+                if not (due := has_lost(bodies[0])):
+                    runs, due = self._bulk.send(bodies, now)
+                    ready += runs
         if due:
             self._hand_over()
             ready += super().flush(now)
@@ -174,10 +168,12 @@ class FastSend(PlainSend):
                 rest = False
             elif not sender.buffer_is_empty:
                 bodies.append(stream)
-                rest = rest and is_fresh(stream, quic._max_datagram_size)
         if over:
             quic._streams_queue = [each for each in queue if each.stream_id in quic._streams]
-        return bodies if rest else None
+        if rest and len(bodies) == 1 and has_lost(bodies[0]):
+            return bodies
+        least = quic._max_datagram_size
+        return bodies if rest and all(is_fresh(each, least) for each in bodies) else None
 
     def _raises_limits(self) -> bool:
         """Whether the peer may be due MAX_DATA, MAX_STREAMS or MAX_STREAM_DATA."""
@@ -231,6 +227,18 @@ class FastSend(PlainSend):
         quic._loss._pacer.update_after_send(now=now)
         sent = quic._flush_builder(packet, quic._network_paths[0], cid, now)
         return [datagram for datagram, _ in sent]
+
+    def _send_again(self, stream: QuicStream, now: float) -> list[bytes]:
+        """What was lost of a body, as far as it goes in full packets."""
+        quic, ready = self.connection, list[bytes]()
+        loss = quic._loss
+        while (
+            has_lost(stream)
+            and loss.congestion_window - loss.bytes_in_flight >= quic._max_datagram_size
+            and loss._pacer.next_send_time(now=now) is None
+        ):
+            ready += self._send_packet([stream], now)
+        return ready
 
     def _write_requests(self, packet: Packet) -> None:
         """As many as there is room and credit for."""
@@ -403,42 +411,3 @@ class Packet:
             delivery_handlers=self._handlers,
         )
         return [datagram], [sent]
-
-
-class Pacer(QuicPacketPacer):
-    """Spaces packets, but lets those of one tick of the loop's timers go together.
-
-    aioquic allows sixteen at once; with one timer in two milliseconds that is no more than 10 MB/s.
-    And it sends the window in exactly one round trip, so that what was late once is never caught
-    up, and a window that doubles is never full.
-
-    Nor does a timer space what is back within one: on a short path acknowledgements do, and the
-    window is bounded, see `Recovery`.
-    """
-
-    def __init__(self, recovery: Any, *, max_datagram_size: int) -> None:
-        super().__init__(max_datagram_size=max_datagram_size)
-        self._recovery = recovery
-
-    def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
-        threshold = self._recovery._cc.ssthresh
-        in_slow_start = threshold is None or congestion_window < threshold
-        gain = _SWIFT if in_slow_start else _EASY
-        super().update_rate(congestion_window, smoothed_rtt / gain)
-        assert self.packet_time is not None
-        self.bucket_max = max(self.bucket_max, min(TICK, _BURST * self.packet_time))
-        if self._recovery.is_short:
-            self.packet_time = None
-
-    def take(self, most: int, now: float) -> int:
-        """How many packets may be sent now, which are counted as sent; `most` at the most."""
-        packet_time, count = self.packet_time, 0
-        if packet_time is None:
-            return most
-        self.update_bucket(now=now)
-        bucket = self.bucket_time
-        while count < most and bucket > 0:  # to the last bit as aioquic would, one by one
-            bucket = bucket - packet_time if bucket >= packet_time else 0.0
-            count += 1
-        self.bucket_time = bucket
-        return count

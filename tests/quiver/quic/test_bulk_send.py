@@ -289,6 +289,37 @@ def test_what_was_taken_for_lost_leaves_a_hole(authority: Authority, taken: list
     assert came(short, 0) == 2 * content(11_000)
 
 
+@pytest.mark.parametrize("credit", [1 << 26, 40_000])
+@pytest.mark.parametrize("window", [100_000, 8_000, 4_000])
+def test_what_follows_what_is_lost_goes_in_runs(
+    authority: Authority, window: int, credit: int
+) -> None:
+    gone: list[list[bool]] = []
+
+    def act(wire: Wire) -> None:
+        asked, space, loss = begin(wire), space_of(wire), quic_of(wire)._loss
+        send_of(wire).path.mtu.probe_due = inf
+        wire.h3.send_body(asked, content(11_000), False)
+        wire.flush()
+        packets = list(space.sent_packets.items())
+        lost = [packet_of(packet, number) for number, packet in packets[2:5]]
+        loss._on_packets_lost(congestion_event=False, now=wire.now, packets=lost, space=space)
+        loss._cc.congestion_window = loss.bytes_in_flight + window
+        loss._pacer.packet_time, first = None, quic_of(wire)._packet_number
+        wire.h3.send_body(asked, content(60_000), True)
+        wire.flush()
+        sent = space.sent_packets.items()
+        gone.append([type(packet) is Run for number, packet in sent if number >= first])
+        answered(wire, [asked])
+
+    alike(authority, act, max_data=credit)
+    short, long = gone
+    assert len(short) == len(long)
+    assert not any(long)
+    assert not any(short[:2])  # they go again
+    assert sum(short) >= len(short) - 5
+
+
 def test_a_body_that_is_given_up_is_not_sent_on(authority: Authority) -> None:
     def act(wire: Wire) -> None:
         asked = begin(wire)

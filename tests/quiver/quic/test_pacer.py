@@ -11,7 +11,7 @@ from aioquic.quic.connection import QuicConnection
 from aioquic.quic.recovery import QuicPacketPacer
 
 from quiver.quic.aioquic.fast_connection import FastConnection
-from quiver.quic.aioquic.fast_send import Pacer
+from quiver.quic.aioquic.fast_receive import Pacer
 
 SIZE = 1200  # bytes of a packet
 

@@ -24,7 +24,7 @@ from aioquic.tls import Epoch
 
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.fast_connection import FastConnection
-from quiver.quic.aioquic.fast_send import Pacer
+from quiver.quic.aioquic.fast_receive import Pacer
 from quiver.quic.aioquic.packet_keys import PacketKeys
 
 OVERRIDDEN = {

@@ -15,7 +15,7 @@ from aioquic.quic.logger import QuicLogger, QuicLoggerTrace
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery
 from aioquic.tls import Context
 
-from quiver.quic.aioquic import certificates, fast_receive, fast_send, qlog, required
+from quiver.quic.aioquic import certificates, fast_receive, qlog, required
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.engine import AioquicEngine
 from quiver.quic.aioquic.fast_connection import FastConnection
@@ -164,7 +164,7 @@ def overridden() -> set[str]:
         (Connection, QuicConnection),
         (FastConnection, QuicConnection),
         (vars(certificates)["_VerifyingContext"], Context),
-        (fast_send.Pacer, QuicPacketPacer),
+        (fast_receive.Pacer, QuicPacketPacer),
         (fast_receive.Recovery, QuicPacketRecovery),
         (qlog.QlogFolder, QuicLogger),
         (qlog.QlogTrace, QuicLoggerTrace),
