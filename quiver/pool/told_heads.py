@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from quiver.errors import GoAway, QuiverError, StreamReset
+from quiver.errors import GoAway, QuiverError, StreamReset, TransientError
 from quiver.models import ResponseConnection
 from quiver.pool.actions import Hear
 
@@ -36,7 +36,7 @@ class Http1Required(StreamReset):
         self.unprocessed = True
 
 
-class TooEarly(QuiverError):
+class TooEarly(TransientError):
     """The server does not act upon early data for this request (RFC 8470 5.2)."""
 
     def __init__(self, said: str, *, origin: str | None = None) -> None:
