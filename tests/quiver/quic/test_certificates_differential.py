@@ -417,6 +417,6 @@ def test_what_is_made_to_cost_is_bounded(name: str) -> None:
     """By the 100 KiB that ssl takes of a chain: 10 to 30 ms, and not seconds."""
     *shown, root = chain_of(*COSTLY[name])
     verifier = roots_of(None, pem(root)).value
-    began = time.process_time()
+    began = time.thread_time()
     verifier.verify([der(each) for each in shown], HOST, "ecdsa")
-    assert time.process_time() - began < 1.0
+    assert time.thread_time() - began < 1.0

@@ -217,10 +217,10 @@ def test_utf_16_without_its_mark_is_read_as_the_whole_text_would_be() -> None:
 def test_a_line_without_an_end_takes_time_in_proportion() -> None:
     """Each piece of it is looked at once, not with all before it."""
     body = Fed([b"x" * GATHER_BELOW] * 1024)
-    begun = time.process_time()
+    begun = time.thread_time()
     (line,) = body.iter_lines()
     assert len(line) == 1024 * GATHER_BELOW
-    assert time.process_time() - begun < 5.0
+    assert time.thread_time() - begun < 5.0
 
 
 # its end ------------------------------------------------------------------------------------
