@@ -112,7 +112,7 @@ def test_a_body_that_was_read_is_not_sent_again(authority: Authority, server: Bo
 def test_where_http_1_1_may_not_be_spoken_the_error_says_what_to_do(
     authority: Authority, server: BothOrigin
 ) -> None:
-    pool = HTTP2Pool.start(server.url, cafile=authority.cafile)
+    pool = HTTP2Pool.start(server.url, cafile=authority.cafile, max_connections=1)
     try:
         with pytest.raises(quiver.StreamReset, match="HTTP_1_1_REQUIRED") as caught:
             pool.ask(quiver.Request("GET", "/http1"), timeout=30.0)
