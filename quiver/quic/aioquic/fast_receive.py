@@ -65,6 +65,8 @@ afterwards (RFC 9002 7.7)."""
 _HELD: Final = 256
 """Packets of one connection that a server holds until it looks at them: those of quic-go."""
 
+_BELIEVED: Final = 10.0  # seconds: a path may change without a word (RFC 9002 5.2)
+
 _UPLOADING: Final = 10
 """Times longer that an ACK waits while a body goes up, and nothing is asked but more credit."""
 
@@ -291,6 +293,8 @@ class Recovery(QuicPacketRecovery):
         super().__init__(**options)
         self.reordering = Reordering()
         self.newest_run = -1
+        self._renewed = -math.inf  # when `_rtt_min` was, and the shortest round trip since then
+        self._shortest = math.inf
         self._missed: list[Any] = []  # taken for lost, by number; for as long as they may yet come
 
     @property
@@ -309,7 +313,7 @@ class Recovery(QuicPacketRecovery):
 
     def begin_path(self) -> None:
         """Forget how far out of order packets came; all that are out will be taken for lost."""
-        self.reordering, self._missed = Reordering(), []
+        self.reordering, self._missed, self._shortest = Reordering(), [], math.inf
         for space in self.spaces:
             sent: dict[int, Any] = space.sent_packets
             for number in sent:
@@ -342,6 +346,11 @@ class Recovery(QuicPacketRecovery):
             if self.newest_run >= next(iter(about["space"].sent_packets), math.inf):  # one is out
                 acknowledge_runs(self, ack_rangeset, now, about["space"])
         super().on_ack_received(ack_rangeset=ack_rangeset, now=now, **about)
+        loss: Any = self  # of which aioquic keeps the shortest round trip for good
+        if self._rtt_initialized:
+            self._shortest = min(self._shortest, self._rtt_latest)
+            if now >= self._renewed + _BELIEVED:
+                loss._rtt_min, self._shortest, self._renewed = self._shortest, math.inf, now
 
     def _find(self, acknowledged: Any, now: float) -> None:
         """Look whether some of what was taken for lost has arrived."""

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
-from aioquic.quic.recovery import QuicPacketPacer
+from aioquic.quic.packet import QuicPacketType
+from aioquic.quic.packet_builder import QuicSentPacket
+from aioquic.quic.rangeset import RangeSet
+from aioquic.quic.recovery import QuicPacketPacer, QuicPacketSpace
+from aioquic.tls import Epoch
 
 from quiver.quic.aioquic.fast_connection import FastConnection
 from quiver.quic.aioquic.fast_receive import Pacer
@@ -79,6 +83,45 @@ def test_another_path_is_paced_again() -> None:
         spaced._recovery._rtt_min = shortest
         spaced.update_rate(congestion_window=1_000 * SIZE, smoothed_rtt=0.02)
     assert spaced.packet_time == pytest.approx(0.02 / 1_000 / 1.25)
+
+
+def round_trip(loss: Any, number: int, sent: float, seconds: float) -> None:
+    """Have a packet acknowledged after so long."""
+    (space,) = loss.spaces
+    packet = QuicSentPacket(
+        epoch=Epoch.ONE_RTT,
+        in_flight=True,
+        is_ack_eliciting=True,
+        is_crypto_packet=False,
+        packet_number=number,
+        packet_type=QuicPacketType.ONE_RTT,
+        sent_bytes=SIZE,
+        sent_time=sent,
+    )
+    loss.on_packet_sent(packet=packet, space=space)
+    acknowledged = RangeSet([range(number, number + 1)])
+    loss.on_ack_received(ack_rangeset=acknowledged, ack_delay=0.0, now=sent + seconds, space=space)
+
+
+def test_a_path_that_has_become_longer_is_a_long_one_after_a_while() -> None:
+    """Its address may be what it was, and the round trips of before are none of this path."""
+    loss = pacer()._recovery
+    loss.spaces = [QuicPacketSpace(is_application_data=True)]
+    now, longer = 1_000.0, 0.04
+    for number in range(300):
+        late = number % 3 == 0
+        round_trip(loss, number, now := now + 0.5, longer if late else 0.0015 + number * 1e-6)
+        assert loss.is_short or number == 0, "one that was late says nothing"
+    began = now
+    while loss.is_short and now < began + 60.0:
+        round_trip(loss, number := number + 1, now := now + 0.5, longer)
+    assert 10.0 <= now - began <= 20.5
+    round_trip(loss, number + 1, now + 0.1, longer)
+    loss._cc.congestion_window = 1_000 * SIZE
+    assert loss.congestion_window == 1_000 * SIZE
+    assert loss._pacer.packet_time is not None
+    round_trip(loss, number + 2, now + 0.2, 0.001)
+    assert loss.is_short, "as short as it was, at once"
 
 
 @pytest.mark.parametrize(
