@@ -20,7 +20,7 @@ nothing of one of them, and what failed from one address of ours says nothing of
 another network.
 
 An origin that has asked for HTTP/1.1 is dialled for that alone, for such a while; for what else
-there is when that cannot be had.
+there is when that cannot be had, or is silent for `PATIENCE`: it may serve the rest over that.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ from quiver.origin import Origin
 from quiver.pool.alt_svc import Alternative
 from quiver.pool.fallback_table import FallbackTable, PolicyName
 
-__all__ = ["HEAD_START", "HTTP1", "HTTP3", "TCP", "Choices", "Lane", "chosen_by"]
+__all__ = ["HEAD_START", "HTTP1", "HTTP3", "PATIENCE", "TCP", "Choices", "Lane", "chosen_by"]
 
 HEAD_START: Final = 0.3  # seconds that the first lane has before the second begins
+PATIENCE: Final = 2.0  # seconds that HTTP/1.1 has where it was asked for
 HTTP3: Final = "http/3"
 HTTP1: Final = "http/1.1"
 TCP: Final = "tcp"
@@ -99,7 +100,7 @@ class Choices:
         """
         lanes = self._lanes(origin, known, now, local)
         if self.wants_http1(origin, now):
-            last = [attrs.evolve(lane, after=math.inf) for lane in lanes]
+            last = [attrs.evolve(lane, after=PATIENCE + lane.after) for lane in lanes]
             return (Lane(HTTP1, why=_HTTP1_REQUIRED), *last)
         return lanes
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quiver.origin import Origin
-from quiver.pool.choice import HEAD_START, HTTP1, HTTP3, TCP, Choices, Lane
+from quiver.pool.choice import HEAD_START, HTTP1, HTTP3, PATIENCE, TCP, Choices, Lane
 from quiver.pool.fallback_table import FIRST_PAUSE, LONGEST_PAUSE
 
 A, B = Origin.parse("https://a.example"), Origin.parse("https://b.example")
@@ -172,7 +172,7 @@ def test_who_asks_for_http_1_1_is_dialled_for_that_first_for_a_growing_while() -
         first, *others = choices.lanes(A, BOTH, now + pause - 1e-6)
         assert first.name == HTTP1 and first.why == "it asks for HTTP/1.1"
         assert [each.name for each in others] == [HTTP3, TCP]
-        assert all(each.after == math.inf for each in others), "when it cannot be had"
+        assert [each.after for each in others] == [PATIENCE, PATIENCE + HEAD_START]
         assert [each.name for each in choices.lanes(A, (TCP,), now)] == [HTTP1, TCP]
         assert not asks_again(choices, now + pause - 1e-6) and asks_again(choices, now + pause)
         assert choices.lanes(A, BOTH, now + pause) == QUIC_FIRST

@@ -159,3 +159,18 @@ def test_http_3_without_http_1_1_behind_it(
             client.get(server.url + "/reset/0x110", timeout=30.0)
         assert caught.value.unprocessed and "`protocols`" in caught.value.__notes__[0]
         assert client.get(server.url + "/ok").http_version == "HTTP/3"
+
+
+def test_a_silent_http_1_1_does_not_take_the_rest_along(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One resource that wants it, and no TCP, are not the end of the origin's HTTP/3."""
+    monkeypatch.setattr(choice, "PATIENCE", 0.1)
+    with LocalOrigin(authority=authority) as made, socket.socket() as silent:
+        silent.bind(("127.0.0.1", made.port))
+        silent.listen()
+        with speaking(authority, connect_timeout=20.0) as client:
+            assert client.get(made.url + "/ok", timeout=30.0).http_version == "HTTP/3"
+            with pytest.raises(quiver.StreamReset, match=r"over HTTP/1\.1 alone"):
+                client.get(made.url + "/reset/0x110", timeout=30.0)
+            assert client.get(made.url + "/ok", timeout=30.0).http_version == "HTTP/3"
