@@ -18,6 +18,7 @@ from quiver.errors import (
     CheckoutTimeout,
     GoAway,
     HandshakeFailed,
+    InvalidOptions,
     InvalidRequest,
     NameResolutionFailed,
     PoolStopped,
@@ -60,6 +61,7 @@ class Policy:
     Raises:
         ValueError: no such policy, or no time above 0.
         InvalidURL: a hint names no https origin.
+        InvalidOptions: `hints` are one text.
     """
 
     @spelt
@@ -74,6 +76,8 @@ class Policy:
         if fallback_after <= 0:
             raise ValueError(f"fallback_after={fallback_after!r}: must be seconds above 0")
         self.fallback_after = fallback_after
+        if isinstance(hints, str):
+            raise InvalidOptions(f"hints={hints!r}: must be a tuple of URLs")
         hints = tuple(hints)
         self._options = {
             "name": name,

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, NoReturn, Self, TypeVar
 
 import gevent
 
@@ -262,6 +262,11 @@ class Reader(Generic[T]):
         more. `error` is the QuiverError that ended it early, None after its end or `close()`.
         """
         self.receive_buffer.when_over(call)
+
+    def __reduce__(self) -> NoReturn:
+        # A copy that is dropped would give up what its original reads.
+        kind = type(self).__name__
+        raise TypeError(f"a {kind} cannot be pickled or copied: what comes is read once")
 
     def __enter__(self) -> Self:
         return self

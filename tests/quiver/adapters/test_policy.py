@@ -144,6 +144,8 @@ def test_hints_are_urls() -> None:
     assert Policy("alt-svc", hints=["https://a.example/"]).route(A) is not None
     with pytest.raises(quiver.InvalidURL):
         Policy(hints=["a.example"])
+    with pytest.raises(quiver.InvalidOptions, match="must be a tuple of URLs"):
+        Policy(hints="https://a.example")
 
 
 def test_many_news_are_few_writes_and_all_is_there_at_the_end(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import encodings.aliases
 import gc
 import itertools
+import pickle
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -321,3 +323,13 @@ def test_what_nobody_holds_is_closed_without_the_collector() -> None:
     finally:
         gc.enable()
     assert body.told == ["left"]
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_it_has_no_copy_that_would_give_it_up(way: Callable[[object], object]) -> None:
+    body = Body(b"one ", b"two")
+    with pytest.raises(TypeError, match="a StreamedResponse cannot be pickled or copied"):
+        way(body.response)
+    gc.collect()
+    assert body.told == []
+    assert body.response.read() == b"one two"
