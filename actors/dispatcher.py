@@ -3,15 +3,21 @@
 An actor whose inbox is empty has no greenlet, whose stack would take more than all else of it. When
 something comes it is given one, for a turn; one that blocks amid a message keeps it until it has
 gone on. Dispatcher and cell are Akka's words for this.
+
+A greenlet goes from one actor to the next only when nobody knows it. A `gevent.Timeout` that was
+left running does, as do a `gevent.local`, a greenlet that it has spawned, and whoever is to switch
+to it: what belongs to one actor would reach the other.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
+import weakref
 from contextvars import Context
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import gevent
 from gevent.event import Event
@@ -57,11 +63,12 @@ class Cell:
         self.worker: _Worker | None = None
         self.context: Context | None = None
 
-    def __call__(self) -> None:
+    def __call__(self, worker: _Worker | None = None) -> None:
         """Have it do what there is to do, unless it is at it. In the loop, as `kill` is."""
         if self.worker is None:
-            idle = self._dispatcher.idle
-            self.worker = worker = idle.pop() if idle else _Worker(self._dispatcher)
+            if worker is None:
+                worker = self._dispatcher.worker()
+            self.worker = worker
             worker.cell = self
             if self.context is not None:
                 worker.gr_context = self.context
@@ -75,8 +82,7 @@ class Cell:
         else:
             worker = _Worker(self._dispatcher)
             worker.killed = reason
-            self._dispatcher.idle.append(worker)
-            self()
+            self(worker)
 
 
 class _Worker(greenlet):
@@ -102,10 +108,16 @@ class _Worker(greenlet):
         """Who has it now: what others know an actor's greenlet by."""
         return None if self.cell is None else self.cell.resident
 
+    def throw(self, *args: Any) -> Any:
+        """Raise this in it, unless it has ended: what was meant for who had it is nobody's then."""
+        return None if self.dead else super().throw(*args)
+
     def _live(self) -> None:
         hub, dispatcher = self.parent, self._dispatcher
         assert hub is not None
         while self._work() and len(dispatcher.idle) < dispatcher.most_idle:
+            if self.__dict__ or weakref.getweakrefcount(self):
+                return  # somebody has left something with it, or will know it again
             dispatcher.idle.append(self)
             try:
                 while self.cell is None:
@@ -126,7 +138,7 @@ class _Worker(greenlet):
             if cell.resident.run():
                 if self.gr_context is not None:
                     cell.context, self.gr_context = self.gr_context, None
-                cell.worker = self.cell = None
+                cell.worker = self.cell = self.killed = None  # one that caught that goes on
                 return True
         except BaseException as error:  # noqa: BLE001 - also a Timeout or GreenletExit
             reason = error
@@ -151,6 +163,7 @@ class Dispatcher:
     def __init__(self) -> None:
         self.idle: list[_Worker] = []
         self.most_idle = _MOST_IDLE
+        self._fewest = sys.maxsize  # references to one that nobody knows
         self._cells: dict[Resident, Cell] = {}  # in the order of their start
         self._one_ended = Event()
 
@@ -166,6 +179,17 @@ class Dispatcher:
     def residents(self) -> list[Resident]:
         """All that have not ended. From any thread."""
         return list(self._cells)
+
+    def worker(self) -> _Worker:
+        """A greenlet that nobody has, nor knows. In the loop: who resumed it has let go of it."""
+        while self.idle:
+            worker = self.idle.pop()
+            references = sys.getrefcount(worker)
+            if references <= self._fewest:
+                self._fewest = references
+                return worker
+            worker.throw()
+        return _Worker(self)
 
     def begin(self, resident: Resident) -> None:
         """Give `resident` a turn, unless it has ended. In the loop."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,6 +14,7 @@ from types import TracebackType
 from typing import Any, Final
 
 import gevent
+import gevent.local
 import pykka
 import pytest
 from greenlet import greenlet
@@ -63,6 +66,10 @@ def in_loop(call: Callable[[], object], hub: Hub | None = None) -> None:
     assert made.wait(10.0)
 
 
+def own_id() -> int:
+    return id(gevent.getcurrent())
+
+
 def greenlets() -> int:
     gc.collect()
     return sum(isinstance(each, greenlet) and not each.dead for each in gc.get_objects())
@@ -109,7 +116,7 @@ def test_after_a_burst_few_greenlets_are_kept(refs: list[GeventActorRef[Doer]]) 
 def test_context_variables_are_each_actors_own(refs: list[GeventActorRef[Doer]]) -> None:
     """Also with one greenlet that both have, one after the other."""
     first, second = refs[:2]
-    assert first.ask(gevent.getcurrent) is second.ask(gevent.getcurrent)
+    assert first.ask(own_id) == second.ask(own_id)
     first.ask(lambda: USER.set("first") and None)
     assert [each.ask(USER.get) for each in refs[:3]] == ["first", "nobody", "nobody"]
     second.ask(lambda: USER.set("second") and None)
@@ -143,16 +150,75 @@ def test_what_comes_for_an_actor_after_its_turn_reaches_nobody(
     assert [ref.ask(lambda: "there") for ref in refs] == ["there"] * 100
 
 
+LOCAL: Final = gevent.local.local()
+
+
+def leave_timeout() -> None:
+    gevent.Timeout(0.01).start()
+
+
+def leave_switch() -> None:
+    gevent.get_hub().loop.timer(0.01).start(gevent.getcurrent().switch)
+
+
+def leave_local() -> None:
+    LOCAL.user = "first"
+
+
+def leave_children() -> None:
+    gevent.spawn(gevent.sleep, 0)  # from now on all that it spawns share `spawn_tree_locals`
+
+
+def look_round() -> tuple[str, int, bool]:
+    """Wait for what might come, and see what there is."""
+    child = gevent.spawn(gevent.sleep, 0)
+    began = time.monotonic()
+    gevent.sleep(0.05)
+    whole = time.monotonic() - began >= 0.05
+    return getattr(LOCAL, "user", "nobody"), id(child.spawn_tree_locals), whole
+
+
+@pytest.mark.parametrize("leave", [leave_timeout, leave_switch, leave_local, leave_children])
+def test_a_greenlet_that_somebody_knows_goes_to_no_other_actor(
+    refs: list[GeventActorRef[Doer]], leave: Callable[[], None]
+) -> None:
+    first, second = refs[:2]
+    assert first.ask(own_id) == second.ask(own_id)  # there is one, for all that do not wait
+    first.ask(leave)
+    user, _, whole = second.ask(look_round, timeout=10.0)
+    assert (user, whole) == ("nobody", True)
+    assert first.ask(look_round)[1] != second.ask(look_round)[1]
+    assert first.ask(own_id) == second.ask(own_id)
+
+
+def test_one_that_catches_what_kills_it_leaves_no_death_to_the_next(
+    refs: list[GeventActorRef[Doer]],
+) -> None:
+    first, second = refs[:2]
+    begun = threading.Event()
+
+    def stay() -> None:
+        begun.set()
+        with contextlib.suppress(gevent.GreenletExit):
+            gevent.sleep(10.0)
+
+    stays = first.ask(stay, block=False)
+    assert begun.wait(10.0)
+    first.kill()
+    stays.get(timeout=10.0)
+    assert second.ask(lambda: "there") == first.ask(lambda: "there") == "there"
+
+
 class Returning:
     """A resident that has its turn and waits for the next."""
 
     never_waits = False
 
     def __init__(self) -> None:
-        self.own: weakref.ref[greenlet] | None = None
+        self.had_its_turn = threading.Event()
 
     def run(self) -> bool:
-        self.own = weakref.ref(gevent.getcurrent())
+        self.had_its_turn.set()
         return True
 
     def expire(self, reason: BaseException | None) -> None: ...
@@ -161,11 +227,10 @@ class Returning:
 def test_a_loop_that_has_ended_keeps_no_greenlets() -> None:
     hub, resident = Hub(), Returning()
     hub.spawn(resident)
-    until(lambda: resident.own is not None)
-    own = resident.own
-    assert own is not None
-    in_loop(lambda: None, hub)  # it has had its turn
-    assert own() is not None
+    assert resident.had_its_turn.wait(10.0)
+    idle: list[weakref.ref[greenlet]] = []
+    in_loop(lambda: idle.extend(map(weakref.ref, hub._dispatcher.idle)), hub)
+    assert [own() is not None for own in idle] == [True]
     hub.stop()
     gc.collect()
-    assert own() is None
+    assert [own() for own in idle] == [None]
