@@ -266,8 +266,8 @@ class GeventActor(pykka.Actor):
         except BaseException as error:  # noqa: BLE001 - also a Timeout or GreenletExit
             reason = error
         self.expire(reason)
-        if isinstance(reason, KeyboardInterrupt):
-            raise reason  # in a patched program it was meant for the main greenlet
+        if isinstance(reason, KeyboardInterrupt) and signal_deferral.active:
+            raise reason  # it may have been meant for the main greenlet
         if reason is not None:
             # Who remembers why it failed is not to keep the actor, nor the streams that it held.
             traceback.clear_frames(reason.__traceback__)

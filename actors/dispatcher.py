@@ -23,6 +23,7 @@ import gevent
 from gevent.event import Event
 from greenlet import GreenletExit, greenlet
 
+from quiver.actors import signal_deferral
 from quiver.actors.wait_queue import LoopWakeup
 from quiver.actors.wake_chain import wake_chain
 
@@ -144,8 +145,8 @@ class _Worker(greenlet):
             reason = error
         try:
             self._dispatcher.end(cell, reason)
-            if isinstance(reason, KeyboardInterrupt):
-                raise reason  # in a patched program it was meant for the main greenlet
+            if isinstance(reason, KeyboardInterrupt) and signal_deferral.active:
+                raise reason  # it may have been meant for the main greenlet
         finally:
             cell.worker = self.cell = None
             del cell, reason  # who remembers the reason holds this frame

@@ -209,6 +209,21 @@ def test_one_that_catches_what_kills_it_leaves_no_death_to_the_next(
     assert second.ask(lambda: "there") == first.ask(lambda: "there") == "there"
 
 
+def test_a_keyboard_interrupt_of_an_actors_own_ends_that_alone(
+    refs: list[GeventActorRef[Doer]],
+) -> None:
+    first, second = refs[:2]
+    hub = Hub.current()
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(pykka.ActorDeadError):
+        first.ask(interrupt)
+    assert second.ask(lambda: "there") == "there"
+    assert Hub.current() is hub
+
+
 class Returning:
     """A resident that has its turn and waits for the next."""
 
