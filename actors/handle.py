@@ -11,11 +11,10 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, Never, TypeVar
 
-import gevent
 import pykka
 from greenlet import getcurrent
 
-from quiver.actors.hub import ring_if_running
+from quiver.actors.hub import spawn_if_running
 from quiver.actors.reply import AnyReply, ExcInfo, Reply
 
 __all__ = ["Handle", "OpenAsks", "open_asks_of_caller"]
@@ -132,7 +131,7 @@ class Handle(pykka.Future[T]):
     def __del__(self) -> None:
         """Cancel, but not here: the collector may come in the middle of anything."""
         if self._of_ask and not self.reply.done:
-            ring_if_running(partial(gevent.spawn, self.reply.cancel))
+            spawn_if_running(self.reply.cancel)
 
 
 def _make(call: Callable[[], object], _handle: object) -> None:

@@ -393,6 +393,15 @@ def ring_if_running(call: Callable[[], object]) -> None:
         hub.wakeup.call_soon(call)
 
 
+def spawn_if_running(call: Callable[[], object]) -> None:
+    """As `ring_if_running`, for what may wait: it has a greenlet, where signals are put off."""
+    ring_if_running(partial(_spawn, call))
+
+
+def _spawn(call: Callable[[], object]) -> None:
+    signal_deferral.protect(gevent.spawn(call))
+
+
 os.register_at_fork(
     before=Hub.before_fork,
     after_in_parent=Hub._after_fork_in_parent,

@@ -12,13 +12,10 @@ import copy
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from types import TracebackType
 from typing import Generic, NoReturn, Self, TypeVar
 
-import gevent
-
-from quiver.actors.hub import ring_if_running
+from quiver.actors.hub import spawn_if_running
 from quiver.actors.native_threads import allocate_lock
 from quiver.actors.wait_queue import WaitQueue, wait, wait_in_task, wake
 from quiver.errors import QuiverError, StreamClosed
@@ -175,7 +172,7 @@ class ReceiveBuffer(Generic[T]):
         """
         self._drop()
         if self._over_callbacks:
-            ring_if_running(partial(gevent.spawn, self._call_back_in_loop))
+            spawn_if_running(self._call_back_in_loop)
 
     def when_over(self, call: WhenOver) -> None:
         """Call `call(error)` once the reader has met the end or the error, or has closed it."""

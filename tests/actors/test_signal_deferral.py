@@ -49,6 +49,30 @@ print(called)
     assert printed == ("Limit True went on True\nKeyboardInterrupt True went on True\n[True]\n")
 
 
+def test_what_is_cancelled_as_nobody_holds_it_is_no_place_for_a_signal() -> None:
+    """A greenlet of its own would be hit: gevent writes that, and the program never hears of it."""
+    printed = run_script(
+        PROGRAM
+        + """
+class Keeper(GeventActor):
+    def on_receive(self, message):
+        if message is not None:
+            self.defer().on_cancel(signal.raise_signal, message)
+
+keeper = Keeper.start()
+dropped = keeper.ask(signal.SIGALRM, block=False)
+keeper.ask(None)
+del dropped
+try:
+    gevent.sleep(10)
+    print("never heard of")
+except Limit:
+    print("heard of")
+"""
+    )
+    assert printed == "heard of\n"
+
+
 def test_a_greenlet_of_the_programs_is_hit_at_once() -> None:
     printed = run_script(
         PROGRAM
