@@ -356,6 +356,11 @@ class GeventActor(pykka.Actor):
         """End the actor, once, leaving nobody without an answer. Called by the hub."""
         self._leaving = True
         self._ending.bring(self, reason)
+        envelope = self._envelope
+        if envelope is not None and envelope.reply_to is not None and not self._deferred:
+            # Ended from outside it is blocked amid this one, and may not come to its answer.
+            reply = cast("AnyReply", envelope.reply_to)
+            reply.fail(self.dead_error(self.actor_ref, envelope.message))
 
     def safely(self, step: Callable[..., object], *args: object) -> None:
         """Take a step of the actor's end: what it raises is logged, and the next one is taken."""

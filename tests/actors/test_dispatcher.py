@@ -20,7 +20,7 @@ import pytest
 from greenlet import greenlet
 
 from quiver.actors.actor import GeventActor, GeventActorRef
-from quiver.actors.hub import Hub
+from quiver.actors.hub import Hub, HubStopped
 from tests.support.waiting import until
 
 USER: Final[contextvars.ContextVar[str]] = contextvars.ContextVar("USER", default="nobody")
@@ -207,6 +207,26 @@ def test_one_that_catches_what_kills_it_leaves_no_death_to_the_next(
     first.kill()
     stays.get(timeout=10.0)
     assert second.ask(lambda: "there") == first.ask(lambda: "there") == "there"
+
+
+def test_one_that_is_ended_from_outside_amid_a_message_leaves_nobody_waiting(
+    refs: list[GeventActorRef[Doer]],
+) -> None:
+    """As by a hub that stops, if it catches what kills it, or in a forked child."""
+    ref, gate, begun = refs.pop(), Hub.current().run(gevent.event.Event), threading.Event()
+
+    def stay() -> None:
+        begun.set()
+        gate.wait(10.0)
+
+    stays = ref.ask(stay, block=False)
+    assert begun.wait(10.0)
+    actor = ref._actor_weakref()
+    assert actor is not None
+    actor.expire(HubStopped("in this test"))
+    with pytest.raises(pykka.ActorDeadError):
+        stays.get(timeout=10.0)
+    in_loop(gate.set)
 
 
 def test_a_keyboard_interrupt_of_an_actors_own_ends_that_alone(
