@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from quiver.actors.monitor import DeathWatch
 
 if TYPE_CHECKING:
     from quiver.actors.wait_queue import LoopWakeup
+
+
+_BACKLOG: Final = 256  # items left behind a turn with which the next waits for sockets and threads
 
 
 def _nothing() -> None:
@@ -82,7 +85,10 @@ class Mailbox:
     def rest(self) -> None:
         """Have the actor woken when there is an item, or at once. At the end of its turn."""
         self._awake = False
-        if self._items:  # also if put just before that, by one who saw that it was awake
+        if len(self._items) >= _BACKLOG and self._wakeup is not None:
+            self._awake = True
+            self._wakeup.call_after_look(self._turn)
+        elif self._items:  # also if put just before that, by one who saw that it was awake
             self._ring()
 
     def attach(self, wakeup: LoopWakeup, turn: Callable[[], object]) -> None:

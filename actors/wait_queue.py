@@ -302,6 +302,15 @@ class LoopWakeup:
         except ValueError:  # the loop was destroyed in this moment
             self.disconnect()
 
+    def call_after_look(self, call: Callable[[], object]) -> None:
+        """Run `call` when the loop has looked at its sockets, timers and other threads' calls.
+
+        It makes 50 calls that come one from the other before it looks. In the loop's own thread.
+        """
+        if not self.disconnected:
+            self._calls.append(call)
+            self._async.send()
+
     def has_calls(self) -> bool:
         """Whether the loop has calls to make before it waits, also those that threads have left.
 

@@ -19,7 +19,7 @@ import pykka
 import pytest
 from greenlet import greenlet
 
-from quiver.actors.actor import GeventActor, GeventActorRef
+from quiver.actors.actor import BATCH, GeventActor, GeventActorRef
 from quiver.actors.hub import Hub, HubStopped
 from tests.support.waiting import until
 
@@ -227,6 +227,24 @@ def test_one_that_is_ended_from_outside_amid_a_message_leaves_nobody_waiting(
     with pytest.raises(pykka.ActorDeadError):
         stays.get(timeout=10.0)
     in_loop(gate.set)
+
+
+def test_a_backlog_of_one_keeps_no_thread_from_another(refs: list[GeventActorRef[Doer]]) -> None:
+    busy, other = refs[:2]
+    taken: list[None] = []
+    asked: list[pykka.Future[int]] = []
+
+    def fill() -> None:
+        for _ in range(5_000):
+            busy.tell(lambda: taken.append(None))
+        thread = threading.Thread(
+            target=lambda: asked.append(other.ask(taken.__len__, block=False))
+        )
+        thread.start()
+        thread.join()
+
+    busy.ask(fill)
+    assert asked[0].get(timeout=10.0) <= 2 * BATCH
 
 
 def test_a_keyboard_interrupt_of_an_actors_own_ends_that_alone(
