@@ -195,11 +195,13 @@ class Run:
         due = self._began
         before = run_queue_delay(self._loop)
         given_up = self._began + self._plan.seconds + self._plan.timeout + GRACE
-        while any(thread.is_alive() for thread in self._threads) and due < given_up:
+        over = False
+        while not over:  # asked before a sample: the last one has all that ended
             due += self._plan.every
             self._wait_until(due)
             if due - self._began >= self._plan.seconds:
                 self._account.finish()
+            over = due >= given_up or not any(thread.is_alive() for thread in self._threads)
             now = run_queue_delay(self._loop)
             self.kept, before = max(self.kept, now - before), now
             samples.append(self._sample(network(), samples[-1:]))
