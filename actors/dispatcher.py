@@ -116,8 +116,9 @@ class _Worker(greenlet):
     def _live(self) -> None:
         hub, dispatcher = self.parent, self._dispatcher
         assert hub is not None
+        unused = weakref.getweakrefcount(self)  # one, if coverage measures
         while self._work() and len(dispatcher.idle) < dispatcher.most_idle:
-            if self.__dict__ or weakref.getweakrefcount(self):
+            if self.__dict__ or weakref.getweakrefcount(self) > unused:
                 return  # somebody has left something with it, or will know it again
             dispatcher.idle.append(self)
             try:
