@@ -20,6 +20,7 @@ K = TypeVar("K", bound=Hashable)
 
 IDLE_POOLS: Final = 256  # of one client that are kept; beyond these the least recently used end
 UNPROVEN: Final = 1.0  # seconds that a pool is kept which has had no connection yet
+HELD: Final = 1.0  # seconds after which a pool that somebody holds is looked at again, at the least
 
 
 class IdlePolicy:
@@ -33,7 +34,7 @@ class IdlePolicy:
     def __init__(self, limit: float | None, now: float) -> None:
         self._limit = limit
         self._since = now
-        self._unneeded = -math.inf
+        self._unneeded = self._held_until = -math.inf
         self.for_good = False
 
     def unneeded(self, now: float, *, for_good: bool) -> None:
@@ -43,7 +44,7 @@ class IdlePolicy:
 
     def put_off(self, now: float) -> None:
         """Somebody holds on to the pool: begin to count anew."""
-        self._since = now
+        self._since, self._held_until = now, now + HELD
 
     def used(self, last: float) -> float:
         """The time of its last use; its start counts."""
@@ -59,7 +60,7 @@ class IdlePolicy:
         """
         used = self.used(last)
         if self.for_good or used <= self._unneeded:
-            return used
+            return max(used, self._held_until)
         if self._limit is None:
             return None
         wanted = used + (self._limit if proven else min(self._limit, UNPROVEN))

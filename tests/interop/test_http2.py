@@ -121,6 +121,8 @@ def _refuses(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port)).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it has stopped to listen in this moment
+        pass
     return False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 import quiver
 from quiver.actors.registry import Registry
-from quiver.pool import messages
+from quiver.pool import idle_policy, messages
+from quiver.pool.coordinator import OriginPool
 from quiver.testing import Authority, Origin
 from tests.support.actors import Newcomers
 from tests.support.chaos.background_load import run_callers
@@ -155,3 +157,29 @@ def test_who_asks_one_that_lets_go_of_its_connections_is_answered(origin: Origin
             pool = client._manager.pool(quiver.Origin.parse(origin.url))
             pool.tell(messages.Unneeded(for_good=False))
             assert client.get(origin.url + "/ok").status == 200
+
+
+@pytest.mark.filterwarnings("ignore:.*dropped without close:ResourceWarning")
+def test_one_that_is_kept_though_its_client_is_gone_rests(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can ask any more, and it may not end: it is not to look for that without a pause."""
+    monkeypatch.setattr(idle_policy, "HELD", 0.2)
+    after_batch, looked = OriginPool.after_batch, list[float]()
+
+    def note(coordinator: OriginPool) -> None:
+        if coordinator.actor_ref == pool:
+            looked.append(time.monotonic())
+        after_batch(coordinator)
+
+    client = client_of(origin, **SHORT)
+    assert client.get(origin.url + "/ok").status == 200
+    pool: Any = client._manager.pool(quiver.Origin.parse(origin.url))
+    pool.lifetime.kept = True  # as by a program that has found it by its origin
+    monkeypatch.setattr(OriginPool, "after_batch", note)
+    del client
+    gc.collect()
+    until(lambda: len(looked) > 12, what="it looks now and then")
+    assert looked[12] - looked[0] > 0.4
+    pool.lifetime.kept = False
+    until(lambda: not pool.is_alive(), what="then it ends")

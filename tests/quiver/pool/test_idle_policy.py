@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quiver.pool.idle_policy import UNPROVEN, IdlePolicy, surplus
+from quiver.pool.idle_policy import HELD, UNPROVEN, IdlePolicy, surplus
 
 NEVER = -math.inf  # was the table used
 
@@ -54,6 +54,13 @@ def test_held_on_to_it_counts_anew() -> None:
     idle_policy.put_off(310.0)
     assert idle_policy.until(NEVER, proven=True) == 610.0
     assert idle_policy.used(NEVER) == 310.0
+
+
+def test_held_on_to_for_good_it_is_looked_at_again_after_a_while() -> None:
+    idle_policy = IdlePolicy(None, now=10.0)
+    idle_policy.unneeded(30.0, for_good=True)
+    idle_policy.put_off(310.0)
+    assert idle_policy.until(NEVER, proven=True) == 310.0 + HELD
 
 
 @given(st.lists(st.floats(0, 100)), st.integers(0, 20))
