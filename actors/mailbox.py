@@ -50,11 +50,12 @@ class Mailbox:
         if self._items and not self._awake and self._refuse is None:
             self._ring()
 
-    def _ring(self) -> None:
-        assert self._wakeup is not None
+    def _ring(self, *, after_look: bool = False) -> None:
+        wakeup = self._wakeup
+        assert wakeup is not None
         try:
             self._awake = True
-            self._wakeup.call_soon(self._turn)
+            (wakeup.call_after_look if after_look else wakeup.call_soon)(self._turn)
         except BaseException:  # a signal's, before it was called: the next put wakes it
             self._awake = False
             raise
@@ -85,11 +86,8 @@ class Mailbox:
     def rest(self) -> None:
         """Have the actor woken when there is an item, or at once. At the end of its turn."""
         self._awake = False
-        if len(self._items) >= _BACKLOG and self._wakeup is not None:
-            self._awake = True
-            self._wakeup.call_after_look(self._turn)
-        elif self._items:  # also if put just before that, by one who saw that it was awake
-            self._ring()
+        if self._items:  # also if put just before that, by one who saw that it was awake
+            self._ring(after_look=len(self._items) >= _BACKLOG)
 
     def attach(self, wakeup: LoopWakeup, turn: Callable[[], object]) -> None:
         """Name the loop of the actor, and what gives the actor a turn there."""
