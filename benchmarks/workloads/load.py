@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable
 from typing import Final, Literal, Protocol, Self
@@ -25,6 +26,12 @@ Session = Literal["full", "resumed", "early"]
 SESSIONS: Final[tuple[Session, ...]] = ("full", "resumed", "early")
 """How the session of a new connection begins: by a full handshake, resumed by a ticket, and that
 with the request as early data."""
+
+
+@functools.cache
+def _content(size: int) -> bytes:
+    """Bytes that were written once: of zeros the kernel maps each page as a client reads it."""
+    return b"\x55" * size
 
 
 @attrs.frozen
@@ -68,8 +75,8 @@ class Load:
 
     @property
     def body(self) -> bytes | None:
-        """What is uploaded with each request."""
-        return bytes(self.upload) if self.upload else None
+        """What is uploaded with each request; the same bytes each time."""
+        return _content(self.upload) if self.upload else None
 
     def briefly(self, seconds: float) -> Load:
         """Return the same load for another time."""

@@ -124,14 +124,14 @@ def _rate(measure: Measure, servers: Servers, scale: Scale, client: str, at: int
 
 
 def _down(measure: Measure, servers: Servers, scale: Scale, client: str, at: int) -> Job:
-    path, seconds = ("/large", scale.seconds) if at == MIB else ("/huge", 0.0)
-    load = Load(servers.urls(path), seconds=seconds, expected=at)
+    urls = servers.urls("/large" if at == MIB else "/huge")
+    load = Load(urls, seconds=scale.seconds, expected=at)
     warm = Load(servers.urls("/small"))
     return Job(measure.name, client, at, Settings(servers.cafile), load, warm)
 
 
 def _up(measure: Measure, servers: Servers, scale: Scale, client: str, at: int) -> Job:
-    load = Load(servers.urls("/sink"), seconds=scale.seconds if at == MIB else 0.0, upload=at)
+    load = Load(servers.urls("/sink"), seconds=scale.seconds, upload=at)
     warm = Load(servers.urls("/small"))
     return Job(measure.name, client, at, Settings(servers.cafile), load, warm)
 
