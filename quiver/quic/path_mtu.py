@@ -38,7 +38,7 @@ class PathMtu:
         self.least = self.size = least
         self.larger = LARGER
         self.probe_due = 0.0
-        self._filled = 0  # datagrams since the last probe
+        self._filled = 0  # datagrams, since a probe was due
         self._lost = 0  # probes in a row
 
     def timed_out(self, times: int) -> None:

@@ -9,6 +9,7 @@ due, the remainder of a congestion window.
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -39,7 +40,8 @@ _PROTECTED: Final = 0x1F  # bits of a short header's first byte (RFC 9001 5.4.1)
 _NUMBER: Final = (1 << 8 * PACKET_NUMBER_SEND_SIZE) - 1  # bits of a packet's number that are sent
 _SAMPLE: Final = slice(4 - PACKET_NUMBER_SEND_SIZE, 20 - PACKET_NUMBER_SEND_SIZE)  # (5.4.2)
 _NONCE: Final = 12  # bytes (5.3)
-_AES_MASK, _CHACHA_MASK = 16, 5  # bytes that are made (5.4.3, 5.4.4)
+_AES_MASK = struct.Struct(">BH13x")  # of the bytes that are made, those for a packet: of its first
+_CHACHA_MASK = struct.Struct(">BH2x")  # byte and of its number (5.4.3, 5.4.4)
 
 
 class BulkSend:
@@ -179,9 +181,8 @@ def _payloads(stream: QuicStream, start: int, length: int, count: int) -> list[b
     number, size, step = int.from_bytes(head, "big"), len(head), length << 8 * _LENGTH
     sender: Any = stream.sender
     pieces = sender._buffer.cut(start - sender._buffer_start, length, count)
-    return [
-        (number + turn * step).to_bytes(size, "big") + piece for turn, piece in enumerate(pieces)
-    ]
+    heads = range(number, number + count * step, step)
+    return [each.to_bytes(size, "big") + piece for each, piece in zip(heads, pieces, strict=True)]
 
 
 def seal_run(
@@ -218,10 +219,7 @@ def _masks(context: CryptoContext, samples: list[bytes], top: int) -> list[int]:
     protection: Any = context.hp
     mask = protection._mask
     if context.cipher_suite is CipherSuite.CHACHA20_POLY1305_SHA256:
-        made, step = b"".join(map(mask, samples)), _CHACHA_MASK
+        masks = _CHACHA_MASK.iter_unpack(b"".join(map(mask, samples)))
     else:  # each block by itself, in one call
-        made, step = mask(b"".join(samples)), _AES_MASK
-    return [
-        (made[at] & _PROTECTED) << top | made[at + 1] << 8 | made[at + 2]
-        for at in range(0, len(made), step)
-    ]
+        masks = _AES_MASK.iter_unpack(mask(b"".join(samples)))
+    return [(first & _PROTECTED) << top | number for first, number in masks]

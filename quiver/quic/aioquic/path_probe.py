@@ -36,6 +36,8 @@ class PathProbe:
 
     def after_flush(self, sent: list[bytes], now: float) -> None:
         """Add a probe to what is sent, if one is due."""
+        if now < self.mtu.probe_due:
+            return
         full = self.mtu.size - _ROUNDING
         filled = sum(map(full.__le__, map(len, sent)))
         if filled and self.connection._handshake_confirmed and self.mtu.probes(filled, now):
