@@ -72,7 +72,7 @@ class GeventActor(pykka.Actor):
         self.open_asks = OpenAsks()
         self.hub: Hub | None = None
         self._envelope: Envelope[object] | None = None  # the one in hand
-        self._deferred = False
+        self._reply: AnyReply | None = None  # its own, until that is deferred
         self._begun = self._leaving = False
         self._reason: BaseException | None = None
         self._ending = Ending()
@@ -150,11 +150,10 @@ class GeventActor(pykka.Actor):
 
         An actor that keeps replies answers them in `on_exit`.
         """
-        reply = None if self._envelope is None else self._envelope.reply_to
-        if reply is None or self._deferred:
+        reply, self._reply = self._reply, None
+        if reply is None:
             raise RuntimeError("there is no reply to defer: the message was told, not asked")
-        self._deferred = True
-        return cast("AnyReply", reply)
+        return reply
 
     def forward(self, ref: AnyActorRef, message: object, reply: AnyReply | None = None) -> AnyReply:
         """Pass `message` on: `ref` answers the caller directly. Returns the reply that travels.
@@ -166,12 +165,13 @@ class GeventActor(pykka.Actor):
         """
         if reply is None:
             reply = self.defer()
-        if self._envelope is not None and self._envelope.reply_to is reply:
-            self._envelope.reply_to = None  # it travels: a failure here is not its answer
-        if isinstance(ref.actor_inbox, Mailbox):
-            ref.actor_inbox.put(Envelope(message, reply))
+        envelope, inbox = self._envelope, ref.actor_inbox
+        if envelope is not None and envelope.reply_to is reply:
+            envelope.reply_to = None  # it travels: a failure here is not its answer
+        if isinstance(inbox, Mailbox):
+            inbox.put(Envelope(message, reply))
             return reply
-        ref.actor_inbox.put(Envelope(message, LateReply(reply)))
+        inbox.put(Envelope(message, LateReply(reply)))
         # A Mailbox refuses what comes too late; Pykka's own inbox swallows it.
         if not ref.is_alive():
             reply.fail(pykka.ActorDeadError(f"{ref} is gone"))
@@ -192,7 +192,7 @@ class GeventActor(pykka.Actor):
     def set_aside(self) -> None:
         """Keep the message in hand, with its reply, until `actor_inbox.bring_back()`."""
         assert self._envelope is not None, "there is no message in hand"
-        self._deferred = True
+        self._reply = None
         self.actor_inbox.set_aside(self._envelope)
 
     def watch(self, ref: AnyActorRef) -> None:
@@ -292,8 +292,9 @@ class GeventActor(pykka.Actor):
         inbox = self.actor_inbox
         count = min(len(inbox), BATCH)
         for _ in range(count):
-            if not self._leaving:
-                self._deliver(inbox.get())
+            if self._leaving:
+                break
+            self._deliver(inbox.get())
         return count
 
     def _deliver(self, envelope: Envelope[object]) -> None:
@@ -307,42 +308,42 @@ class GeventActor(pykka.Actor):
                 return
             else:
                 take = self._handle_receive
-        self._envelope, self._deferred = envelope, False
+        self._envelope = envelope
+        self._reply = envelope.reply_to  # type: ignore[assignment]  # of our inbox: a Reply
         try:
             answer = take(message)
         except BaseException as error:
-            if not self._is_answer(error, envelope):
+            if not self._is_answer(error):
                 self._crash_answer(error, envelope)
                 raise
         else:
-            reply: Any = envelope.reply_to  # of the inbox of ours: a Reply
-            if reply is not None and not self._deferred:
-                reply.answer(answer)
+            if self._reply is not None:
+                self._reply.answer(answer)
         finally:
-            self._envelope = None  # what its reply carries must not be kept alive from here
+            # What its reply carries must not be kept alive from here.
+            self._envelope = self._reply = None
             del envelope  # nor by an error, whose traceback holds this frame
 
     def takes_timer(self, firing: TimerFired) -> bool:
         """Whether `firing` goes on to `on_receive`. For the runtime's own layers to override."""
         return self.timers.accepts(firing)
 
-    def _is_answer(self, error: BaseException, envelope: Envelope[object]) -> bool:
+    def _is_answer(self, error: BaseException) -> bool:
         """Answer the ask in hand with `error` if that is no crash; say whether it was."""
-        reply = cast("AnyReply | None", envelope.reply_to)
-        if reply is None or self._deferred or not isinstance(error, self.answers_with):
+        if self._reply is None or not isinstance(error, self.answers_with):
             return False
         logger.debug("%s answers with %r", self, error)
-        reply.fail(error)
+        self._reply.fail(error)
         return True
 
     def _crash_answer(self, error: BaseException, envelope: Envelope[object]) -> None:
         """A reply that was not deferred is refused at the end, as those behind it are, who hear
         the same: with its message, nothing has been done."""
         reply = cast("AnyReply | None", envelope.reply_to)
-        if reply is not None and self._deferred:
-            reply.fail(self.crash_error(envelope.message, error))
-        elif reply is not None:
+        if self._reply is not None:
             self.actor_inbox.put(envelope)
+        elif reply is not None:
+            reply.fail(self.crash_error(envelope.message, error))
 
     def _requested_to_stop(self, envelope: Envelope[object]) -> None:
         if envelope.reply_to is not None:
@@ -356,10 +357,9 @@ class GeventActor(pykka.Actor):
         """End the actor, once, leaving nobody without an answer. Called by the hub."""
         self._leaving = True
         self._ending.bring(self, reason)
-        envelope = self._envelope
-        if envelope is not None and envelope.reply_to is not None and not self._deferred:
+        envelope, reply = self._envelope, self._reply
+        if envelope is not None and reply is not None:
             # Ended from outside it is blocked amid this one, and may not come to its answer.
-            reply = cast("AnyReply", envelope.reply_to)
             reply.fail(self.dead_error(self.actor_ref, envelope.message))
 
     def safely(self, step: Callable[..., object], *args: object) -> None:

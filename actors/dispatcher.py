@@ -133,7 +133,7 @@ class _Worker(greenlet):
         """Let the resident have its turn. Returns whether the greenlet is as good as new."""
         cell = self.cell
         assert cell is not None
-        reason: BaseException | None = None
+        reason: BaseException | None
         try:
             if self.killed is not None:
                 raise self.killed
@@ -142,6 +142,7 @@ class _Worker(greenlet):
                     cell.context, self.gr_context = self.gr_context, None
                 cell.worker = self.cell = self.killed = None  # one that caught that goes on
                 return True
+            reason = None
         except BaseException as error:  # noqa: BLE001 - also a Timeout or GreenletExit
             reason = error
         try:

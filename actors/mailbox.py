@@ -23,15 +23,19 @@ class Mailbox:
     """One actor's queue of envelopes.
 
     Lock-free under the GIL: of two who race, each writes before it reads what the other writes.
+
+    Attributes:
+        get: takes the oldest item. Raises IndexError when there is none.
     """
 
     def __init__(self) -> None:
         self.death_watch = DeathWatch()
         self.limit: int | None = None  # items beyond which an ask is refused
         self._items: deque[Any] = deque()
+        self.get = self._items.popleft
         self._aside: list[Any] = []
         self._awake = True  # until its actor first rests
-        self._wakeup: LoopWakeup | None = None
+        self._wakeup: LoopWakeup  # from `attach` on
         self._turn: Callable[[], object] = _nothing
         self._refuse: Callable[[Any], None] | None = None
 
@@ -43,19 +47,17 @@ class Mailbox:
         if self._refuse is not None:
             self._return_all()
         elif wakes and not self._awake:
-            self._ring()
+            self._ring(self._wakeup.call_soon)
 
     def wake(self) -> None:
         """Wake the actor if it waits and there is something that it has not heard of."""
         if self._items and not self._awake and self._refuse is None:
-            self._ring()
+            self._ring(self._wakeup.call_soon)
 
-    def _ring(self, *, after_look: bool = False) -> None:
-        wakeup = self._wakeup
-        assert wakeup is not None
+    def _ring(self, call: Callable[[Callable[[], object]], None]) -> None:
         try:
             self._awake = True
-            (wakeup.call_after_look if after_look else wakeup.call_soon)(self._turn)
+            call(self._turn)
         except BaseException:  # a signal's, before it was called: the next put wakes it
             self._awake = False
             raise
@@ -68,10 +70,6 @@ class Mailbox:
         """Put what was set aside before all others, in its order."""
         aside, self._aside = self._aside, []
         self._items.extendleft(reversed(aside))
-
-    def get(self) -> Any:
-        """The oldest item. Raises IndexError when there is none."""
-        return self._items.popleft()
 
     @property
     def full(self) -> bool:
@@ -87,7 +85,8 @@ class Mailbox:
         """Have the actor woken when there is an item, or at once. At the end of its turn."""
         self._awake = False
         if self._items:  # also if put just before that, by one who saw that it was awake
-            self._ring(after_look=len(self._items) >= _BACKLOG)
+            wakeup, backlog = self._wakeup, len(self._items) >= _BACKLOG
+            self._ring(wakeup.call_after_look if backlog else wakeup.call_soon)
 
     def attach(self, wakeup: LoopWakeup, turn: Callable[[], object]) -> None:
         """Name the loop of the actor, and what gives the actor a turn there."""

@@ -63,6 +63,10 @@ class GeventActorRef(pykka.ActorRef[A]):
         finally:
             del reply  # it holds the error that is raised, which holds this frame: a cycle
 
+    def notify(self, message: object) -> None:
+        """Tell `message`, or not if the actor is gone: it need not hear of it then."""
+        self.actor_inbox.put(self.actor_class.envelope(message))
+
     def leave(self, message: object) -> None:
         """Tell `message` without waking the actor: it takes it with the next one, or when `wake` is
         called. Ignored when the actor is gone."""

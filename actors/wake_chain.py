@@ -14,7 +14,6 @@ the loop after the last: so few rows are long ones.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections import deque
@@ -120,8 +119,10 @@ class WakeChain:
         return True
 
     def _tell_over(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the end of an earlier row was not waited for
+        try:  # not contextlib.suppress: this is done for each thread that is woken alone
             self._over.release()
+        except RuntimeError:  # the end of an earlier row was not waited for
+            pass
 
     def wait(self, *, lingers: bool = False) -> None:
         """Let those who were called run. For a loop, which has the lock and shall not keep it.

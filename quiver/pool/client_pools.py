@@ -10,10 +10,9 @@ import warnings
 from typing import Protocol
 
 from quiver.actors.hub import ring_if_running
-from quiver.actors.system_messages import AnyActorRef
+from quiver.actors.ref import AnyGeventActorRef
 from quiver.pool import messages
 from quiver.pool.idle_policy import IDLE_POOLS, surplus
-from quiver.pool.ref import tell
 
 __all__ = ["ClientPools", "Owner"]
 
@@ -22,7 +21,7 @@ class ClientPool(Protocol):
     """A pool, as the other pools of its client see it."""
 
     @property
-    def actor_ref(self) -> AnyActorRef: ...
+    def actor_ref(self) -> AnyGeventActorRef: ...
 
     @property
     def idle_since(self) -> float | None:
@@ -53,9 +52,9 @@ class ClientPools:
         ]
         self._pools[pool.actor_ref.actor_urn] = pool
         for ref in surplus(idle, self._most - 1):
-            tell(ref, messages.Unneeded(for_good=False))
+            ref.notify(messages.Unneeded(for_good=False))
         if self._abandoned:  # a crashed one was replaced, or it was being started
-            tell(pool.actor_ref, messages.Unneeded(for_good=True))
+            pool.actor_ref.notify(messages.Unneeded(for_good=True))
         if not pool.actor_ref.is_alive():
             self.remove(pool)
 
@@ -72,7 +71,7 @@ class ClientPools:
         """Have each end when what is open has ended: nobody can ask for anything more."""
         self._abandoned = True
         for pool in list(self._pools.values()):
-            tell(pool.actor_ref, messages.Unneeded(for_good=True))
+            pool.actor_ref.notify(messages.Unneeded(for_good=True))
 
 
 class Owner:

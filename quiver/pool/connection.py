@@ -43,7 +43,6 @@ from quiver.pool.liveness import Liveness, idle_limit
 from quiver.pool.messages import PoolReply, SocketEvent, StartExchange
 from quiver.pool.path_keeper import PathKeeper
 from quiver.pool.receive_turns import SLICE, Overdue
-from quiver.pool.ref import tell
 from quiver.pool.reports import ConnectionReport
 from quiver.pool.socket_errors import Meaning
 from quiver.pool.target import PoolTarget
@@ -70,7 +69,7 @@ class Connection(StateMachine):
         self._error: QuiverError | None = None  # what the network ended it with
         self._overdue, self._stalls = Overdue(), StallWatch()
         self._report = ConnectionReport(target.name, number, target.only, target.proxy)
-        tell_me = partial(tell, self.actor_ref)
+        tell_me = self.actor_ref.notify
         self._transport = target.transport(tell_me)
         attempt, offer = self._report.attempt, self._offer_early if early else None
         self._dialer = Dialer(target, tell_me, attempt, self._tell_progress, offer)
@@ -110,7 +109,7 @@ class Connection(StateMachine):
             self.timers.start("age", self._config.max_age)
 
     def _tell_pool(self, message: object) -> None:
-        tell(self._coordinator, message)
+        self._coordinator.notify(message)
 
     # what it is told ------------------------------------------------------------------------
 
@@ -232,7 +231,7 @@ class Connection(StateMachine):
                 self._runner.flight.alternative = lane.alternative
                 self._report.chosen(lane.alternative, behind)
                 if type(transport) is not type(self._transport):
-                    other = self._target.transport(partial(tell, self.actor_ref), lane.name)
+                    other = self._target.transport(self.actor_ref.notify, lane.name)
                     self._transport = self._runner.transport = self._keeper.transport = other
                 self._transport.adopt(transport)
                 self._dialer.forget()

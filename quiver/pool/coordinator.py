@@ -16,6 +16,7 @@ from typing import Any
 from quiver import telemetry
 from quiver.actors import registry as registries
 from quiver.actors.loop_stalls import StallWatch, stalled_between
+from quiver.actors.ref import AnyGeventActorRef
 from quiver.actors.reply import Reply
 from quiver.actors.restarts import RestartIntensity
 from quiver.actors.system_messages import AnyActorRef, ForkedAway, Terminated, TimerFired
@@ -42,7 +43,7 @@ from quiver.pool.idle_policy import IdlePolicy
 from quiver.pool.messages import PoolReply
 from quiver.pool.pool_start import StartedPool
 from quiver.pool.protocol_limits import limits_of
-from quiver.pool.ref import PoolLifetime, RequestReply, tell
+from quiver.pool.ref import PoolLifetime, RequestReply
 from quiver.pool.reports import QueueReport, logger, observe_request
 from quiver.pool.routing import RoutingTable
 from quiver.pool.spoken import Spoken
@@ -66,9 +67,9 @@ class TooManyCrashes(Exception):
     """Connection actors failed faster than they may be replaced."""
 
 
-def _tell_cancelled(pool: AnyActorRef, ticket: int) -> None:
+def _tell_cancelled(pool: AnyGeventActorRef, ticket: int) -> None:
     """Pass on that a Reply was cancelled. Called in its caller's thread."""
-    tell(pool, messages.Cancel(ticket))
+    pool.notify(messages.Cancel(ticket))
 
 
 class OriginPool(StartedPool):
@@ -104,7 +105,7 @@ class OriginPool(StartedPool):
         self._on_cancel = partial(_tell_cancelled, self.actor_ref)
         self._asks: dict[int, PendingRequest] = {}  # those that wait for a slot
         self._spoken = Spoken(target.only)
-        self._connections: dict[int, AnyActorRef] = {}
+        self._connections: dict[int, AnyGeventActorRef] = {}
         self._numbers: dict[str, int] = {}  # of connections, by urn
         self._crashes = RestartIntensity(MAX_CRASHES, WITHIN)
         self._queue_report = QueueReport(target.name)
@@ -345,7 +346,7 @@ class OriginPool(StartedPool):
         self.watch(ref)
 
     def _tell(self, connection: int, message: object) -> None:
-        tell(self._connections[connection], message)
+        self._connections[connection].notify(message)
 
     def after_batch(self) -> None:
         waits = self._asks and not self._overdue
@@ -428,7 +429,7 @@ class OriginPool(StartedPool):
         if isinstance(reason, ForkedAway):
             return
         for connection in self._connections.values():
-            tell(connection, messages.Drain("its coordinator is gone"))
+            connection.notify(messages.Drain("its coordinator is gone"))
 
     def crash_error(self, message: object, error: BaseException) -> Exception:  # noqa: ARG002
         return self._refusals.gone(error)

@@ -18,7 +18,6 @@ from quiver import telemetry
 from quiver.actors.actor import GeventActor, GeventActorRef
 from quiver.actors.handle import Handle
 from quiver.actors.reply import Reply
-from quiver.actors.system_messages import AnyActorRef
 from quiver.config import PoolConfig
 from quiver.errors import InvalidOptions, QueueFull, RequestCancelled
 from quiver.models import ConnectionStats, GetConnections, GetStats, Response, Stats
@@ -32,7 +31,7 @@ from quiver.streams.response import StreamedResponse
 if TYPE_CHECKING:
     from quiver.pool.coordinator import OriginPool
 
-__all__ = ["LentRef", "PoolLifetime", "PoolRef", "ReplyPolicy", "RequestReply", "tell"]
+__all__ = ["LentRef", "PoolLifetime", "PoolRef", "ReplyPolicy", "RequestReply"]
 
 GRACE: Final = 2.0  # seconds that the loop has to tell of a timeout, which it can tell best
 ENDS_WITHIN: Final = 5.0  # seconds: a pool that is ending
@@ -244,11 +243,3 @@ def _is_grace(request: Request, timeout: float | None) -> bool:
     """Whether the request's own time was up before: what holds it up is the loop then."""
     _, within = request.answered_within(None)
     return within is not None and (timeout is None or within < timeout)
-
-
-def tell(ref: AnyActorRef, message: object) -> None:
-    """Tell an actor that may be gone: then it need not hear of it."""
-    try:  # not contextlib.suppress: this is done for every datagram, and that takes three calls
-        ref.tell(message)
-    except pykka.ActorDeadError:
-        pass
