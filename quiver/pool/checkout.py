@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import NamedTuple, Self
+from typing import Self
 
 import attrs
 import pykka
@@ -94,53 +94,35 @@ class CheckoutDeadline:
         until = self.until(connected=connected)
         return until is None or now < until
 
-    def excused(self, seconds: float) -> CheckoutDeadline:
-        """The limits with so much time added for which nothing could be heard, nor it be served."""
-        return attrs.evolve(self, slot=self.slot + seconds, connection=self.connection + seconds)
 
-
-class PendingRequest(NamedTuple):
+@attrs.define(eq=False)
+class PendingRequest:
     """A request with the reply that its caller waits on. Times are on the monotonic clock.
 
-    `since` is when it began to wait, `waited` how many seconds it had waited before, on its way to
-    connections that gave it back. `early`: it may go before a handshake is over, the first time.
+    Attributes:
+        since: when it began to wait.
+        waited: seconds that it had waited before, on its way to connections that gave it back.
+        unheard: seconds of its wait in which it could not be served, nor anything be heard.
     """
 
     request: Request
     reply: PoolReply
     deadline: float | None
-    checkout: CheckoutDeadline
     since: float
     attempts: int = 0
     waited: float = 0.0
-    early: bool = False
+    unheard: float = 0.0
 
     @classmethod
-    def new(
-        cls,
-        request: Request,
-        reply: PoolReply,
-        config: PoolConfig,
-        deadline: float | None,
-        since: float,
-    ) -> Self:
-        """A request that waits for the first time."""
-        checkout = CheckoutDeadline.of(request, config, deadline, since)
-        early = request.goes_early(config.early_data)
-        return cls(request, reply, deadline, checkout, since, early=early)
-
-    @classmethod
-    def again(
-        cls, exchange: StartExchange, reply: PoolReply, config: PoolConfig, now: float
-    ) -> Self:
+    def again(cls, exchange: StartExchange, reply: PoolReply, now: float) -> Self:
         """A request that a connection gave back: what it has waited counts."""
         request, deadline = exchange.request, exchange.deadline
-        checkout = CheckoutDeadline.of(request, config, deadline, now - exchange.waited)
-        return cls(request, reply, deadline, checkout, now, exchange.attempts, exchange.waited)
+        return cls(request, reply, deadline, now, exchange.attempts, exchange.waited)
 
-    def excused(self, seconds: float) -> Self:
-        """The same with so much time added in which it could not be served."""
-        return self._replace(checkout=self.checkout.excused(seconds))
+    def limits(self, config: PoolConfig) -> CheckoutDeadline:
+        """Until when it waits: of the limits for a slot, what was `unheard` takes nothing away."""
+        begun = self.since - self.waited + self.unheard
+        return CheckoutDeadline.of(self.request, config, self.deadline, begun)
 
     def exchange(self, ticket: int, now: float) -> StartExchange:
         """The message that a connection gets."""

@@ -35,6 +35,11 @@ class ConnectionSlots:
             return 0
         return max(0, min(self.limit - self.opened, self.cap - len(self.leases)))
 
+    @property
+    def load(self) -> tuple[int, int]:
+        """By which they are compared: what is lent of it, and then its number."""
+        return len(self.leases), self.id
+
     def allow(self, limit: int, most: int | None = None) -> None:
         """Raise the cumulative limit; a smaller one is void (RFC 9000 19.11). Of those that are
         open `most` stands as it was said last."""
@@ -62,5 +67,8 @@ def least_loaded(
     """
     if channel:
         lending = [each for each in lending if each.channels] or lending
-    with_room = [each for each in lending if each.room > 0]
-    return min(with_room, key=lambda each: (len(each.leases), each.id), default=None)
+    least: ConnectionSlots | None = None
+    for each in lending:
+        if each.room > 0 and (least is None or each.load < least.load):
+            least = each
+    return least

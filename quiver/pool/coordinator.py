@@ -199,11 +199,11 @@ class OriginPool(StartedPool):
             if isinstance(request, OpenChannel):
                 self._check_channel(request)
             deadline = None if timeout is None else since + timeout
-            ask = PendingRequest.new(request, reply, self._config, deadline, since)
+            ask = PendingRequest(request, reply, deadline, since)
             unheard = stalled_between(since, now)
             if unheard:
                 self._excuse(now)  # the others, for the same time: the sweep excuses no one twice
-                ask = ask.excused(unheard)
+                ask.unheard = unheard
         except Exception as error:  # noqa: BLE001 - of a request that is not what it seems
             reply.fail(error if isinstance(error, QuiverError) else self.target.failed(error))
             return None
@@ -244,10 +244,14 @@ class OriginPool(StartedPool):
         ticket = next(self._tickets)
         self._asks[ticket] = ask
         ask.reply.on_cancel(self._on_cancel, ticket)
-        until = ask.checkout.until(connected=self._table.lends)
-        early, channel = ask.early and not front, isinstance(ask.request, OpenChannel)
-        submit = self._table.submit
-        self._do(submit(ticket, until, now, front=front, early=early, channel=channel))
+        channel = isinstance(ask.request, OpenChannel)
+        actions = self._table.lend(ticket, now, channel=channel)
+        if not actions:  # what is only for those that wait
+            until = ask.limits(self._config).until(connected=self._table.lends)
+            early = not front and ask.request.goes_early(self._config.early_data)
+            submit = self._table.submit
+            actions = submit(ticket, until, now, front=front, early=early, channel=channel)
+        self._do(actions)
 
     def _take_back(self, returned: messages.Returned, reply: PoolReply, now: float) -> None:
         exchange = returned.exchange
@@ -263,7 +267,7 @@ class OriginPool(StartedPool):
         if self.target.wants_http1(now):
             for number in self._spoken.others(HTTP1):  # they would say so as well
                 self._do(self._table.leave(number, now))
-        self._submit(PendingRequest.again(exchange, reply, self._config, now), now, front=True)
+        self._submit(PendingRequest.again(exchange, reply, now), now, front=True)
 
     def _timer_fired(self, key: object, now: float) -> None:
         match key:
@@ -286,8 +290,8 @@ class OriginPool(StartedPool):
         """Whether nothing could be heard for a while; for that, nobody's deadline is nearer."""
         missed = self._stalls.missed(now)
         if missed:
-            for ticket, ask in self._asks.items():
-                self._asks[ticket] = ask.excused(missed)
+            for ask in self._asks.values():
+                ask.unheard += missed
         return missed > 0.0
 
     def _refuse_message(self, fault: str) -> None:
@@ -329,13 +333,13 @@ class OriginPool(StartedPool):
 
     def _reject(self, rejected: Reject) -> None:
         ask = self._asks[rejected.ticket]
-        now = time.monotonic()
+        now, limits = time.monotonic(), ask.limits(self._config)
         timed_out, connected = rejected.reason is Rejection.CHECKOUT_TIMEOUT, self._table.lends
-        if timed_out and ask.checkout.left(now, connected=connected):
+        if timed_out and limits.left(now, connected=connected):
             self._submit(ask, now, front=True)  # a connection has come, or time was given
         else:
             dials = None if connected else self.dials
-            ask.reply.fail(self._refusals.of(rejected, ask.request, ask.checkout, now, dials))
+            ask.reply.fail(self._refusals.of(rejected, ask.request, limits, now, dials))
         del self._asks[rejected.ticket]
 
     def _open(self, number: int, early: bool) -> None:

@@ -125,8 +125,7 @@ class RoutingTable:
         return not all(each.suspended for each in self._lending.values())
 
     def stats(self) -> Stats:
-        """Slots that could be lent and that are; callers that wait; connections that are not down
-        yet, the connecting and the draining ones included."""
+        """The counts; connecting and draining connections are among them."""
         return Stats(
             idle=sum(connection.room for connection in self._lending.values()),
             active=len(self._leased),
@@ -147,6 +146,18 @@ class RoutingTable:
 
     # What callers ask for.
 
+    def lend(self, ticket: int, now: float, *, channel: bool = False) -> Actions:
+        """A request arrived: it goes out at once, if nobody waits and there is room; else ()."""
+        if ticket in self._leased:
+            raise ValueError(f"ticket {ticket} is out on connection {self._leased[ticket].id}")
+        if self._waiting.deadlines or self._stopped or not (connection := self._pick(channel)):
+            return ()
+        self.used = now
+        actions: list[RoutingAction] = []
+        self._lend(ticket, connection, actions)
+        self._dial(now, True, actions)
+        return tuple(actions)
+
     def submit(
         self,
         ticket: int,
@@ -157,7 +168,7 @@ class RoutingTable:
         early: bool = False,
         channel: bool = False,
     ) -> Actions:
-        """A request arrived; it waits for a slot until `deadline`.
+        """A request arrived; what cannot be lent at once waits for a slot until `deadline`.
 
         `front` is for one that a connection gave back: it goes before those that never left the
         queue, and the queue's limit does not apply. One that may go `early` may be sent before a
@@ -167,13 +178,8 @@ class RoutingTable:
         self.used = now
         if self._stopped:
             return (Reject(ticket, Rejection.STOPPED),)
-        if ticket in self._leased:
-            raise ValueError(f"ticket {ticket} is out on connection {self._leased[ticket].id}")
-        if not self._waiting.deadlines and (connection := self._pick(channel)) is not None:
-            actions: list[RoutingAction] = []
-            self._lend(ticket, connection, actions)
-            self._dial(now, True, actions)
-            return tuple(actions)
+        if lent := self.lend(ticket, now, channel=channel):
+            return lent
         if not self._useful:
             refusal = self._backoff.refusal(now)
             if refusal is not None:
@@ -209,7 +215,7 @@ class RoutingTable:
     def stop(self) -> Actions:
         """Turn away who waits and who will come. Connections are stopped by their owner."""
         self._stopped = True
-        return self._reject_all(Rejection.STOPPED, None)
+        return self._rejected(iter(self._waiting.pop, None), Rejection.STOPPED)
 
     # What connections report.
 
@@ -257,6 +263,7 @@ class RoutingTable:
             self._wear(known, actions)
             for ticket in out:
                 self._waiting.discard(ticket)
+                actions += self._take_back(ticket)
                 self._lend(ticket, known, actions)
         return tuple(actions) + self._assign(now)
 
@@ -271,10 +278,7 @@ class RoutingTable:
     def released(
         self, connection: int, ticket: int, now: float, *, unused: bool = False
     ) -> Actions:
-        """The ticket's slot is free again.
-
-        `unused`: no stream was opened for it, so its credit comes back too.
-        """
+        """The ticket's slot is free again; `unused`: its credit too, for no stream was opened."""
         known = self._leased.get(ticket)
         if known is None or known.id != connection:
             return ()
@@ -325,7 +329,7 @@ class RoutingTable:
         for ticket in known.leases:
             del self._leased[ticket]
         if lost and error is not None and (attempt or refusal) and not self._useful:
-            return self._reject_all(Rejection.CONNECT_FAILED, error)
+            return self._rejected(iter(self._waiting.pop, None), Rejection.CONNECT_FAILED, error)
         return self._assign(now)
 
     def _suspend(self, connection: int, suspended: bool, now: float) -> Actions:
@@ -343,6 +347,7 @@ class RoutingTable:
             return ()
         actions: list[RoutingAction] = []
         while lent := next_lent(self._waiting, self._early.held, self._channels, self._pick):
+            actions += self._take_back(lent[0])
             self._lend(*lent, actions)
         self._dial(now, eager, actions)
         return tuple(actions)
@@ -357,8 +362,6 @@ class RoutingTable:
         return () if connection is None else (CancelExchange(ticket, connection),)
 
     def _lend(self, ticket: int, connection: ConnectionSlots, actions: list[RoutingAction]) -> None:
-        if self._early.willing or self._early.out or self._channels:
-            actions += self._take_back(ticket)
         self._leased[ticket] = connection
         connection.lend(ticket)
         actions.append(Forward(ticket, connection.id))
@@ -368,13 +371,13 @@ class RoutingTable:
         """Have one relieved that has nearly carried as many requests as it may; all: it retires."""
         if connection.opened >= self._worn_at:
             self._retiring[connection.id] = connection
-        if connection.opened >= self._max_requests:
-            actions.append(self._retire(connection))
+            if connection.opened >= self._max_requests:
+                actions.append(self._retire(connection))
 
     def _dial(self, now: float, eager: bool, actions: list[RoutingAction]) -> None:
         """One connecting for each that waits and each that retires; when eager, one more."""
-        free = 0 if self._stopped else self.limits.max_connections - self._live
-        if free <= 0:
+        free = self.limits.max_connections - self._live
+        if free <= 0 or self._stopped:
             return
         wanted = max(len(self._waiting), len(self._retiring)) - len(self._connecting)
         for _ in range(min(max(wanted, eager and self.limits.eager), free)):
@@ -411,16 +414,11 @@ class RoutingTable:
             return ()
         return self._rejected([ticket], Rejection.QUEUE_FULL)
 
-    def _reject_all(self, reason: Rejection, error: QuiverError | None) -> Actions:
-        return self._rejected(iter(self._waiting.pop, None), reason, error)
-
     def _rejected(
         self, tickets: Iterable[int], reason: Rejection, error: QuiverError | None = None
     ) -> Actions:
-        actions: list[RoutingAction] = []
-        for ticket in tickets:
-            actions += (Reject(ticket, reason, error), *self._take_back(ticket))
-        return tuple(actions)
+        each = ((Reject(ticket, reason, error), *self._take_back(ticket)) for ticket in tickets)
+        return tuple(itertools.chain.from_iterable(each))
 
     def _retire(self, connection: ConnectionSlots) -> Retire:
         self._withdraw(connection)

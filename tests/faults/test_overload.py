@@ -89,7 +89,7 @@ class Decisions:
 
     def _rejected(self, pool: HTTPPool, rejected: Reject) -> Callable[[], None]:
         ask = pool._asks[rejected.ticket]
-        due = ask.checkout.until(connected=True)
+        due = ask.limits(pool._config).until(connected=True)
         assert due is not None
         decided = self._now - due
 

@@ -7,8 +7,10 @@ import math
 import pytest
 
 from quiver import Request
+from quiver.actors.reply import Reply
 from quiver.config import PoolConfig
-from quiver.pool.checkout import CheckoutDeadline
+from quiver.pool.checkout import CheckoutDeadline, PendingRequest
+from quiver.pool.messages import StartExchange
 
 CONFIG = PoolConfig(checkout_timeout=5.0)
 
@@ -47,7 +49,15 @@ def test_one_that_missed_a_connection_waits_on_once_there_is_one() -> None:
 
 
 def test_time_in_which_nobody_could_be_served_is_given_back_but_for_the_whole_request() -> None:
-    excused = CheckoutDeadline(9.0, 2.0, 1.0).excused(5.0)
-    assert excused == CheckoutDeadline(9.0, 7.0, 6.0)
-    assert excused.left(3.0, connected=False)
-    assert not CheckoutDeadline(4.0, 2.0, 1.0).excused(5.0).left(4.0, connected=True)
+    request = Request("GET", "/", checkout_timeout=2.0, connect_timeout=1.0)
+    ask = PendingRequest(request, Reply(), 9.0, 0.0, unheard=5.0)
+    assert ask.limits(CONFIG) == CheckoutDeadline(9.0, 7.0, 6.0, apart=True)
+    ask.deadline = 4.0
+    assert not ask.limits(CONFIG).left(4.0, connected=True)
+
+
+def test_what_it_had_waited_before_counts() -> None:
+    gave_back = StartExchange(1, Request("GET", "/", checkout_timeout=2.0), None, 1, 1.5)
+    ask = PendingRequest.again(gave_back, Reply(), 10.0)
+    assert ask.limits(CONFIG) == CheckoutDeadline(math.inf, 10.5, math.inf)
+    assert ask.exchange(7, 10.25).waited == 1.75
