@@ -76,21 +76,21 @@ class ChainVerifier:
     """Verifies chains as `context` does, for any number of handshakes one after the other.
 
     Args:
-        roots: that it trusts too, and is given when a chain needs them.
         given: it is the program's own, which may change it at any time.
+
+    Attributes:
+        roots: that it trusts too, and is given when a chain needs them.
 
     Raises:
         ValueError: the context cannot be asked, or verifies nothing; saying why.
     """
 
-    def __init__(
-        self, context: ssl.SSLContext, roots: LazyRoots | None = None, *, given: bool = False
-    ) -> None:
+    def __init__(self, context: ssl.SSLContext, *, given: bool = False) -> None:
         _check_class(context)
         if context.verify_mode == ssl.CERT_NONE:
             raise ValueError("it verifies nothing (verify_mode is CERT_NONE): say verify=False")
         self.context = context
-        self._roots = roots
+        self.roots: LazyRoots | None = None
         self._given = given
         self._flights: dict[Authentication, _Flight] = {}
         faults: list[ValueError] = []
@@ -138,14 +138,14 @@ class ChainVerifier:
         flight = self._flights.get(by)
         if flight is None:
             raise ChainRefused(0, f"the context given as verify has no cipher for keys of {by}")
-        if self._roots:
-            self._load(self._roots.take_for(chain))
+        if self.roots:
+            self._load(self.roots.take_for(chain))
             try:
                 return self._judge(chain, name, flight)
             except ChainRefused:
-                if not self._roots:
+                if not self.roots:
                     raise
-                self._load(self._roots.take_all())  # it may have been one of these that it needs
+                self._load(self.roots.take_all())  # it may have been one of these that it needs
         self._judge(chain, name, flight)
 
     def _load(self, roots: Sequence[bytes]) -> None:

@@ -44,12 +44,15 @@ class ShownCertificate:
     def __init__(self, der: bytes) -> None:
         self._der = der
         self._key = _subject_public_key_info(der)
+        self._read: PublicKeyTypes | None = None
         algorithm, _ = _taken(_SEQUENCE, _taken(_SEQUENCE, self._key)[0])
         self.key_algorithm: Final = _taken(_OBJECT_IDENTIFIER, algorithm)[0]
 
     def public_key(self) -> PublicKeyTypes:
         """Raises ValueError and UnsupportedAlgorithm."""
-        return load_der_public_key(self._key)
+        if self._read is None:
+            self._read = load_der_public_key(self._key)
+        return self._read
 
     def public_bytes(self, encoding: Encoding) -> bytes:
         assert encoding is Encoding.DER

@@ -3,6 +3,9 @@
 Reading them costs milliseconds, of many a third of one for each: these are read when one is needed.
 And a file that is away for a moment, or for which no descriptor is left, would fail whoever dials
 then.
+
+What the first ones are given to is made with the package, and has refused who has none: that is the
+same for all, and takes longer than to read them.
 """
 
 from __future__ import annotations
@@ -84,8 +87,25 @@ def _has_roots(folder: str) -> bool:
     return any(re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", name) for name in os.listdir(folder))
 
 
+def _made_ahead() -> list[ChainVerifier]:
+    """One that trusts nobody yet. Where there can be none, whoever needs one is told why."""
+    if os.environ.get("SSLKEYLOGFILE"):
+        return []  # ssl would make that file
+    try:
+        return [ChainVerifier(default_context())]
+    except (OSError, ValueError):
+        return []
+
+
+_MADE_AHEAD: Final = _made_ahead()
+
+
 def _read(files: list[str], folders: list[str], pem: bytes | None) -> ChainVerifier:
-    context = default_context()
+    try:
+        verifier = _MADE_AHEAD.pop()
+    except IndexError:
+        verifier = ChainVerifier(default_context())
+    context = verifier.context
     lazy = []
     for file in files:
         lazy += _load_file(context, file)
@@ -95,7 +115,8 @@ def _read(files: list[str], folders: list[str], pem: bytes | None) -> ChainVerif
         blocks = _certificates(pem)
         with _unreadable_is_said():
             context.load_verify_locations(cadata=b"\n".join(blocks).decode("ascii"))
-    return ChainVerifier(context, RootsByName(lazy))
+    verifier.roots = RootsByName(lazy)
+    return verifier
 
 
 def _load_file(context: ssl.SSLContext, path: str) -> list[bytes]:

@@ -26,9 +26,8 @@ from quiver.quic.varint import LARGEST_VARINT
 __all__ = ["make_configuration"]
 
 # OpenSSL makes its tables of algorithms when it is first asked for one: here, a millisecond of the
-# import, instead of in the first handshake. ssl has an OpenSSL of its own.
+# import, instead of in the first handshake. ssl has an OpenSSL of its own: see `trust_roots`.
 x25519.X25519PrivateKey.generate()
-ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 _UNLIMITED_IDLE: Final = 600.0
 """Seconds; aioquic knows no connection without an idle timeout."""

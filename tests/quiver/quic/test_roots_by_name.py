@@ -25,6 +25,12 @@ def strangers() -> list[bytes]:
     return many_certificates(PUBLIC)
 
 
+def verifier_of(context: ssl.SSLContext, roots: RootsByName) -> ChainVerifier:
+    made = ChainVerifier(context)
+    made.roots = roots
+    return made
+
+
 def verdict(verifier: ChainVerifier, chain: list[bytes]) -> str:
     try:
         verifier.verify(chain, "a.example.test", "ecdsa")
@@ -50,7 +56,7 @@ def test_one_of_many_is_read(strangers: list[bytes]) -> None:
     leaf, root = map(der, chain_of(LEAF, ROOT))
     for shown in ([leaf], [leaf, root]):
         context = default_context()
-        verifier = ChainVerifier(context, RootsByName([*strangers, root]))
+        verifier = verifier_of(context, RootsByName([*strangers, root]))
         assert store(context) == 0
         for _ in range(2):
             assert verdict(verifier, shown) == "accepted"
@@ -61,7 +67,7 @@ def test_roots_that_roots_lead_to_are_read(strangers: list[bytes]) -> None:
     """One that another one of them has signed is no end of the way."""
     leaf, below, root = map(der, chain_of(LEAF, CA, ROOT))
     context = default_context()
-    verifier = ChainVerifier(context, RootsByName([below, *strangers, root]))
+    verifier = verifier_of(context, RootsByName([below, *strangers, root]))
     assert verdict(verifier, [leaf]) == "accepted"
     assert store(context) == 2
 
@@ -69,7 +75,7 @@ def test_roots_that_roots_lead_to_are_read(strangers: list[bytes]) -> None:
 def test_before_it_is_refused_all_are_read(strangers: list[bytes]) -> None:
     (leaf, _), (other, _) = chain_of(LEAF, ROOT), chain_of(LEAF, attrs.evolve(CA, common_name="b"))
     context = default_context()
-    verifier = ChainVerifier(context, RootsByName(strangers))
+    verifier = verifier_of(context, RootsByName(strangers))
     assert "unable to get local issuer" in verdict(verifier, [der(leaf)])
     assert store(context) == len(strangers)
     assert "unable to get local issuer" in verdict(verifier, [der(other)])
@@ -84,7 +90,7 @@ def test_a_name_in_another_spelling(strangers: list[bytes]) -> None:
     every.load_verify_locations(cadata=root)
     wanted = verdict(ChainVerifier(every), [spelled])
     assert "signature failure" in wanted  # so it has found the root
-    assert verdict(ChainVerifier(default_context(), RootsByName([root])), [spelled]) == wanted
+    assert verdict(verifier_of(default_context(), RootsByName([root])), [spelled]) == wanted
 
 
 def test_roots_in_a_folder_may_lead_to_it(strangers: list[bytes], tmp_path: Path) -> None:
@@ -93,7 +99,7 @@ def test_roots_in_a_folder_may_lead_to_it(strangers: list[bytes], tmp_path: Path
     subprocess.run(["openssl", "rehash", str(tmp_path)], check=True)
     context = default_context()
     context.load_verify_locations(capath=tmp_path)
-    verifier = ChainVerifier(context, RootsByName([*strangers, der(root)]))
+    verifier = verifier_of(context, RootsByName([*strangers, der(root)]))
     assert verdict(verifier, [der(leaf)]) == "accepted"
 
 
@@ -107,9 +113,9 @@ def test_what_is_no_chain_asks_for_none(strangers: list[bytes], shown: list[byte
 def test_one_that_cannot_be_read_spoils_no_other(strangers: list[bytes]) -> None:
     leaf, root = map(der, chain_of(LEAF, ROOT))
     broken = root[:-300] + bytes(300)
-    verifier = ChainVerifier(default_context(), RootsByName([broken, *strangers, root]))
+    verifier = verifier_of(default_context(), RootsByName([broken, *strangers, root]))
     assert verdict(verifier, [leaf]) == "accepted"
-    verifier = ChainVerifier(default_context(), RootsByName([broken, *strangers]))
+    verifier = verifier_of(default_context(), RootsByName([broken, *strangers]))
     assert verdict(verifier, [leaf]) != "accepted"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,6 +173,43 @@ def test_where_the_system_has_none_they_are_certifis(
         assert system_roots() is roots_of(certifi.where(), None)
     finally:
         vars(trust_roots)["_system_roots"].cache_clear()
+
+
+# what is made with the package ----------------------------------------------------------------
+
+_AHEAD = """
+import os, sys
+log, broken, *given = sys.argv[1:]
+from quiver.quic.trust_roots import roots_of
+assert not os.path.exists(log)
+try:
+    roots_of(broken, None)
+except ValueError:
+    stores = [roots_of(each, None).value.context for each in given]
+assert [context.cert_store_stats()["x509"] for context in stores] == [1, 1]
+assert stores[0].get_ca_certs() != stores[1].get_ca_certs()
+assert [context.keylog_filename for context in stores] == [None, None]
+"""
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_first_roots_are_theirs_alone_who_give_them(
+    named: bool, authority: Authority, tmp_path: Path
+) -> None:
+    """Also where the first could not be read. And a log of keys is made by who has keys."""
+    log, broken = tmp_path / "keys", tmp_path / "broken.pem"
+    environment = {**os.environ, **({"SSLKEYLOGFILE": str(log)} if named else {})}
+    with Authority() as other, Authority() as third:
+        broken.write_bytes(third.cadata + BROKEN["mutated"](third.cadata))
+        given = [str(log), str(broken), authority.cafile, other.cafile]
+        ran = [sys.executable, "-c", _AHEAD, *given]
+        subprocess.run(ran, env=environment, check=True, timeout=60)
+
+
+def test_a_log_of_keys_that_cannot_be_made_is_no_fault_of_the_import(tmp_path: Path) -> None:
+    environment = {**os.environ, "SSLKEYLOGFILE": str(tmp_path / "none" / "keys")}
+    ran = [sys.executable, "-c", "import quiver.quic.trust_roots"]
+    subprocess.run(ran, env=environment, check=True, timeout=60)
 
 
 def test_a_context_of_the_programs_own_is_asked_as_it_is(authority: Authority) -> None:
