@@ -266,6 +266,7 @@ class PoolConfig:
             raise InvalidOptions(error.message, origin=named) from None
 
 
+_DEFAULTS: Final = PoolConfig()
 _KNOWN: Final = tuple([attribute.name for attribute in attrs.fields(PoolConfig)])
 
 
@@ -315,7 +316,7 @@ class OriginRules:
         self._shared = dict(shared or {})
         self._exact: dict[Origin, PoolConfig] = {}
         self._wildcards: dict[tuple[str, str, int], PoolConfig] = {}  # scheme, domain and port
-        self._default = PoolConfig.build(**self._shared)
+        self._default = PoolConfig.build(**self._shared) if self._shared else _DEFAULTS
         if pools is not None and not isinstance(pools, Mapping):
             raise check.refused("pools", pools, "a mapping of origins to options")
         for key, given in (pools or {}).items():

@@ -98,10 +98,11 @@ class Connection(StateMachine):
 
     def _ready(self, event: events.Ready) -> None:
         self.become(ConnectionState.CONNECTED)
-        self._runner.exchanges.connection = self._report.ready(event, self._transport)
+        agreed = self._transport.http.handshake
+        self._runner.exchanges.connection = self._report.ready(event, self._transport, agreed)
         early = self._runner.flight.settle(event.early)
         limit, most = event.max_streams, event.concurrent
-        speaks = self._transport.http.handshake.http_version.lower()
+        speaks = agreed.http_version.lower()
         self._tell_pool(messages.ConnectionReady(self._number, limit, early, most, speaks))
         self.check_idle()
         self._keeper.arrange_ping()

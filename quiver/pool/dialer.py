@@ -395,7 +395,9 @@ class Dialer:
     def _tell_progress(self) -> None:
         if self._table is None:
             return
-        progress = attrs.evolve(self._table.progress, proxied=self._target.proxy is not None)
+        progress = self._table.progress
+        if self._target.proxy is not None:
+            progress = attrs.evolve(progress, proxied=True)
         if progress != self.progress:
             self.progress = progress
             self._on_progress(progress)

@@ -145,7 +145,9 @@ def _question(resolver: Resolver | None) -> Question:
         return Question(_OPTION, resolver, here=in_greenlet, whom=resolver)
     if _is_replaced(found):
         return Question(_LIBRARY, partial(_ask_by, found), here=in_greenlet, whom=found)
-    if _is_chosen(gevent.get_hub().resolver):
+    hub = gevent.get_hub()
+    # In a loop of ours nobody has put one: it would be made here, with a pool of threads.
+    if _is_chosen(hub.resolver if in_greenlet else hub.resolver_class):
         return Question("gevent's resolver", _ask_gevent, here=True, whom=_GEVENTS)
     original = get_original("socket", "getaddrinfo")
     return Question(_LIBRARY, partial(_ask_by, original), here=False, whom=original)
@@ -157,9 +159,13 @@ def _is_replaced(found: Any) -> bool:
 
 
 def _is_chosen(resolver: Any) -> bool:
-    """Whether it is another than the one that gevent takes by itself, which asks the system."""
-    own = vars(resolver) if hasattr(resolver, "__dict__") else ()
-    return "getaddrinfo" in own or getattr(type(resolver), "getaddrinfo", None) is not _BY_SYSTEM
+    """Whether it is another than the one that gevent takes by itself, which asks the system.
+
+    It may also be what would make one.
+    """
+    made_by = resolver if isinstance(resolver, type) else type(resolver)
+    own = vars(resolver) if hasattr(resolver, "__dict__") and made_by is not resolver else ()
+    return "getaddrinfo" in own or getattr(made_by, "getaddrinfo", None) is not _BY_SYSTEM
 
 
 def _ask_by(function: Callable[..., object], host: str, port: int) -> object:

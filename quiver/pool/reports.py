@@ -19,7 +19,7 @@ from quiver.actors.log import log_forwarder
 from quiver.actors.propagation import must_propagate_from_call
 from quiver.errors import QuiverError
 from quiver.h3 import events
-from quiver.models import ResponseConnection, Stats
+from quiver.models import Handshake, ResponseConnection, Stats
 from quiver.pool.choice import Lane
 from quiver.pool.http_connection import HttpConnection, Transport
 from quiver.pool.messages import PoolReply
@@ -89,13 +89,17 @@ class ConnectionReport:
         """Note with whom it has come about, and what has not."""
         self._alternative, self._behind = alternative, tuple(behind)
 
-    def ready(self, event: events.Ready, transport: Transport) -> ResponseConnection | None:
-        """Tell that the handshake is over. Returns what responses say of their connection."""
+    def ready(
+        self, event: events.Ready, transport: Transport, agreed: Handshake
+    ) -> ResponseConnection | None:
+        """Tell that the handshake is over, in which that was agreed on.
+
+        Returns what responses say of their connection.
+        """
         self._established = True
         socket = transport.socket
         if socket is None:
             return None
-        agreed = transport.http.handshake
         ends, alternative = (socket.address, socket.local), self._alternative
         made = ResponseConnection(self._number, *ends, agreed, self._age(), alternative)
         self._metadata["http_version"] = made.http_version

@@ -42,16 +42,21 @@ def addresses_of(answer: object, port: int) -> tuple[Address, ...]:
     Raises:
         WrongAnswer: there is no address in it, or something that is none.
     """
+    entries = answer if isinstance(answer, list) else _entries(answer)
+    found = dict.fromkeys(_address(each, port) for each in itertools.islice(entries, LONGEST))
+    if not found:
+        raise WrongAnswer("returned no address")
+    return tuple(found)
+
+
+def _entries(answer: object) -> Iterable[object]:
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
             answer.close()  # nobody will await it
         raise WrongAnswer("returned an awaitable: it is called in a thread, and may block there")
     if not isinstance(answer, Iterable) or isinstance(answer, str | bytes | dict):
         raise WrongAnswer(f"returned {reprlib.repr(answer)}: {_ACCEPTED}")
-    found = dict.fromkeys(_address(each, port) for each in itertools.islice(answer, LONGEST))
-    if not found:
-        raise WrongAnswer("returned no address")
-    return tuple(found)
+    return answer
 
 
 def spelled_out(host: str, port: int) -> Address | None:

@@ -11,7 +11,7 @@ handshake with TRANSPORT_PARAMETER_ERROR, and the message names parameter, value
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
@@ -21,6 +21,7 @@ from quiver.quic.varint import LARGEST_VARINT, encode_varint, read_varint
 __all__ = [
     "LARGEST_TAKEN",
     "LEAST_PAYLOAD",
+    "SILENT",
     "PreferredAddress",
     "TransportParameterError",
     "TransportParameters",
@@ -104,6 +105,10 @@ class TransportParameters:
     retry_source_connection_id: bytes | None = None
 
 
+SILENT: Final = TransportParameters()
+"""Those of a server that says nothing."""
+
+
 def read_transport_parameters(octets: bytes) -> TransportParameters:
     """Read a server's parameters, as the TLS extension holds them (RFC 9000 18).
 
@@ -111,7 +116,7 @@ def read_transport_parameters(octets: bytes) -> TransportParameters:
         TransportParameterError: one has no valid form or value, comes twice, or is missing.
     """
     found: dict[str, Any] = {}
-    for number, value in _each(octets):
+    for number, value in _values(octets).items():
         if number in _PARAMETERS:
             name, read = _PARAMETERS[number]
             found[name] = read(name, value)
@@ -129,26 +134,26 @@ def completed(octets: bytes) -> bytes:
     Without it a server on a path of jumbo frames would find out by probes that are lost.
     """
     number, size = 0x03, encode_varint(LARGEST_TAKEN)
-    if any(each == number for each, _ in _each(octets)):
+    if number in _values(octets):
         return octets
     return octets + bytes([number, len(size)]) + size
 
 
-def _each(octets: bytes) -> Iterator[tuple[int, bytes]]:
-    """Ids and values, in order."""
-    at, seen = 0, set()
-    while at < len(octets):
+def _values(octets: bytes) -> dict[int, bytes]:
+    """The values by their ids, in order."""
+    found: dict[int, bytes] = {}
+    at, size = 0, len(octets)
+    while at < size:
         number, at = read_varint(octets, at)
-        length, at = read_varint(octets, at)
-        end = at + length
-        if end > len(octets):
+        length, begin = read_varint(octets, at)
+        at = begin + length
+        if at > size:
             raise TransportParameterError("the transport parameters are cut off")
-        if number in seen:
+        if number in found:
             name = _PARAMETERS[number][0] if number in _PARAMETERS else f"parameter {number:#x}"
             raise TransportParameterError(f"{name} comes twice")
-        seen.add(number)
-        yield number, octets[at:end]
-        at = end
+        found[number] = octets[begin:at]
+    return found
 
 
 # How each is read -----------------------------------------------------------------------------

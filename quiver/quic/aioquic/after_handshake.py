@@ -62,7 +62,7 @@ class FrameHandlers(dict[int, _Handler]):
             _UNBOUND[kind] = {
                 frame_type: (
                     handler.__func__ if handler.__self__ is quic else None,
-                    tuple(sorted(epochs, key=attrgetter("value"), reverse=True)),
+                    tuple(sorted(epochs, key=attrgetter("_value_"), reverse=True)),
                 )
                 for frame_type, (handler, epochs) in bound.items()
             }

@@ -39,8 +39,8 @@ from quiver.quic.path_validation import PathValidation
 from quiver.quic.reassembly import Ranges, Reassembly, TooManyPieces
 from quiver.quic.tls_messages import LONGEST_MESSAGE
 from quiver.quic.transport_parameters import (
+    SILENT,
     TransportParameterError,
-    TransportParameters,
     completed,
     read_transport_parameters,
 )
@@ -101,7 +101,7 @@ class Connection(QuicConnection):
         self._acknowledging: object = None  # the packet whose frames are taken, and
         self._acks = 0  # how many of these were ACK frames
         self._former_until: float | None = None  # when the keys of the last phase are forgotten
-        self.peer_parameters = TransportParameters()
+        self.peer_parameters = SILENT
         super().__init__(
             configuration=self.session.configuration, session_ticket_handler=self.session.came
         )

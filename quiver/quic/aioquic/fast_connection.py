@@ -74,6 +74,12 @@ class FastConnection(Connection):
         self.fast_send.confirmed(space, keys)
         self.fast_receive.confirmed(space, keys)
 
+    def _handle_padding_frame(self, context: Any, frame_type: int, buf: Buffer) -> None:
+        # aioquic goes through it byte by byte, and it is most of a first packet.
+        at, end = buf.tell(), buf.capacity
+        buf.seek(end - len(buf.data_slice(at, end).lstrip(b"\0")))
+        super()._handle_padding_frame(context, frame_type, buf)
+
     def _handle_reset_stream_frame(self, context: Any, frame_type: int, buf: Buffer) -> None:
         self.fast_send.serve(stream_of(buf))
         super()._handle_reset_stream_frame(context, frame_type, buf)

@@ -191,6 +191,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "Limit": type,
         "QuicConnection._confirm_handshake": ("self",),
         "QuicConnection._flush_builder": ("self", "builder", "network_path", "peer_cid", "now"),
+        "QuicConnection._handle_padding_frame": ("self", "context", "frame_type", "buf"),
         "QuicConnection._handle_stop_sending_frame": ("self", "context", "frame_type", "buf"),
         "QuicConnection._idle_timeout": ("self",),
         "QuicConnection._payload_received": _PAYLOAD,

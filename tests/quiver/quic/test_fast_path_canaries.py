@@ -30,6 +30,7 @@ from quiver.quic.aioquic.packet_keys import TAG
 OVERRIDDEN: dict[str, list[str]] = {
     "_confirm_handshake": ["self"],
     "_get_or_create_stream_for_send": ["self", "stream_id"],
+    "_handle_padding_frame": ["self", "context", "frame_type", "buf"],
     "_handle_reset_stream_frame": ["self", "context", "frame_type", "buf"],
     "_handle_stop_sending_frame": ["self", "context", "frame_type", "buf"],
     "_parse_transport_parameters": ["self", "data", "from_session_ticket"],

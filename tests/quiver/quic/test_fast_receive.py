@@ -148,6 +148,7 @@ CASES: dict[str, tuple[bytes, ...]] = {
     "a frame of the handshake": (b"\x07\x01x",),
     "an acknowledgement of nothing": (b"\x02\x40\xff\x00\x00\x00",),
     "padding": (bytes(20),),
+    "padding, and more": (bytes(20) + stream_frame(0, SECTION) + bytes(3),),
     "a challenge": (b"\x1a12345678",),
     "the end": (b"\x1d\x41\x00\x00",),
     "the end, and more": (b"\x1d\x41\x00\x00", stream_frame(0, SECTION)),
