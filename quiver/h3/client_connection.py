@@ -76,6 +76,9 @@ class ClientConnection:
             counts.
         certfile: where the engine has our certificate from, for errors.
         remembered: the server's settings that went along with the engine's ticket.
+
+    Attributes:
+        next_stream_id: the stream that the next request will have.
     """
 
     is_full: Final = False  # MAX_STREAMS does not shrink (RFC 9000 4.6)
@@ -95,16 +98,18 @@ class ClientConnection:
         self._max_header_size = max_header_size
         self._certfile = certfile
         self._qpack = Qpack()
-        self._decode = self._qpack.decode  # bound once
         self._frames = FrameWriter(engine, self._qpack, self._origin)
         self.check_section = self._frames.check_section
-        self._trace = engine.trace
+        self._trace = trace = engine.trace
+        self._decode = self._qpack.decode if trace is None else self._decode_traced  # bound once
+        self._on_content = None if trace is None else partial(trace.content, "frame_parsed")
         self._peer_streams = PeerStreams(self._qpack, self._trace)
         self._ready = self._closed = False
         self._settings: ServerSettings | None = None  # the server's, as soon as they have come
         self._responses: dict[int, ResponseReader] = {}  # those that have not ended
         self._sending: set[int] = set()  # requests whose body is not ended
         self._max_streams = 0  # as last reported
+        self.next_stream_id = engine.next_stream_id
         self._events: list[events.Event] = []
         self._session = SessionSettings(remembered)
         self._accepted: bool | None = None  # what went early, by the server
@@ -149,12 +154,7 @@ class ClientConnection:
     @property
     def streams_opened(self) -> int:
         """How many requests have been opened."""
-        return self._engine.next_stream_id // 4
-
-    @property
-    def next_stream_id(self) -> int:
-        """The stream that the next request will have."""
-        return self._engine.next_stream_id
+        return self.next_stream_id // 4
 
     @property
     def idle_timeout(self) -> float:
@@ -222,19 +222,22 @@ class ClientConnection:
             InvalidRequest: the server takes no section that large.
             Exception: what the encoder or the engine raised; `cancel` undoes what had been done.
         """
-        engine = self._engine
-        stream_id, begun = engine.next_stream_id, self._ready or engine.early
+        engine, stream_id = self._engine, self.next_stream_id
+        begun = self._ready or engine.early
         if not begun or self._closed or stream_id >= 4 * engine.max_streams:
             raise ValueError(f"{self!r} has no room: {self.streams_opened} of {self.max_streams}")
         content = self._frames.section(stream_id, fields)
         if body:
             content += self._frames.content(stream_id, body)
-        decode = self._decode if self._trace is None else self._decode_traced
-        told = None if self._trace is None else partial(self._trace.content, "frame_parsed")
-        self._responses[stream_id] = ResponseReader(stream_id, decode, self._max_header_size, told)
+        self._responses[stream_id] = ResponseReader(
+            stream_id, self._decode, self._max_header_size, engine.passed_on, self._on_content
+        )
         if not ended:
             self._sending.add(stream_id)
-        return engine.open_stream(content, ended, window)
+        try:
+            return engine.open_stream(content, ended, window)
+        finally:
+            self.next_stream_id = engine.next_stream_id
 
     def send_body(self, stream_id: int, content: bytes | memoryview, ended: bool) -> None:
         """Send more of the body. Ignored when the request was ended, by either side."""
@@ -271,7 +274,7 @@ class ClientConnection:
         """
         if self._closed or not (stream_id in self._responses or stream_id in self._sending):
             return
-        if stream_id < self._engine.next_stream_id:  # else it was to be opened, which has failed
+        if stream_id < self.next_stream_id:  # else it was to be opened, which has failed
             self._engine.reset_stream(stream_id, code)
             if stream_id in self._responses:
                 self._engine.stop_sending(stream_id, code)
@@ -320,14 +323,10 @@ class ClientConnection:
             self._end(ConnectionClosed(cause, code, False, name, error=raised, by_peer=True))
         if self._ready and not self._closed:
             allowed, known = self._engine.max_streams, self._max_streams
-            if allowed > known and self._should_report_capacity(allowed, known):
+            # Not of each stream allowed: when the owner knows of no more than half the room.
+            if allowed > known and allowed + self.next_stream_id // 4 >= 2 * known:
                 self._max_streams = allowed
                 self._events.append(events.CapacityChanged(allowed))
-
-    def _should_report_capacity(self, allowed: int, known: int) -> bool:
-        """Whether the owner knows of no more than half the room: not of each stream allowed."""
-        opened = self.streams_opened
-        return 2 * (known - opened) <= allowed - opened
 
     def _take_response(self, event: StreamDataReceived) -> None:
         stream_id = event.stream_id
@@ -335,10 +334,7 @@ class ClientConnection:
         if reader is None:  # it was given up
             return
         happened = reader.feed(event.data, event.ended)
-        for each in happened:
-            if type(each) is events.Body:
-                self._engine.passed_on(stream_id, len(each.content))
-            self._events.append(each)
+        self._events += happened
         if happened and (code := _FAULTS.get(type(happened[-1]))) is not None:
             self._engine.reset_stream(stream_id, code)
             if not event.ended:
@@ -381,6 +377,7 @@ class ClientConnection:
     def _begin(self, resumed: bool, early: bool | None) -> None:
         """The handshake is over: what was opened before stands, or was never opened."""
         self._ready, self._accepted = True, early
+        self.next_stream_id = self._engine.next_stream_id
         if not early:
             self._responses.clear()
             self._frames.begin(open_critical(self._engine, self._max_header_size))

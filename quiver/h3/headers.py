@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 import pylsqpack
@@ -117,12 +117,16 @@ def response_of(section: Fields, short: bool = False) -> tuple[int, Pairs]:
     """
     if not section or section[0][0] != b":status":
         raise Malformed(_why_no_status(section))
-    status = section[0][1]
+    return _status(section[0][1]), _pairs(section[1:], short)
+
+
+@cache  # there are 899 that are none of these faults
+def _status(status: bytes) -> int:
     if not _STATUS.fullmatch(status):
         raise Malformed(f":status {_shown(status)} is not a number of three digits")
     if status == b"101":
         raise Malformed(":status 101 does not exist from HTTP/2 on (RFC 9114 4.5)")
-    return int(status), _pairs(section[1:], short)
+    return int(status)
 
 
 def trailers_of(section: Fields) -> Pairs:
@@ -138,7 +142,7 @@ def _why_no_status(section: Fields) -> str:
 
 def _pairs(section: Fields, short: bool) -> Pairs:
     pair = _known_pair if short else _pair  # the cache is shared, and servers choose the fields
-    return [pair(field) for field in section]
+    return list(map(pair, section))
 
 
 def _pair(field: tuple[bytes, bytes]) -> tuple[str, str]:
@@ -180,12 +184,14 @@ def _shown_name(text: str) -> str:
 
 def content_length(headers: Pairs) -> int | None:
     """The declared length (RFC 9110 8.6). ValueError when it is none, or there are several."""
-    declared = {value for name, value in headers if name == "content-length"}
-    if not declared:
+    by_name = dict(headers)
+    value = by_name.get("content-length")
+    if value is None:
         return None
-    if len(declared) > 1:
-        raise ValueError(f"content-length has several values: {sorted(declared)}")
-    (value,) = declared
+    if len(by_name) < len(headers):  # some field comes twice
+        declared = {each for name, each in headers if name == "content-length"}
+        if len(declared) > 1:
+            raise ValueError(f"content-length has several values: {sorted(declared)}")
     if not (value.isascii() and value.isdigit()):
         raise ValueError(f"content-length is {value!r}")
     return int(value)

@@ -172,6 +172,7 @@ class ResponseReader:
         decode: makes fields of a header block; raises a ProtocolError.
         limit: bytes of a header section, encoded and as RFC 9114 4.2.2 counts; of interim ones
             all together, or they could go on for ever.
+        passed_on: told of the bytes of content that an event holds.
         on_content: told the length of each DATA frame, for a log.
     """
 
@@ -184,6 +185,7 @@ class ResponseReader:
         "_left",
         "_limit",
         "_on_content",
+        "_passed_on",
         "_trailers",
         "stream_id",
     )
@@ -193,14 +195,16 @@ class ResponseReader:
         stream_id: int,
         decode: Callable[[int, bytes], Fields],
         limit: int,
+        passed_on: Callable[[int, int], None],
         on_content: Callable[[int, int], None] | None = None,
     ) -> None:
         self.stream_id = stream_id
         self._decode = decode
         self._limit = limit
+        self._passed_on = passed_on
         self._on_content = on_content
-        self._held = b""  # of a frame that is to be read whole, or of a frame's first bytes
-        self._kind: int | None = None  # of the frame that is being read
+        self._held = b""  # of a header section, which is read whole, or of a frame's first bytes
+        self._kind: int | None = None  # of another frame, some of which was read
         self._left = 0  # bytes of it that have not been read
         self._interim = 0  # bytes of interim sections
         self._begun = False  # the final header section has come
@@ -221,39 +225,36 @@ class ResponseReader:
         if self._held:
             chunk, self._held = self._held + chunk, b""
         at, end = 0, len(chunk)
+        kind, stop = self._kind, self._left
         while at < end:
-            if self._kind is None and (start := self._open_frame(chunk, at, end)):
-                at = start
-            if self._kind is None or (self._kind == _HEADERS and end - at < self._left):
-                self._held = chunk[at:]
-                break
-            stop = at + min(self._left, end - at)
-            self._left -= stop - at
-            last = ended and stop == end and not self._left
-            self._take(chunk[at:stop], last, happened)
+            begun = at
+            if kind is None:
+                kind, at = chunk[at], at + 1
+                if kind >= 0x40:  # hardly ever
+                    kind, at = read_varint(chunk, begun)
+                size, at = read_varint(chunk, at)
+                if at > end:
+                    self._held = chunk[begun:]
+                    return
+                stop = at + size
+                if self._on_content is not None and kind == _DATA:
+                    self._on_content(self.stream_id, size)
+            if kind == _DATA:
+                self._take_content(chunk[at:stop], ended and stop == end, happened)
+            elif kind == _HEADERS:
+                if stop - at > self._limit:
+                    raise _GivenUp(events.HeadersTooLarge(self.stream_id, stop - at, self._limit))
+                if stop > end:
+                    self._held = chunk[begun:]
+                    return
+                self._take_section(chunk[at:stop], ended and stop == end, happened)
+            else:
+                self._check_kind(kind)
+            if stop > end:
+                self._kind, self._left = kind, stop - end
+                return
+            self._kind = kind = None
             at = stop
-
-    def _open_frame(self, chunk: bytes, at: int, end: int) -> int:
-        """Read a frame's type and length; where its payload begins, or 0 if there is not enough."""
-        kind = chunk[at]
-        if kind < 0x40:  # nearly always
-            at += 1
-        else:
-            kind, at = read_varint(chunk, at)
-        if at < end and chunk[at] < 0x40:
-            size, at = chunk[at], at + 1
-        else:
-            size, at = read_varint(chunk, at)
-        if at > end:
-            return 0
-        if kind > _HEADERS:
-            self._check_kind(kind)
-        elif kind == _HEADERS and size > self._limit:
-            raise _GivenUp(events.HeadersTooLarge(self.stream_id, size, self._limit))
-        elif kind == _DATA and self._on_content is not None:
-            self._on_content(self.stream_id, size)
-        self._kind, self._left = kind, size
-        return at
 
     def _check_kind(self, kind: int) -> None:
         if kind == FrameType.PUSH_PROMISE:
@@ -262,18 +263,12 @@ class ResponseReader:
         if kind in _FORBIDDEN:
             raise _unexpected(f"a frame of type 0x{kind:x} on a request's stream")
 
-    def _take(self, payload: bytes, last: bool, happened: list[events.Event]) -> None:
-        """Take a header section, or what there is of another frame."""
-        kind = self._kind
-        if not self._left:
-            self._kind = None
-        if kind == _DATA:
-            if not self._begun or self._trailers is not None:  # RFC 9114 4.1
-                raise _unexpected("DATA frame is not allowed in this state")
-            if payload or last:
-                happened.append(events.Body(self.stream_id, payload, last))
-        elif kind == _HEADERS:
-            self._take_section(payload, last, happened)
+    def _take_content(self, content: bytes, last: bool, happened: list[events.Event]) -> None:
+        if not self._begun or self._trailers is not None:  # RFC 9114 4.1
+            raise _unexpected("DATA frame is not allowed in this state")
+        if content or last:
+            self._passed_on(self.stream_id, len(content))
+            happened.append(events.Body(self.stream_id, content, last))
 
     def _take_section(self, block: bytes, last: bool, happened: list[events.Event]) -> None:
         if self._trailers is not None:  # RFC 9114 4.1

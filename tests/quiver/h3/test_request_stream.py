@@ -25,7 +25,7 @@ def decode(_: int, block: bytes) -> Fields:
 
 
 def reader() -> ResponseReader:
-    return ResponseReader(STREAM, decode, LIMIT)
+    return ResponseReader(STREAM, decode, LIMIT, lambda *_: None)
 
 
 def frame(kind: int, payload: bytes) -> bytes:
@@ -142,7 +142,7 @@ def test_a_long_frame_is_passed_on_as_it_comes_and_not_copied() -> None:
 
 def test_each_content_frame_is_told_for_the_log() -> None:
     told: list[tuple[int, int]] = []
-    fed = ResponseReader(STREAM, decode, LIMIT, lambda *seen: told.append(seen))
+    fed = ResponseReader(STREAM, decode, LIMIT, lambda *_: None, lambda *seen: told.append(seen))
     fed.feed(OK + frame(0, b"abc") + b"\x00\x05ab", False)
     fed.feed(b"cde", True)
     assert told == [(STREAM, 3), (STREAM, 5)]
