@@ -35,7 +35,8 @@ class LoopStalls:
     def missed(self, now: float) -> float:
         """Seconds in which the loop was stalled while somebody watched, all until `now`."""
         if self._watcher is not None:
-            self._missed += stalled_between(self._last, now)
+            if now - self._last > STALLED:
+                self._missed += stalled_between(self._last, now)
             self._last = now
         return self._missed
 

@@ -166,7 +166,7 @@ class Supervisor(GeventActor):
                 return self._stop_child(child)
             case WhichChildren():
                 return dict(self._refs)
-            case TimerFired(("kill", GeventActorRef() as ref), _):
+            case TimerFired(("kill", GeventActorRef() as ref)):
                 ref.kill()
             case _:
                 return super().on_receive(message)

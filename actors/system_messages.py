@@ -23,7 +23,6 @@ class TimerFired(NamedTuple):
     """The timer that was started under `key` is due."""
 
     key: Hashable
-    generation: int
 
 
 class Orphaned(GreenletExit):

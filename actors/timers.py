@@ -21,11 +21,10 @@ _STEPS = 16  # in which timers of one length fire together
 
 
 class _Entry:
-    __slots__ = ("armed_for", "deadline", "generation", "watcher")
+    __slots__ = ("armed_for", "deadline", "watcher")
 
     def __init__(self) -> None:
         self.watcher: Any = None
-        self.generation = 0
         self.deadline: float | None = None
         self.armed_for: float | None = None
 
@@ -37,7 +36,7 @@ class _Entry:
 
 
 class Timers:
-    """Tells `deliver(TimerFired(key, generation))` when a timer is due.
+    """Tells `deliver(TimerFired(key))` when a timer is due.
 
     To be used from the actor's own greenlet. Times are `time.monotonic()` seconds.
     """
@@ -69,16 +68,15 @@ class Timers:
         entry = self._entries.get(key)
         if entry is None:
             entry = self._entries[key] = _Entry()
-        entry.generation += 1
         entry.deadline = when
-        if entry.armed_for is None or entry.armed_for > when or (rests and entry.armed_for < when):
+        armed_for = entry.armed_for
+        if armed_for is None or armed_for > when or (rests and armed_for < when):
             self._arm(key, entry)
 
     def cancel(self, key: Hashable) -> None:
         """Do not fire `key`, also if it is due and only waits for its turn in the inbox."""
         entry = self._entries.get(key)
         if entry is not None:
-            entry.generation += 1
             entry.deadline = None
             self._forget_idle(key, entry)
 
@@ -119,7 +117,7 @@ class Timers:
         if entry.deadline is None:
             self._forget_idle(key, entry)
         elif _due(entry.deadline):
-            self._deliver(TimerFired(key, entry.generation))
+            self._deliver(TimerFired(key))
         else:
             self._arm(key, entry)
 

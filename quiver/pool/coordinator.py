@@ -178,7 +178,7 @@ class OriginPool(StartedPool):
                 self._drain_if_idle()
             case Terminated(ref, reason):
                 self._terminated(ref, reason, now)
-            case TimerFired(key, _):
+            case TimerFired(key):
                 self._timer_fired(key, now)
             case _:
                 kind = type(message).__name__  # what it says may be a secret
