@@ -175,10 +175,12 @@ class Callers:
 
     def whole_body(self, request: Request) -> tuple[bytes | None, bool]:
         """The body to send with the header section, and whether that is all there is."""
-        if isinstance(request, OpenChannel) or self._in_parts(request):
+        body = request.body
+        if isinstance(request, OpenChannel) or request.trailers:
             return None, False
-        assert request.body is None or isinstance(request.body, bytes)
-        return request.body, True
+        if body is None or (isinstance(body, bytes) and len(body) <= self._config.send_buffer):
+            return body, True
+        return None, False
 
     def open_channel(
         self, caller: Caller, max_datagram_size: int, report: ChannelReport | None = None
@@ -246,11 +248,13 @@ class Callers:
 
     def answer(self, ticket: int, outcome: Response | BaseException) -> Caller:
         """Tell the outcome of an exchange; an error also to a reader in the middle."""
-        in_turn = type(outcome) is Response and self._by_ticket[ticket].answers_in_turn(outcome)
-        caller = self._pop(ticket, outcome if isinstance(outcome, QuiverError) else None)
         if isinstance(outcome, BaseException):
+            caller = self._pop(ticket, outcome if isinstance(outcome, QuiverError) else None)
             self._fail(caller, outcome)
-        elif caller.reply is not None and not in_turn:
+            return caller
+        in_turn = self._by_ticket[ticket].answers_in_turn(outcome)
+        caller = self._pop(ticket)
+        if caller.reply is not None and not in_turn:
             caller.reply.answer(outcome)
         return caller
 
@@ -289,9 +293,10 @@ class Callers:
         caller = self._by_ticket[ticket]
         if caller.report is not None:
             caller.report.over(reason)
-        self.sending.pop(ticket, None)
-        self._to_wake.pop(ticket, None)
+        if caller.receive_buffer is not None:
+            self._to_wake.pop(ticket, None)
         if caller.send_buffer is not None:
+            self.sending.pop(ticket, None)
             caller.send_buffer.close(reason)
         if caller.upload is not None and caller.upload.unfinished:
             with contextlib.suppress(ResourceExhausted):  # then the collector closes it
@@ -307,11 +312,6 @@ class Callers:
             caller.reply.fail(error)
 
     # boxes ----------------------------------------------------------------------------------
-
-    def _in_parts(self, request: Request) -> bool:
-        body = request.body
-        small = body is None or (isinstance(body, bytes) and len(body) <= self._config.send_buffer)
-        return not small or bool(request.trailers)
 
     def _receive_buffer(self, ticket: int) -> ReceiveBuffer[Any]:
         return ReceiveBuffer(

@@ -65,9 +65,11 @@ class Connection(StateMachine):
     ) -> None:
         super().__init__()
         self._number, self._coordinator = number, coordinator
+        self._tell_pool = coordinator.notify
         self._target, self._config = target, target.config
         self._error: QuiverError | None = None  # what the network ended it with
         self._overdue, self._stalls = Overdue(), StallWatch()
+        self._may_rest = False  # an exchange has ended in this batch: it may have been the last
         self._report = ConnectionReport(target.name, number, target.only, target.proxy)
         tell_me = self.actor_ref.notify
         self._transport = target.transport(tell_me)
@@ -101,16 +103,12 @@ class Connection(StateMachine):
         agreed = self._transport.http.handshake
         self._runner.exchanges.connection = self._report.ready(event, self._transport, agreed)
         early = self._runner.flight.settle(event.early)
-        limit, most = event.max_streams, event.concurrent
-        speaks = agreed.http_version.lower()
-        self._tell_pool(messages.ConnectionReady(self._number, limit, early, most, speaks))
+        room, most, speaks = event.max_streams, event.concurrent, agreed.http_version.lower()
+        self._tell_pool(messages.ConnectionReady(self._number, room, early, most, speaks))
         self.check_idle()
         self._keeper.arrange_ping()
         if self._config.max_age is not None:
             self.timers.start("age", self._config.max_age)
-
-    def _tell_pool(self, message: object) -> None:
-        self._coordinator.notify(message)
 
     # what it is told ------------------------------------------------------------------------
 
@@ -122,7 +120,7 @@ class Connection(StateMachine):
                 self._open(message, self.defer())
             case messages.StartEarly():
                 self._runner.flight.start(message)
-            case TimerFired(key, _):
+            case TimerFired(key):
                 self._timer_fired(key)
             case messages.ReadOn(ticket):
                 self._runner.read_on(ticket)
@@ -160,11 +158,13 @@ class Connection(StateMachine):
                 self._keeper.ping_in_time()
             case "former":
                 self._transport.forget_former()
-            case "idle" if not self._runner.busy:
+            case "idle" | "spent" if self._may_rest or self._runner.busy:
+                pass  # something is open, or was in this batch
+            case "idle":
                 self.withdraw("it was idle")
             case "age" if not self._report.requests:  # nobody needs a successor
                 self.withdraw("it grew old unused")
-            case "spent" if not self._runner.busy and self._spent:
+            case "spent" if self._spent:
                 self.withdraw("its server allows no more streams")
             case "age":
                 self._tell_pool(messages.Aged(self._number))
@@ -238,7 +238,7 @@ class Connection(StateMachine):
                 self._dialer.forget()
                 self.timers.cancel("dial")
                 self._liveness.heard(now)
-                self._take_events(happened, now)
+                self._runner.feed(happened, now)
             case QuiverError() as error:
                 self._end(error)
 
@@ -251,10 +251,11 @@ class Connection(StateMachine):
         self._note_stall(now)
         if self._transport.socket is None:  # it is dialled, or was told of one that has closed
             self._dialed(self._dialer.receive)
+            ended = time.thread_time()
         else:
             self.lingers = LINGERS if self._runner.exchanges else 0
-            self._take_datagrams(now)
-        if time.thread_time() - begun > SLICE:
+            ended = self._take_datagrams(now, begun)
+        if ended - begun > SLICE:
             let_threads_run()
         if self._overdue.keys:
             part = self._dialer if self.state in DIALS else self._transport
@@ -264,17 +265,18 @@ class Connection(StateMachine):
                 # By the loop: a message to itself would come before others can be heard.
                 self.timers.start("more", LOOK_AGAIN)
 
-    def _take_datagrams(self, now: float) -> None:
-        transport, begun = self._transport, time.thread_time()
+    def _take_datagrams(self, now: float, begun: float) -> float:
+        """Take what has come, beginning at this time of the thread's. Returns when it has ended."""
+        transport = self._transport
         while True:
             if transport.receive(now) and (step := self._liveness.heard(now)) is not None:
                 self._keeper.proceed(step)
             if transport.socket is None:
-                return
-            self._take_events(transport.http.events(), now)
+                return time.thread_time()
+            self._runner.feed(transport.http.events(), now)
             ended = time.thread_time()
             if not transport.may_go_on(ended - begun):
-                return
+                return ended
             begun, now = ended, time.monotonic()
 
     def _tick(self) -> None:
@@ -283,21 +285,15 @@ class Connection(StateMachine):
         else:
             now, http = time.monotonic(), self._transport.http
             http.tick(now)
-            self._take_events(http.events(), now)
+            self._runner.feed(http.events(), now)
 
     def _note_stall(self, now: float) -> None:
-        missed = self._stalls.missed(now)
-        if missed:
+        if missed := self._stalls.missed(now):
             self._dialer.excuse(missed)
             self._liveness.excuse(missed, now)
             self._runner.exchanges.excuse(missed, now)
 
-    def _take_events(self, happened: list[events.Event], now: float) -> None:
-        for event in self._runner.feed(happened, now):
-            self._occurred(event)
-
-    def _occurred(self, event: events.Event) -> None:
-        """Do what an event of the connection as a whole asks for."""
+    def occurred(self, event: events.Event) -> None:
         match event:
             case events.Ready():
                 self._ready(event)
@@ -328,25 +324,28 @@ class Connection(StateMachine):
                     self._keeper.failed(error)
                 case Meaning.TOO_LONG:
                     self._transport.http.shorten()
-                case Meaning.LOST:
-                    pass  # QUIC sends again what was in it
+                # What is LOST, QUIC sends again.
 
     # the end of a batch ---------------------------------------------------------------------
 
     def after_batch(self) -> None:
         """One flush of datagrams, timers set anew, readers woken."""
         runner, transport = self._runner, self._transport
+        is_open = bool(runner.exchanges)
+        if self._may_rest:
+            self._may_rest = False
+            if not (is_open or runner.busy):
+                self._begin_idle()
         if transport.socket is not None:
             if runner.sending:
                 runner.pump(time.monotonic())
             transport.flush(uploads=bool(runner.sending))
-            self.timers.at("quic", transport.http.timer(), rests=not runner.exchanges)
+            self.timers.at("quic", transport.http.timer(), rests=not is_open)
             self.timers.at("sweep", runner.exchanges.next_deadline())
         elif self.state in DIALS:
             self._dialer.flush()
             self.timers.at("quic", self._dialer.timer())
             self.timers.at("dial", self._dialer.due())
-        is_open = bool(runner.exchanges)
         pings = is_open and transport.http.pings_in_silence
         self.timers.at("silence", self._liveness.ping_due() if pings else None)
         self._stalls.listen(is_open or self.state in DIALS)
@@ -362,13 +361,14 @@ class Connection(StateMachine):
         self.forward(self._coordinator, messages.Returned(self._number, exchange, unused), reply)
 
     def check_idle(self) -> None:
-        """Close if nothing is open and it drains, else see how long that lasts."""
+        """Close if it drains and nothing is open, else see at the end of the batch what is."""
         self._coordinator.wake()
-        if self._runner.busy:
-            return
-        if self.state is ConnectionState.DRAINING:
+        if self.state is not ConnectionState.DRAINING:
+            self._may_rest = True
+        elif not self._runner.busy:
             self.leave()
-            return
+
+    def _begin_idle(self) -> None:
         if self._spent:
             self.timers.start("spent", SPENT)
         config, http = self._config, self._transport.http
@@ -427,9 +427,7 @@ class Connection(StateMachine):
             return self._runner.fail_all(self._target.forked())
         if self.hub is not None and self.hub.stopped:
             reason = None  # with all actors: it has not failed
-        error = self._error
-        if error is None and reason is not None:
-            error = self._target.actor_failed(reason)
+        error = self._error or (None if reason is None else self._target.actor_failed(reason))
         # Whatever ended it may be broken still: that must not keep anybody from an answer.
         self.safely(self._dialer.hang_up)
         self.safely(self._transport.hang_up)

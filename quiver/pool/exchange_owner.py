@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from quiver.h3 import events
 from quiver.pool.messages import PoolReply, StartExchange
 
 __all__ = ["Owner"]
@@ -11,6 +12,9 @@ __all__ = ["Owner"]
 
 class Owner(Protocol):
     """The connection, as its exchanges see it."""
+
+    def occurred(self, event: events.Event) -> None:
+        """Do what an event of the connection as a whole asks for."""
 
     def released(self, tickets: tuple[int, ...]) -> None:
         """Note that these hold a stream slot no more. When their callers have been answered, or

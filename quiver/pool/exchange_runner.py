@@ -12,9 +12,8 @@ taken within `_contained`, `_do` or `_not_begun`.
 
 from __future__ import annotations
 
-import collections
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from quiver.actors.propagation import must_propagate
@@ -161,7 +160,7 @@ class ExchangeRunner:
         self._liveness.began_at = now
         self._report.requests += 1
         if early is not None:
-            collections.deque(self.feed(early.happened, now), 0)
+            self.feed(early.happened, now)
         return caller
 
     def _open_channel(self, exchange: StartExchange, reply: PoolReply) -> None:
@@ -240,8 +239,8 @@ class ExchangeRunner:
 
     # what the server sends ------------------------------------------------------------------
 
-    def feed(self, happened: Iterable[events.Event], now: float) -> Iterator[events.Event]:
-        """Take what is for exchanges; yield what concerns the connection as a whole, in its turn.
+    def feed(self, happened: Iterable[events.Event], now: float) -> None:
+        """Take what is for exchanges; tell the owner what concerns it as a whole, in its turn.
 
         What events in a row ask for is done together: one `released` for all that they end.
         """
@@ -261,7 +260,7 @@ class ExchangeRunner:
                 self._do(actions)
                 actions = []
                 if not self._takes(event):
-                    yield event
+                    self._owner.occurred(event)
         self._do(actions)
 
     def _takes(self, event: events.Event) -> bool:
@@ -372,11 +371,13 @@ class ExchangeRunner:
     # what the table asks for ----------------------------------------------------------------
 
     def _do(self, actions: Sequence[ExchangeAction]) -> None:
-        released = tuple([each.ticket for each in actions if type(each) is Release])
+        released = [each.ticket for each in actions if type(each) is Release]
         if released:  # before its caller hears of it, who may ask again at once
-            self._owner.released(released)
+            self._owner.released(tuple(released))
         failed: tuple[int, ...] = ()
-        for action in [each for each in actions if type(each) is not Release]:
+        for action in actions:
+            if type(action) is Release:
+                continue
             try:
                 self._carry_out(action)
             except BaseException as error:
@@ -416,9 +417,9 @@ class ExchangeRunner:
                 self._target.heard(field)
 
     def _end_sending(self, ticket: int) -> None:
-        caller = self._callers.get(ticket)
-        assert caller is not None, "its outcome is the last that is heard of it"
-        drop_unsent(self.transport.http, caller, ErrorCode.H3_REQUEST_CANCELLED)
+        caller = self.sending.get(ticket)
+        if caller is not None:
+            drop_unsent(self.transport.http, caller, ErrorCode.H3_REQUEST_CANCELLED)
 
     def _retry(self, ticket: int, error: QuiverError) -> None:
         """Send it again, once, or as often as there may be connections that say so."""

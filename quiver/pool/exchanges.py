@@ -114,8 +114,8 @@ class Exchange:
 
     def due(self) -> float:
         """The time at which it ends if nothing more happens; infinity for never."""
-        deadline = math.inf if self.limits.deadline is None else self.limits.deadline
-        return min(deadline, self._silent_until())
+        deadline, silent = self.limits.deadline, self._silent_until()
+        return silent if deadline is None or silent < deadline else deadline
 
     def excuse(self, seconds: float, now: float) -> None:
         """Add time, until `now`, in which nothing could be heard: that was nobody's silence."""
@@ -186,11 +186,7 @@ class Exchanges:
         mode: Mode = Mode.BUFFERED,
         early: bool = False,
     ) -> None:
-        """Add a request that goes out.
-
-        Raises:
-            ValueError: the stream or the ticket is open already.
-        """
+        """Add a request that goes out. Raises ValueError: its stream or ticket is open already."""
         if stream_id in self._open or ticket in self._streams:
             raise ValueError(f"stream {stream_id} or ticket {ticket} is open already")
         exchange = Exchange(stream_id, ticket, mode, method == "HEAD", limits, now)
@@ -380,19 +376,20 @@ class Exchanges:
         if due < exchange.entry:
             exchange.entry = due
             heapq.heappush(self._due, (due, exchange.stream_id))
-            self._trim()
+            if len(self._due) > 2 * len(self._open) + 64:
+                self._trim()
 
     def _close(self, exchange: Exchange) -> None:
         del self._open[exchange.stream_id]
         del self._streams[exchange.ticket]
-        self._trim()
+        if not self._open:
+            self._due.clear()
 
     def _trim(self) -> None:
         """Entries of exchanges long gone, and those that an earlier one has replaced, go."""
-        if len(self._due) > 2 * len(self._open) + 64:
-            entries = [(each.entry, each.stream_id) for each in self._open.values()]
-            self._due = [entry for entry in entries if entry[0] < math.inf]
-            heapq.heapify(self._due)
+        kept = [each for each in self._open.values() if each.entry < math.inf]
+        self._due = [(each.entry, each.stream_id) for each in kept]
+        heapq.heapify(self._due)
 
     def _complete(
         self, exchange: Exchange, last: bytes = b"", trailers: Pairs | None = None

@@ -13,6 +13,7 @@ import pytest
 import quiver
 from quiver.actors.actor import GeventActor
 from quiver.models import GetConnections, GetStats
+from quiver.pool.connection import Connection
 from quiver.pool.coordinator import OriginPool
 from quiver.pool.routing import RoutingTable
 from quiver.quic.aioquic.engine import AioquicEngine
@@ -148,6 +149,23 @@ def test_an_idle_connection_is_closed_and_the_server_told(origin: Origin) -> Non
 def test_a_connection_with_an_open_exchange_is_not_idle(origin: Origin) -> None:
     with client_of(origin, idle_timeout=0.2) as client:
         assert client.get(origin.url + "/delay/0.8").status == 200
+    assert origin.connections_accepted() == 1
+
+
+def test_a_connection_whose_exchange_has_just_ended_is_not_idle_yet(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer may be of an earlier rest, and whoever was answered asks again in this batch."""
+    check_idle = Connection.check_idle
+
+    def fire_just_then(connection: Connection) -> None:
+        check_idle(connection)
+        connection._timer_fired("idle")
+
+    monkeypatch.setattr(Connection, "check_idle", fire_just_then)
+    with client_of(origin) as client:
+        for _ in range(3):
+            assert client.get(origin.url + "/ok").status == 200
     assert origin.connections_accepted() == 1
 
 
