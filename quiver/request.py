@@ -143,37 +143,55 @@ def trailer_pairs(given: HeadersLike) -> HeaderPairs:
 
 
 def _trailers(given: TrailersLike) -> HeaderPairs | Callable[[], HeadersLike]:
-    return given if callable(given) else trailer_pairs(given)
-
-
-def _callback(given: OnInformational | None) -> OnInformational | None:
-    if given is None or callable(given):
+    if callable(given):
         return given
-    raise InvalidRequest(f"on_informational={given!r} cannot be called")
+    return trailer_pairs(given) if given else ()
 
 
-def _limit(_: object, attribute: attrs.Attribute[float | None], value: object) -> None:
-    if value is None:
-        return
+def _callback(name: str, value: object) -> None:
+    if not callable(value):
+        raise InvalidRequest(f"{name}={value!r} cannot be called")
+
+
+def _limit(name: str, value: object) -> None:
     if (
         not isinstance(value, int | float)
         or isinstance(value, bool)
         or not 0 < value <= sys.float_info.max
     ):
-        raise InvalidRequest(f"{attribute.name}={value!r} is not a number of seconds above 0")
+        raise InvalidRequest(f"{name}={value!r} is not a number of seconds above 0")
 
 
-def _flag_or_none(_: object, attribute: attrs.Attribute[bool | None], value: object) -> None:
-    if value is not None and not isinstance(value, bool):
-        raise InvalidRequest(f"{attribute.name}={value!r} is not True, False or None")
+def _flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{name}={value!r} is not True, False or None")
+
+
+_CHECKS: Final[dict[str, Callable[[str, object], None]]] = {
+    "timeout": _limit,
+    "receive_timeout": _limit,
+    "send_timeout": _limit,
+    "checkout_timeout": _limit,
+    "connect_timeout": _limit,
+    "open_timeout": _limit,
+    "early_data": _flag,
+    "on_informational": _callback,
+}
+"""What an option must be that is given, and not None."""
 
 
 class _Kind(type):
-    """Requests, of which a keyword that is none is told with the one that may have been meant."""
+    """Requests, whose options are checked where they are given: most requests are made with none.
+
+    A keyword that is none is told with the one that may have been meant.
+    """
 
     if not TYPE_CHECKING:  # which know the signatures
 
         def __call__(cls, *given, **options):
+            for name, value in options.items():
+                if value is not None and name in _CHECKS:
+                    _CHECKS[name](name, value)
             try:
                 return super().__call__(*given, **options)
             except TypeError as error:
@@ -235,14 +253,14 @@ class Request(metaclass=_Kind):
     params: ParamsLike | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
     json: object = attrs.field(default=None, kw_only=True, eq=False, repr=False)
     on_informational: OnInformational | None = attrs.field(
-        default=None, converter=_callback, kw_only=True, eq=False, repr=False
+        default=None, kw_only=True, eq=False, repr=False
     )
-    timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
-    receive_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
-    send_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
-    checkout_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
-    connect_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
-    early_data: bool | None = attrs.field(default=None, kw_only=True, validator=_flag_or_none)
+    timeout: float | None = attrs.field(default=None, kw_only=True)
+    receive_timeout: float | None = attrs.field(default=None, kw_only=True)
+    send_timeout: float | None = attrs.field(default=None, kw_only=True)
+    checkout_timeout: float | None = attrs.field(default=None, kw_only=True)
+    connect_timeout: float | None = attrs.field(default=None, kw_only=True)
+    early_data: bool | None = attrs.field(default=None, kw_only=True)
     origin: Origin | None = attrs.field(default=None, kw_only=True)
     context: Context | None = attrs.field(init=False, default=None, eq=False, repr=False)
 
@@ -308,12 +326,9 @@ class Request(metaclass=_Kind):
         object.__setattr__(self, "target", target)
 
     def _take_path(self, target: str) -> None:
-        if target == "*" and self.method == "OPTIONS":
-            return
         path = target.partition("#")[0]
-        fault = fields.path_fault(path)
-        if fault:
-            raise InvalidRequest(f"target={redacted_url(target)!r} {fault}")
+        if not fields.PATH.fullmatch(path) and (target != "*" or self.method != "OPTIONS"):
+            raise InvalidRequest(f"target={redacted_url(target)!r} {fields.path_fault(path)}")
         if path is not target:
             object.__setattr__(self, "target", path)
 
@@ -411,7 +426,7 @@ class OpenChannel(Request):
 
     protocol: str | None = attrs.field(default=None, converter=_protocol, kw_only=True)
     require_datagrams: bool = attrs.field(default=False, kw_only=True)
-    open_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_limit)
+    open_timeout: float | None = attrs.field(default=None, kw_only=True)
 
     def answered_within(self, pools: float | None) -> tuple[str, float | None]:  # noqa: ARG002
         if self.open_timeout is not None and (self.timeout or math.inf) > self.open_timeout:
