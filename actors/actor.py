@@ -278,11 +278,11 @@ class GeventActor(pykka.Actor):
         """Take what those bring who have their turn before the loop waits: mostly those who were
         answered, and ask again."""
         assert self.hub is not None
-        turns = 0
+        wakeup, turns = self.hub.wakeup, 0
         while turns < self.lingers:  # looked at anew, for what was taken may have said "no more"
             turns += 1
             wake_chain.wait(lingers=True)
-            if not self.hub.wakeup.has_calls():
+            if not wakeup.has_calls():
                 return
             gevent.sleep(0)
             self._take()

@@ -49,23 +49,23 @@ class Reply(pykka.Future[T]):
     """
 
     # One is made for each ask: what most of them never need is not made with it.
+    has_waiter = False
+    _done = False
+    _value: Any = None
     _error: BaseException | None = None
     _traceback: TracebackType | None = None
     _calls: WaitQueue | None = None  # of `when_done`
     _caller_calls: list[Callable[[], object]] | None = None
+    _on_cancel: Callable[..., object] | None = None
+    _on_cancel_args: tuple[object, ...] = ()
     _left = False  # nobody waits any more
     _get_hook = None  # Pykka's: see `set_get_hook`
     cancelled = False
 
     def __init__(self, cancelled_error: Callable[[], Exception] = ReplyCancelled) -> None:
         self._claim = allocate_lock()
-        self._done = False
-        self._value: Any = None
         self._wakes: WaitQueue = []
         self._cancelled_error = cancelled_error
-        self._on_cancel: Callable[..., object] | None = None
-        self._on_cancel_args: tuple[object, ...] = ()
-        self.has_waiter = False
 
     def __getattr__(self, name: str) -> Any:
         now = _FORMER_NAMES.get(name)

@@ -94,22 +94,18 @@ def wait(wakes: WaitQueue, met: Callable[[], bool], timeout: float | None = None
         return True
     due = math.inf if timeout is None else time.monotonic() + timeout
     hub = get_hub_if_exists()
-    if hub is not None:
+    if hub is None:
+        wait_here: Callable[..., None] = _wait_in_thread
+    else:
         _refuse_to_wait(hub)
+        wait_here = partial(_wait_in_greenlet, hub)
     while (left := due - time.monotonic()) > 0:
-        _wait_here(hub, wakes, met, left)
+        wait_here(wakes, met, left)
         if met():
             return True
     if left < -_LATE:  # whoever waits was stopped, as the loop may have been that had the answer
-        _wait_here(hub, wakes, met, _CHANCE)
+        wait_here(wakes, met, _CHANCE)
     return met()
-
-
-def _wait_here(hub: Hub | None, wakes: WaitQueue, met: Callable[[], bool], seconds: float) -> None:
-    if hub is None:
-        _wait_in_thread(wakes, met, seconds)
-    else:
-        _wait_in_greenlet(hub, wakes, met, seconds)
 
 
 def _refuse_to_wait(hub: Hub) -> None:
@@ -209,34 +205,29 @@ def _wait_in_thread(wakes: WaitQueue, met: Callable[[], bool], seconds: float) -
 
 
 class _Sleeper:
-    """A greenlet that sleeps until it is called, from any thread.
+    """The calling greenlet, which sleeps until this is called, from any thread.
 
     gevent's Waiter, with its switch bound to it and to a loop's wakeup, is six objects: here it is
     one, for each ask.
+
+    Attributes:
+        greenlet: until it has been rung for, or waits no more.
     """
 
-    __slots__ = ("_greenlet", "_wakeup")
+    __slots__ = ("_wakeup", "greenlet")
 
     def __init__(self, wakeup: LoopWakeup) -> None:
         self._wakeup = wakeup
-        self._greenlet: greenlet | None = None
+        self.greenlet: greenlet | None = getcurrent()
 
     def __call__(self) -> None:
         self._wakeup.call_soon(self.ring)
 
     def ring(self) -> None:
-        """Wake it, if it sleeps. In its loop."""
-        sleeping, self._greenlet = self._greenlet, None
+        """Wake it, once. In its loop, which has no turn before it sleeps."""
+        sleeping, self.greenlet = self.greenlet, None
         if sleeping is not None:
             sleeping.switch()
-
-    def sleep(self, hub: Hub) -> None:
-        """Sleep until it is rung for, the calling greenlet."""
-        self._greenlet = getcurrent()
-        try:
-            hub.switch()
-        finally:
-            self._greenlet = None
 
 
 def _wait_in_greenlet(hub: Hub, wakes: WaitQueue, met: Callable[[], bool], seconds: float) -> None:
@@ -249,8 +240,9 @@ def _wait_in_greenlet(hub: Hub, wakes: WaitQueue, met: Callable[[], bool], secon
         if timer is not None:
             timer.start(sleeper.ring, update=True)
         if not met():
-            sleeper.sleep(hub)
+            hub.switch()
     finally:
+        sleeper.greenlet = None
         wakeup.unref()
         take_back(wakes, sleeper)
         if timer is not None:
