@@ -116,6 +116,7 @@ class OriginPool(StartedPool):
             None if client_pools is None else config.pool_idle_timeout, time.monotonic()
         )
         self._stalls = StallWatch()
+        self._waited = False  # somebody did after the last batch
         self._overdue = False  # some are, and are told so in a moment
 
     def on_start(self) -> None:
@@ -353,9 +354,11 @@ class OriginPool(StartedPool):
         self._connections[connection].notify(message)
 
     def after_batch(self) -> None:
-        waits = self._asks and not self._overdue
-        self.timers.at("sweep", self._table.next_deadline() if waits else None)
-        self._stalls.listen(bool(self._asks))
+        waits = bool(self._asks)
+        if waits or self._waited:
+            self._waited, sweeps = waits, waits and not self._overdue
+            self.timers.at("sweep", self._table.next_deadline() if sweeps else None)
+            self._stalls.listen(waits)
         if not self._connections:
             self._end_if_idle(time.monotonic())
         elif self._idle_policy.for_good:
