@@ -115,18 +115,19 @@ class _Worker(greenlet):
 
     def _live(self) -> None:
         hub, dispatcher = self.parent, self._dispatcher
+        idle = dispatcher.idle
         assert hub is not None
         unused = weakref.getweakrefcount(self)  # one, if coverage measures
-        while self._work() and len(dispatcher.idle) < dispatcher.most_idle:
+        while self._work() and len(idle) < dispatcher.most_idle:
             if self.__dict__ or weakref.getweakrefcount(self) > unused:
                 return  # somebody has left something with it, or will know it again
-            dispatcher.idle.append(self)
+            idle.append(self)
             try:
                 while self.cell is None:
                     greenlet.switch(hub)
             except BaseException:  # noqa: BLE001 - of a turn that is over: it is nobody's any more
                 with contextlib.suppress(ValueError):
-                    dispatcher.idle.remove(self)
+                    idle.remove(self)
                 return
 
     def _work(self) -> bool:
@@ -155,6 +156,17 @@ class _Worker(greenlet):
         return False
 
 
+class _Nobody:
+    """A resident that does nothing, and leaves nothing behind."""
+
+    never_waits = False
+
+    def run(self) -> bool:
+        return True
+
+    def expire(self, reason: BaseException | None) -> None: ...
+
+
 class Dispatcher:
     """The residents of one loop. To be used in its thread, but where it says from any.
 
@@ -166,7 +178,7 @@ class Dispatcher:
     def __init__(self) -> None:
         self.idle: list[_Worker] = []
         self.most_idle = _MOST_IDLE
-        self._fewest = sys.maxsize  # references to one that nobody knows
+        self._fewest = 0  # references to one that nobody knows, when that is measured
         self._cells: dict[Resident, Cell] = {}  # in the order of their start
         self._one_ended = Event()
 
@@ -187,12 +199,21 @@ class Dispatcher:
         """A greenlet that nobody has, nor knows. In the loop: who resumed it has let go of it."""
         while self.idle:
             worker = self.idle.pop()
-            references = sys.getrefcount(worker)
-            if references <= self._fewest:
-                self._fewest = references
+            if sys.getrefcount(worker) <= self._fewest:
                 return worker
             worker.throw()
+        if self.most_idle and not self._fewest:
+            self._fewest = self._measured()
         return _Worker(self)
+
+    def _measured(self) -> int:
+        """The references to a greenlet that nobody knows: there are as many to its own frames, and
+        that differs between releases of Python and greenlet."""
+        Cell(self, _Nobody())(_Worker(self))
+        worker = self.idle.pop()
+        references = sys.getrefcount(worker)
+        worker.throw()
+        return references
 
     def begin(self, resident: Resident) -> None:
         """Give `resident` a turn, unless it has ended. In the loop."""

@@ -287,3 +287,22 @@ def test_a_loop_that_has_ended_keeps_no_greenlets() -> None:
     hub.stop()
     gc.collect()
     assert [own() for own in idle] == [None]
+
+
+class Known(Returning):
+    """Remembers its greenlet."""
+
+    def run(self) -> bool:
+        self.greenlet = gevent.getcurrent()
+        return super().run()
+
+
+def test_not_even_the_first_greenlet_of_a_loop_goes_on_when_somebody_knows_it() -> None:
+    """There is none to compare it with."""
+    hub, first, second = Hub(), Known(), Known()
+    for resident in (first, second):
+        hub.spawn(resident)
+        assert resident.had_its_turn.wait(10.0)
+        in_loop(lambda: None, hub)  # its turn is over
+    assert first.greenlet is not second.greenlet
+    hub.stop()
