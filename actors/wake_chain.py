@@ -111,6 +111,8 @@ class WakeChain:
             self.held = True  # somebody came before it was given up, and left it to us
 
     def _release_next(self) -> bool:
+        if not self._row:  # as nearly always for one alone: an exception costs more than this look
+            return False
         try:
             gate = self._row.popleft()
         except IndexError:
@@ -119,10 +121,11 @@ class WakeChain:
         return True
 
     def _tell_over(self) -> None:
-        try:  # not contextlib.suppress: this is done for each thread that is woken alone
-            self._over.release()
-        except RuntimeError:  # the end of an earlier row was not waited for
-            pass
+        if self._over.locked():  # else the end of an earlier row was not waited for
+            try:
+                self._over.release()
+            except RuntimeError:  # another thread has told of it in this moment
+                pass
 
     def wait(self, *, lingers: bool = False) -> None:
         """Let those who were called run. For a loop, which has the lock and shall not keep it.
