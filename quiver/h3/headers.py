@@ -117,7 +117,8 @@ def response_of(section: Fields, short: bool = False) -> tuple[int, Pairs]:
     """
     if not section or section[0][0] != b":status":
         raise Malformed(_why_no_status(section))
-    return _status(section[0][1]), _pairs(section[1:], short)
+    pair = _known_pair if short else _pair  # the cache is shared, and servers choose the fields
+    return _status(section[0][1]), list(map(pair, section[1:]))
 
 
 @cache  # there are 899 that are none of these faults
@@ -131,18 +132,13 @@ def _status(status: bytes) -> int:
 
 def trailers_of(section: Fields) -> Pairs:
     """The fields of a trailer section. Raises Malformed."""
-    return _pairs(section, False)
+    return list(map(_pair, section))
 
 
 def _why_no_status(section: Fields) -> str:
     if any(name == b":status" for name, _ in section):
         return ":status is not the first field"
     return "the response has no :status"
-
-
-def _pairs(section: Fields, short: bool) -> Pairs:
-    pair = _known_pair if short else _pair  # the cache is shared, and servers choose the fields
-    return list(map(pair, section))
 
 
 def _pair(field: tuple[bytes, bytes]) -> tuple[str, str]:

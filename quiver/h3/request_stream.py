@@ -280,8 +280,14 @@ class ResponseReader:
         try:
             if self._begun:
                 self._trailers = trailers_of(section)
+                return
+            status, fields = response_of(section, short)
+            if status < 200:
+                self._check_interim(section, last)
+                happened.append(events.Informational(self.stream_id, status, fields))
             else:
-                happened.append(self._response(section, short, last))
+                self._begun = True
+                happened.append(events.Headers(self.stream_id, status, fields, last))
         except Malformed as fault:
             raise _GivenUp(events.StreamMalformed(self.stream_id, str(fault))) from fault
 
@@ -289,16 +295,11 @@ class ResponseReader:
         if size > self._limit:
             raise _GivenUp(events.HeadersTooLarge(self.stream_id, size, self._limit))
 
-    def _response(self, section: Fields, short: bool, last: bool) -> events.Event:
-        status, fields = response_of(section, short)
-        if status < 200:
-            if last:
-                raise Malformed("the response ended after an interim one")
-            self._interim += section_size(section)
-            self._check_size(self._interim)
-            return events.Informational(self.stream_id, status, fields)
-        self._begun = True
-        return events.Headers(self.stream_id, status, fields, last)
+    def _check_interim(self, section: Fields, last: bool) -> None:
+        if last:
+            raise Malformed("the response ended after an interim one")
+        self._interim += section_size(section)
+        self._check_size(self._interim)
 
     def _end(self, happened: list[events.Event]) -> None:
         """The stream is over: see that it was in order, and that the last event says so."""

@@ -114,7 +114,15 @@ class Exchange:
 
     def due(self) -> float:
         """The time at which it ends if nothing more happens; infinity for never."""
-        deadline, silent = self.limits.deadline, self._silent_until()
+        limits, silent = self.limits, math.inf
+        if self.unread:  # it waits for its reader, not for the server
+            if limits.idle_timeout is not None:
+                silent = self.read + limits.idle_timeout
+        elif self.stuck and limits.send_timeout is not None:
+            silent = self.heard + limits.send_timeout
+        elif limits.receive_timeout is not None and not (self.mode is Mode.CHANNEL and self.status):
+            silent = max(self.heard, self.read) + limits.receive_timeout
+        deadline = limits.deadline
         return silent if deadline is None or silent < deadline else deadline
 
     def excuse(self, seconds: float, now: float) -> None:
@@ -126,17 +134,6 @@ class Exchange:
     def untaken(self) -> bool:
         """Whether its body waits for the server, which has a time limit of its own for that."""
         return self.stuck and self.limits.send_timeout is not None
-
-    def _silent_until(self) -> float:
-        limits = self.limits
-        if self.unread:  # it waits for its reader, not for the server
-            return math.inf if limits.idle_timeout is None else self.read + limits.idle_timeout
-        if self.untaken:
-            return self.heard + (limits.send_timeout or 0.0)
-        open_channel = self.mode is Mode.CHANNEL and self.status  # may be silent
-        if limits.receive_timeout is None or open_channel:
-            return math.inf
-        return max(self.heard, self.read) + limits.receive_timeout
 
 
 class Exchanges:
