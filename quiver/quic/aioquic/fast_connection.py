@@ -11,8 +11,9 @@ from aioquic.tls import Epoch
 from quiver.quic.aioquic.after_handshake import FrameHandlers, forget_handshake
 from quiver.quic.aioquic.congestion import CONTROLS
 from quiver.quic.aioquic.connection import Connection, stream_of
-from quiver.quic.aioquic.fast_receive import FastReceive, Pacer, Recovery
+from quiver.quic.aioquic.fast_receive import FastReceive
 from quiver.quic.aioquic.fast_send import FastSend
+from quiver.quic.aioquic.recovery import Pacer, Recovery
 from quiver.quic.engine import SessionTicket
 from quiver.quic.send_pieces import SendPieces
 

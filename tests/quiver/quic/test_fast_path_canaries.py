@@ -23,9 +23,9 @@ from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 
 from quiver.quic.aioquic.fast_connection import FastConnection
-from quiver.quic.aioquic.fast_receive import Recovery
 from quiver.quic.aioquic.fast_send import Packet
 from quiver.quic.aioquic.packet_keys import TAG
+from quiver.quic.aioquic.recovery import Recovery
 
 OVERRIDDEN: dict[str, list[str]] = {
     "_confirm_handshake": ["self"],

@@ -15,7 +15,7 @@ from aioquic.quic.recovery import QuicPacketPacer, QuicPacketSpace
 from aioquic.tls import Epoch
 
 from quiver.quic.aioquic.fast_connection import FastConnection
-from quiver.quic.aioquic.fast_receive import Pacer
+from quiver.quic.aioquic.recovery import Pacer
 
 SIZE = 1200  # bytes of a packet
 

@@ -24,8 +24,8 @@ from aioquic.tls import Epoch
 
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.fast_connection import FastConnection
-from quiver.quic.aioquic.fast_receive import Pacer
 from quiver.quic.aioquic.packet_keys import PacketKeys
+from quiver.quic.aioquic.recovery import Pacer
 
 OVERRIDDEN = {
     "_write_stream_limits": ["self", "builder", "space", "stream"],

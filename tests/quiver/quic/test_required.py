@@ -15,7 +15,7 @@ from aioquic.quic.logger import QuicLogger, QuicLoggerTrace
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery
 from aioquic.tls import Context
 
-from quiver.quic.aioquic import certificates, fast_receive, qlog, required
+from quiver.quic.aioquic import certificates, qlog, recovery, required
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.engine import AioquicEngine
 from quiver.quic.aioquic.fast_connection import FastConnection
@@ -23,7 +23,8 @@ from quiver.quic.aioquic.fast_connection import FastConnection
 ROOM = Path(required.__file__).parent
 FAST = {
     *("after_handshake", "bulk_send", "congestion", "fast_connection", "fast_receive"),
-    *("fast_send", "lazy_stream", "packet_rows", "path_probe", "row_frames", "sent_runs"),
+    *("fast_send", "lazy_stream", "packet_rows", "path_probe", "recovery", "row_frames"),
+    "sent_runs",
 }
 OF_ITS_OWN = {"migration": required.MIGRATION, "early_data": required.EARLY_DATA}
 """Files that stand on tables of their own: without those, what they do is not done."""
@@ -164,8 +165,8 @@ def overridden() -> set[str]:
         (Connection, QuicConnection),
         (FastConnection, QuicConnection),
         (vars(certificates)["_VerifyingContext"], Context),
-        (fast_receive.Pacer, QuicPacketPacer),
-        (fast_receive.Recovery, QuicPacketRecovery),
+        (recovery.Pacer, QuicPacketPacer),
+        (recovery.Recovery, QuicPacketRecovery),
         (qlog.QlogFolder, QuicLogger),
         (qlog.QlogTrace, QuicLoggerTrace),
     ]
