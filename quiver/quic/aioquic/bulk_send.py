@@ -131,7 +131,6 @@ class BulkSend:
         sent: dict[int, Any] = space.sent_packets
         sent.update(dict.fromkeys(range(run.first, run.last + 1), run))
         space.ack_eliciting_in_flight += count
-        loss.newest_run = run.last
         loss._time_of_last_sent_ack_eliciting_packet = now
         loss._cc.on_run_sent(packet=run, count=count)
         if not quic._ack_eliciting_sent_since_receipt:

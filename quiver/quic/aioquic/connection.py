@@ -102,6 +102,7 @@ class Connection(QuicConnection):
         self._acks = 0  # how many of these were ACK frames
         self._former_until: float | None = None  # when the keys of the last phase are forgotten
         self.peer_parameters = SILENT
+        self._agreed = configuration.idle_timeout  # the shorter one, as soon as both are known
         super().__init__(
             configuration=self.session.configuration, session_ticket_handler=self.session.came
         )
@@ -206,6 +207,8 @@ class Connection(QuicConnection):
         self.early.raise_streams(peer)
         # aioquic takes 0 for a limit, and each exponent for 3.
         self._remote_max_idle_timeout = peer.max_idle_timeout
+        if peer.max_idle_timeout is not None:
+            self._agreed = min(self._agreed, peer.max_idle_timeout)
         self._remote_ack_delay_exponent = peer.ack_delay_exponent
         # It would send a PATH_CHALLENGE to the preferred address by the socket that it has, which
         # is connected to another one. A client may stay (RFC 9000 9.6); the connection id that came
@@ -311,9 +314,7 @@ class Connection(QuicConnection):
     @property
     def idle_timeout(self) -> float:
         """Seconds of silence that end the connection (RFC 9000 10.1)."""
-        ours, theirs = self.configuration.idle_timeout, self.peer_parameters.max_idle_timeout
-        agreed = ours if theirs is None else min(ours, theirs)
-        return max(agreed, _PROBE_TIMEOUTS * self._loss.get_probe_timeout())
+        return max(self._agreed, _PROBE_TIMEOUTS * self._loss.get_probe_timeout())
 
     def is_reset(self, datagram: bytes) -> bool:
         """Whether the peer says that it knows nothing of this connection (RFC 9000 10.3.1)."""

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Iterable
 from typing import Any, Final
 
+from aioquic.quic.packet_builder import QuicDeliveryState
 from aioquic.quic.recovery import (  # type: ignore[attr-defined]
     K_GRANULARITY,
     QuicPacketPacer,
     QuicPacketRecovery,
 )
 
-from quiver.quic.aioquic.sent_runs import acknowledge_runs, packet_of, single_out
+from quiver.quic.aioquic.sent_runs import Run, acknowledge_run, packet_of, single_out
 from quiver.quic.reordering import Reordering
 
 __all__ = ["Pacer", "Recovery"]
+
+_ACKED: Final = QuicDeliveryState.ACKED  # a member of an enumeration is looked up slowly
 
 _TICK: Final = 0.002  # seconds: the finest timer of an event loop, and as much until its turn
 _BURST: Final = 48  # packets at once that a server's socket holds by default
@@ -31,6 +35,7 @@ afterwards (RFC 9002 7.7)."""
 _HELD: Final = 256
 """Packets of one connection that a server holds until it looks at them: those of quic-go."""
 
+_SHORTEST: Final = 0.001  # seconds, of what a round trip counts as
 _BELIEVED: Final = 10.0  # seconds: a path may change without a word (RFC 9002 5.2)
 
 
@@ -39,13 +44,12 @@ class Recovery(QuicPacketRecovery):
 
     Attributes:
         reordering: of the path.
-        newest_run: the last packet that was sent in a run, see `sent_runs`.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.reordering = Reordering()
-        self.newest_run = -1
+        self._until_probe = 0.0  # seconds, by the round trips that were measured
         self._renewed = -math.inf  # when `_rtt_min` was, and the shortest round trip since then
         self._shortest = math.inf
         self._missed: list[Any] = []  # taken for lost, by number; for as long as they may yet come
@@ -77,8 +81,7 @@ class Recovery(QuicPacketRecovery):
         shortest of all: who waits in a queue of a round trip would probe after four more."""
         if not self._rtt_initialized:
             return super().get_probe_timeout(include_max_ack_delay=include_max_ack_delay)
-        cc: Any = self._cc
-        timeout: float = self._rtt_smoothed + max(4 * cc.round_trips.variation, K_GRANULARITY)
+        timeout = self._until_probe
         return timeout + self.max_ack_delay if include_max_ack_delay else timeout
 
     def reschedule_data(self, **about: Any) -> None:
@@ -90,20 +93,83 @@ class Recovery(QuicPacketRecovery):
                 single_out(sent, oldest)
         super().reschedule_data(**about)
 
-    # what arrives after all -----------------------------------------------------------------
+    # what arrives ---------------------------------------------------------------------------
 
-    def on_ack_received(self, *, ack_rangeset: Any, now: float, **about: Any) -> None:
-        if about["space"].is_application_data:
-            if self._missed:
-                self._find(ack_rangeset, now)
-            if self.newest_run >= next(iter(about["space"].sent_packets), math.inf):  # one is out
-                acknowledge_runs(self, ack_rangeset, now, about["space"])
-        super().on_ack_received(ack_rangeset=ack_rangeset, now=now, **about)
-        loss: Any = self  # of which aioquic keeps the shortest round trip for good
+    def on_ack_received(
+        self, *, ack_rangeset: Any, ack_delay: float, now: float, space: Any
+    ) -> None:
+        """As aioquic's, which knows of no runs, and of nothing that arrives after all."""
+        if self._missed and space.is_application_data:
+            self._find(ack_rangeset, now)
+        largest = ack_rangeset.bounds().stop - 1
+        if largest > space.largest_acked_packet:
+            space.largest_acked_packet = largest
+        newest, sent_time, asked = self._acknowledge(ack_rangeset, now, space)
+        if newest < 0:
+            return  # nothing of it is new
+        measured = asked and newest == largest
+        if measured:
+            self._measured(now - sent_time, ack_delay, now)
+        self._detect_loss(now=now, space=space)
+        if self.peer_completed_address_validation:  # RFC 9002 6.2.1
+            self._pto_count = 0
+        if self._quic_logger is not None:
+            self._log_metrics_updated(log_rtt=measured)
+
+    def _acknowledge(
+        self, acknowledged: Iterable[range], now: float, space: Any
+    ) -> tuple[int, float, bool]:
+        """Take what is acknowledged of the packets that are out: the largest number among them,
+        -1 for none; when that was sent; and whether any asked to be acknowledged."""
+        cc: Any = self._cc
+        sent: dict[int, Any] = space.sent_packets
+        numbers, newest, sent_time, asked = list(sent), -1, 0.0, False
+        for each in acknowledged:
+            # Of those that are out alone: the peer chooses how many there are in its ranges.
+            begin, end = bisect_left(numbers, each.start), bisect_left(numbers, each.stop)
+            while begin < end:
+                packet = sent[numbers[begin]]
+                if type(packet) is Run:
+                    asked = True
+                    begin = acknowledge_run(cc, space, numbers, begin, end, now)
+                else:
+                    del sent[numbers[begin]]
+                    begin += 1
+                    if packet.is_ack_eliciting:
+                        asked = True
+                        space.ack_eliciting_in_flight -= 1
+                    if packet.in_flight:
+                        cc.on_packet_acked(packet=packet, now=now)
+                    for handler, frame in packet.delivery_handlers:
+                        handler(_ACKED, *frame)
+                newest, sent_time = numbers[begin - 1], packet.sent_time
+        return newest, sent_time, asked
+
+    def _measured(self, round_trip: float, ack_delay: float, now: float) -> None:
+        """Take a round trip (RFC 9002 5) as aioquic does, which keeps the shortest for good."""
+        loss: Any = self
+        latest = self._rtt_latest = max(round_trip, _SHORTEST)
+        if latest < self._rtt_min:
+            self._rtt_min = latest
+        ack_delay = min(ack_delay, self.max_ack_delay)
+        if latest > self._rtt_min + ack_delay:
+            latest = self._rtt_latest = latest - ack_delay
         if self._rtt_initialized:
-            self._shortest = min(self._shortest, self._rtt_latest)
-            if now >= self._renewed + _BELIEVED:
-                loss._rtt_min, self._shortest, self._renewed = self._shortest, math.inf, now
+            self._rtt_smoothed = 7 / 8 * self._rtt_smoothed + 1 / 8 * latest
+        else:
+            self._rtt_initialized, self._rtt_first_sample_time = True, now
+            self._rtt_smoothed = round_trip
+        cc = loss._cc
+        cc.on_rtt_measurement(now=now, rtt=round_trip)
+        self._rtt_variance = variation = cc.round_trips.variation
+        self._until_probe = self._rtt_smoothed + max(4 * variation, K_GRANULARITY)
+        self._pacer.update_rate(
+            congestion_window=cc.congestion_window, smoothed_rtt=self._rtt_smoothed
+        )
+        if latest < self._shortest:
+            self._shortest = latest
+        if now >= self._renewed + _BELIEVED:
+            self._rtt_min, self._shortest, self._renewed = self._shortest, math.inf, now
 
     def _find(self, acknowledged: Any, now: float) -> None:
         """Look whether some of what was taken for lost has arrived."""
@@ -168,14 +234,15 @@ class Pacer(QuicPacketPacer):
         self._recovery = recovery
 
     def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
+        if self._recovery.is_short:
+            self.packet_time = None
+            return
         threshold = self._recovery._cc.ssthresh
         in_slow_start = threshold is None or congestion_window < threshold
         gain = _SWIFT if in_slow_start else _EASY
         super().update_rate(congestion_window, smoothed_rtt / gain)
         assert self.packet_time is not None
         self.bucket_max = max(self.bucket_max, min(_TICK, _BURST * self.packet_time))
-        if self._recovery.is_short:
-            self.packet_time = None
 
     def take(self, most: int, now: float) -> int:
         """How many packets may be sent now, which are counted as sent; `most` at the most."""

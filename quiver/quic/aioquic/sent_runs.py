@@ -10,17 +10,15 @@ told by aioquic's loss detection, packet by packet. Touches aioquic's private na
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable
 from typing import Any, Final
 
 from aioquic.quic.packet import QuicPacketType
-from aioquic.quic.packet_builder import QuicDeliveryState, QuicSentPacket
-from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
+from aioquic.quic.packet_builder import QuicDeliveryState
+from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStreamSender
 from aioquic.tls import Epoch
 
-__all__ = ["BodyPacket", "Run", "acknowledge_runs", "packet_of", "single_out"]
+__all__ = ["BodyPacket", "Run", "acknowledge_run", "packet_of", "single_out"]
 
 _ACKED: Final = QuicDeliveryState.ACKED  # a member of an enumeration is looked up slowly
 
@@ -102,42 +100,28 @@ def single_out(sent: dict[int, Any], number: int) -> None:
     sent[number] = packet_of(sent[number], number)
 
 
-def acknowledge_runs(
-    loss: QuicPacketRecovery, acknowledged: Iterable[range], now: float, space: QuicPacketSpace
-) -> None:
-    """Take what is acknowledged while runs are out, as aioquic's loss detection does.
+def acknowledge_run(
+    cc: Any, space: QuicPacketSpace, numbers: list[int], begin: int, end: int, now: float
+) -> int:
+    """Take what is acknowledged of the run that a packet is of.
 
-    It is left one packet that asked for it, and what follows that: by these it measures the round
-    trip, and knows that there was something new.
+    Args:
+        cc: our congestion control.
+        numbers: of the packets that are out; those from `begin` to `end` are acknowledged.
+
+    Returns:
+        Up to where they are of this run, and follow each other.
     """
     sent: dict[int, Any] = space.sent_packets
-    numbers = list(sent)
-    spans = [
-        (bisect_left(numbers, each.start), bisect_left(numbers, each.stop)) for each in acknowledged
-    ]
-    for begin, end in _without_last(spans, numbers, sent):
-        while begin < end:
-            packet, stop = sent[numbers[begin]], begin + 1
-            if type(packet) is Run:
-                stop = _end_of_run(packet, numbers, begin, end)
-                _acknowledge_run(loss, space, packet, numbers[begin:stop], now)
-            else:
-                _acknowledge(loss, space, packet, now)
-            begin = stop
-
-
-def _without_last(
-    spans: list[tuple[int, int]], numbers: list[int], sent: dict[int, Any]
-) -> list[tuple[int, int]]:
-    """What is before the last packet that asked to be acknowledged, which is singled out."""
-    while spans:
-        begin, end = spans.pop()
-        while begin < end:
-            end -= 1
-            if sent[numbers[end]].is_ack_eliciting:
-                single_out(sent, numbers[end])
-                return [*spans, (begin, end)]
-    return []
+    run: Run = sent[numbers[begin]]
+    stop = _end_of_run(run, numbers, begin, end)
+    for each in numbers[begin:stop]:
+        del sent[each]
+    space.ack_eliciting_in_flight -= stop - begin
+    cc.on_run_acked(packet=run, count=stop - begin, now=now)
+    first, after = run.offset(numbers[begin]), run.offset(numbers[stop - 1] + 1)
+    run.sender.on_data_delivery(_ACKED, first, after, False)
+    return stop
 
 
 def _end_of_run(run: Run, numbers: list[int], begin: int, end: int) -> int:
@@ -150,28 +134,3 @@ def _end_of_run(run: Run, numbers: list[int], begin: int, end: int) -> int:
     while numbers[stop] == numbers[stop - 1] + 1:
         stop += 1
     return stop
-
-
-def _acknowledge(
-    loss: QuicPacketRecovery, space: QuicPacketSpace, packet: QuicSentPacket, now: float
-) -> None:
-    """What aioquic does for each."""
-    del space.sent_packets[packet.packet_number]
-    space.ack_eliciting_in_flight -= packet.is_ack_eliciting
-    if packet.in_flight:
-        cc: Any = loss._cc
-        cc.on_packet_acked(packet=packet, now=now)
-    for handler, frame in packet.delivery_handlers:
-        handler(_ACKED, *frame)
-
-
-def _acknowledge_run(
-    loss: QuicPacketRecovery, space: QuicPacketSpace, run: Run, numbers: list[int], now: float
-) -> None:
-    for each in numbers:
-        del space.sent_packets[each]
-    count = len(numbers)
-    space.ack_eliciting_in_flight -= count
-    cc: Any = loss._cc
-    cc.on_run_acked(packet=run, count=count, now=now)
-    run.sender.on_data_delivery(_ACKED, run.offset(numbers[0]), run.offset(numbers[-1] + 1), False)

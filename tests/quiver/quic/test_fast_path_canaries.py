@@ -33,6 +33,7 @@ OVERRIDDEN: dict[str, list[str]] = {
     "_handle_padding_frame": ["self", "context", "frame_type", "buf"],
     "_handle_reset_stream_frame": ["self", "context", "frame_type", "buf"],
     "_handle_stop_sending_frame": ["self", "context", "frame_type", "buf"],
+    "_idle_timeout": ["self"],
     "_parse_transport_parameters": ["self", "data", "from_session_ticket"],
 }
 
@@ -70,6 +71,7 @@ USED = {
         _receive_version_negotiation_packet _remote_initial_source_connection_id _set_state
         _spaces _spin_bit _spin_highest_pn _state _use_reserved_peer_cid _version
         change_connection_id close host_cid tls""",
+    "_idle_timeout": "_configuration _loss _remote_max_idle_timeout",
     "_handle_stream_frame": """_assert_stream_can_receive _events _get_or_create_stream
         _local_max_data _quic_logger""",
 }
@@ -106,6 +108,9 @@ LOSS = {
         peer_completed_address_validation spaces""",
     "_detect_loss": """_in_persistent_congestion _on_packets_lost _rtt_initial _rtt_initialized
         _rtt_latest _rtt_smoothed""",
+    "on_ack_received": """_cc _detect_loss _log_metrics_updated _pacer _pto_count _quic_logger
+        _rtt_first_sample_time _rtt_initialized _rtt_latest _rtt_min _rtt_smoothed _rtt_variance
+        max_ack_delay peer_completed_address_validation""",
     "get_probe_timeout": """_rtt_initial _rtt_initialized _rtt_smoothed _rtt_variance
         max_ack_delay""",
 }
@@ -126,7 +131,7 @@ def test_losses_are_looked_for_when_an_ack_has_come_and_when_it_is_time() -> Non
 def test_our_loss_detection_is_made_as_aioquics() -> None:
     """But for congestion control and pacing."""
     theirs, ours = vars(made()._loss), vars(made(FastConnection)._loss)
-    added = {"reordering", "newest_run", "_missed", "_shortest", "_renewed"}
+    added = {"reordering", "_until_probe", "_missed", "_shortest", "_renewed"}
     assert set(ours) - set(theirs) == added
     for name in ("_rtt_initial", "max_ack_delay", "peer_completed_address_validation"):
         assert ours[name] == theirs[name]

@@ -42,7 +42,6 @@ class Sent:
                     self.loss._cc.bytes_in_flight += size
                     self.space.ack_eliciting_in_flight += 1
             start += 5 * length
-        self.loss.newest_run = 19
 
     def standing(self) -> tuple[Any, ...]:
         space, window, sender = self.space, self.loss._cc, self.sender
