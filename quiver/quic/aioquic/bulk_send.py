@@ -9,24 +9,22 @@ due, the remainder of a congestion window.
 
 from __future__ import annotations
 
-import struct
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
-from aioquic.quic.crypto import CryptoContext
-from aioquic.quic.packet import PACKET_FIXED_BIT
 from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE
 from aioquic.quic.stream import QuicStream
-from aioquic.tls import CipherSuite, Epoch
+from aioquic.tls import Epoch
 
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.packet_keys import TAG
+from quiver.quic.aioquic.packet_rows import seal_run
 from quiver.quic.aioquic.sent_runs import Run
 from quiver.quic.send_pieces import SendPieces
 from quiver.quic.varint import encode_varint, varint_size
 
-__all__ = ["BulkSend", "has_lost", "is_fresh", "seal_run"]
+__all__ = ["BulkSend", "has_lost", "is_fresh"]
 
 _STREAM: Final = 0x0A  # a STREAM frame with a length (RFC 9000 19.8), and with
 _OFFSET: Final = 0x04  # an offset
@@ -35,13 +33,6 @@ _OFFSETS: Final = (1 << 6, 1 << 14, 1 << 30, 1 << 62)  # from which one is longe
 
 _LEAST: Final = 2  # packets that are worth a run
 _TURN: Final = 16  # packets of one body, where several go up
-
-_PROTECTED: Final = 0x1F  # bits of a short header's first byte (RFC 9001 5.4.1)
-_NUMBER: Final = (1 << 8 * PACKET_NUMBER_SEND_SIZE) - 1  # bits of a packet's number that are sent
-_SAMPLE: Final = slice(4 - PACKET_NUMBER_SEND_SIZE, 20 - PACKET_NUMBER_SEND_SIZE)  # (5.4.2)
-_NONCE: Final = 12  # bytes (5.3)
-_AES_MASK = struct.Struct(">BH13x")  # of the bytes that are made, those for a packet: of its first
-_CHACHA_MASK = struct.Struct(">BH2x")  # byte and of its number (5.4.3, 5.4.4)
 
 
 class BulkSend:
@@ -182,43 +173,3 @@ def _payloads(stream: QuicStream, start: int, length: int, count: int) -> list[b
     pieces = sender._buffer.cut(start - sender._buffer_start, length, count)
     heads = range(number, number + count * step, step)
     return [each.to_bytes(size, "big") + piece for each, piece in zip(heads, pieces, strict=True)]
-
-
-def seal_run(
-    context: CryptoContext, spin: bool, cid: bytes, first: int, payloads: Sequence[bytes]
-) -> list[bytes]:
-    """The 1-RTT packets with these payloads, numbered from `first` on.
-
-    They are what aioquic would make of each; but the masks of all headers are made in one go.
-
-    Args:
-        context: aioquic's CryptoContext.
-    """
-    aead: Any = context.aead
-    encrypt, iv = aead._aead.encrypt, aead._iv
-    bits = PACKET_FIXED_BIT | spin << 5 | context.key_phase << 2 | PACKET_NUMBER_SEND_SIZE - 1
-    size = 1 + len(cid) + PACKET_NUMBER_SEND_SIZE
-    # A header is a number, of which the packet's number is a part.
-    header = int.from_bytes(bytes([bits]) + cid + bytes(PACKET_NUMBER_SEND_SIZE), "big")
-    numbers = range(first, first + len(payloads))
-    headers = [header | each & _NUMBER for each in numbers]
-    sealed = [
-        encrypt((iv ^ number).to_bytes(_NONCE, "big"), payload, plain.to_bytes(size, "big"))
-        for number, plain, payload in zip(numbers, headers, payloads, strict=True)
-    ]
-    masks = _masks(context, [each[_SAMPLE] for each in sealed], 8 * (size - 1))
-    return [
-        (plain ^ mask).to_bytes(size, "big") + each
-        for plain, mask, each in zip(headers, masks, sealed, strict=True)
-    ]
-
-
-def _masks(context: CryptoContext, samples: list[bytes], top: int) -> list[int]:
-    """What protects headers, whose first byte begins at bit `top` (RFC 9001 5.4)."""
-    protection: Any = context.hp
-    mask = protection._mask
-    if context.cipher_suite is CipherSuite.CHACHA20_POLY1305_SHA256:
-        masks = _CHACHA_MASK.iter_unpack(b"".join(map(mask, samples)))
-    else:  # each block by itself, in one call
-        masks = _AES_MASK.iter_unpack(mask(b"".join(samples)))
-    return [(first & _PROTECTED) << top | number for first, number in masks]

@@ -60,6 +60,7 @@ class FastConnection(Connection):
         return self.idle_timeout
 
     def _get_or_create_stream_for_send(self, stream_id: int) -> Any:
+        self.fast_send.serve(stream_id)
         stream: Any = super()._get_or_create_stream_for_send(stream_id)
         if not stream.sender._buffer_stop:  # it is new
             stream.sender._buffer = SendPieces()

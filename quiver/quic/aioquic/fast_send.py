@@ -6,8 +6,8 @@ that might be pending and at every stream. What is not common goes aioquic's way
 everything that is lost, when it is sent again.
 
 A request that was sent whole is parked: aioquic knows its stream, but does not have it among those
-to serve until there is something to do for it. So a flush beside a thousand open streams costs as
-much as beside one.
+to serve until there is something to do for it; so is a unidirectional stream on which nothing is
+under way. So a flush beside a thousand open streams costs as much as beside one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 from aioquic._buffer import Buffer
 from aioquic.buffer import size_uint_var
 from aioquic.quic.connection import Limit, QuicConnectionState
-from aioquic.quic.packet import NON_ACK_ELICITING_FRAME_TYPES, PACKET_FIXED_BIT, QuicPacketType
+from aioquic.quic.packet import NON_ACK_ELICITING_FRAME_TYPES, QuicPacketType
 from aioquic.quic.packet_builder import (
     PACKET_NUMBER_SEND_SIZE,
     QuicDeliveryState,
@@ -33,13 +33,17 @@ from quiver.quic.aioquic.bulk_send import BulkSend, has_lost, is_fresh
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.lazy_stream import LazyStream
 from quiver.quic.aioquic.packet_keys import TAG
+from quiver.quic.aioquic.packet_rows import seal
 from quiver.quic.aioquic.path_probe import PathProbe
 from quiver.quic.aioquic.plain_path import PlainSend
 
-__all__ = ["FastSend", "Packet", "short_header"]
+__all__ = ["FastSend", "Packet"]
 
 _LEAST: Final = 4 - PACKET_NUMBER_SEND_SIZE
 """Bytes of frames that header protection needs for its sample (RFC 9001 5.4.2)."""
+
+_OVERHEAD: Final = 1 + PACKET_NUMBER_SEND_SIZE + TAG
+"""Bytes of a packet that are not frames, apart from the connection id (RFC 9000 17.3.1)."""
 
 _WHOLE: Final = 0x0B  # a STREAM frame with all of its stream, and a length (RFC 9000 19.8)
 _SMALL: Final = 1_000  # bytes; surely fits a packet of its own
@@ -47,6 +51,8 @@ _SMALL: Final = 1_000  # bytes; surely fits a packet of its own
 # Members of an enumeration are looked up slowly, and these for each packet.
 _CONNECTED: Final = QuicConnectionState.CONNECTED
 _ACKED: Final = QuicDeliveryState.ACKED
+_ONE_RTT: Final = Epoch.ONE_RTT
+_SHORT: Final = QuicPacketType.ONE_RTT
 
 
 class FastSend(PlainSend):
@@ -66,6 +72,7 @@ class FastSend(PlainSend):
         self.uploads = False
         self.path = PathProbe(connection, least)
         self._bulk = BulkSend(connection)
+        self._quiet: set[int] = set()  # unidirectional streams, both sides', that are parked
         self._unsent: list[tuple[int, bytes]] = []  # requests of which nothing has been sent
         self._space: Any = None  # the packet number space of 1-RTT packets, and
         self._keys: Any = None  # their keys, once the handshake is confirmed
@@ -78,7 +85,7 @@ class FastSend(PlainSend):
     def confirmed(self, space: Any, keys: Any) -> None:
         """Send in this space, with these keys, from now on: the handshake is confirmed."""
         self._space, self._keys = space, keys
-        self._crypto = self.connection._crypto_streams[Epoch.ONE_RTT].sender
+        self._crypto = self.connection._crypto_streams[_ONE_RTT].sender
 
     def open_stream(self, stream_id: int, content: bytes, ended: bool) -> None:
         connection = self.connection
@@ -101,7 +108,7 @@ class FastSend(PlainSend):
         if bodies is not None and self._is_common():
             quic._pacing_at = None
             while (due := self._due(now)) and self._may_send(now):
-                ready += self._send_packet(bodies, now)
+                ready.append(self._send_packet(bodies, now))
             if bodies and not due:
                 ready += self._send_again(bodies[0], now)
                 if not (due := has_lost(bodies[0])):
@@ -155,6 +162,8 @@ class FastSend(PlainSend):
         quic = self.connection
         queue: list[Any] = quic._streams_queue
         bodies: list[QuicStream] = []
+        if not queue:
+            return bodies  # as mostly
         rest, over = True, False
         for stream in queue:
             sender, receiver = stream.sender, stream.receiver
@@ -168,8 +177,12 @@ class FastSend(PlainSend):
                 rest = False
             elif not sender.buffer_is_empty:
                 bodies.append(stream)
+            elif self._space is not None and _is_quiet(stream):
+                over = True
+                self._quiet.add(stream.stream_id)
         if over:
-            quic._streams_queue = [each for each in queue if each.stream_id in quic._streams]
+            served = quic._streams.keys() - self._quiet
+            quic._streams_queue = [each for each in queue if each.stream_id in served]
         if rest and len(bodies) == 1 and has_lost(bodies[0]):
             return bodies
         least = quic._max_datagram_size
@@ -210,11 +223,10 @@ class FastSend(PlainSend):
 
     # one packet -----------------------------------------------------------------------------
 
-    def _send_packet(self, bodies: list[QuicStream], now: float) -> list[bytes]:
-        quic, keys = self.connection, self._keys
+    def _send_packet(self, bodies: list[QuicStream], now: float) -> bytes:
+        quic = self.connection
         number, cid = quic._packet_number, quic._peer_cid.cid
-        header = short_header(quic._spin_bit, keys.key_phase, cid, number)
-        packet: Any = Packet(number, header, keys, quic._max_datagram_size)
+        packet: Any = Packet(number, quic._max_datagram_size, _OVERHEAD + len(cid))
         with contextlib.suppress(QuicPacketBuilderStop):  # an ACK may fill it
             if self._space.ack_at is not None:
                 quic._write_ack_frame(packet, self._space, now)
@@ -225,8 +237,31 @@ class FastSend(PlainSend):
             if bodies:
                 self._write_body(packet, bodies[0])
         quic._loss._pacer.update_after_send(now=now)
-        sent = quic._flush_builder(packet, quic._network_paths[0], cid, now)
-        return [datagram for datagram, _ in sent]
+        keys = self._keys.begin_run(number, 1)
+        datagram = seal(keys, quic._spin_bit, cid, number, packet.payload())
+        self._remember(packet, len(datagram), now)
+        return datagram
+
+    def _remember(self, packet: Packet, size: int, now: float) -> None:
+        """What has to be known of a packet that was sent, of so many bytes."""
+        quic = self.connection
+        sent = QuicSentPacket(
+            epoch=_ONE_RTT,
+            in_flight=packet.asks,
+            is_ack_eliciting=packet.asks,
+            is_crypto_packet=False,
+            packet_number=packet.packet_number,
+            packet_type=_SHORT,
+            sent_time=now,
+            sent_bytes=size,
+            delivery_handlers=packet.handlers,
+        )
+        quic._packet_number += 1
+        quic._network_paths[0].bytes_sent += size
+        quic._loss.on_packet_sent(packet=sent, space=self._space)
+        if packet.asks and not quic._ack_eliciting_sent_since_receipt:  # RFC 9000 10.1
+            quic._close_at = now + quic._idle_timeout()
+            quic._ack_eliciting_sent_since_receipt = True
 
     def _send_again(self, stream: QuicStream, now: float) -> list[bytes]:
         """What was lost of a body, as far as it goes in full packets."""
@@ -237,7 +272,7 @@ class FastSend(PlainSend):
             and loss.congestion_window - loss.bytes_in_flight >= quic._max_datagram_size
             and loss._pacer.next_send_time(now=now) is None
         ):
-            ready += self._send_packet([stream], now)
+            ready.append(self._send_packet([stream], now))
         return ready
 
     def _write_requests(self, packet: Packet) -> None:
@@ -297,20 +332,27 @@ class FastSend(PlainSend):
 
     def serve(self, stream_id: int) -> None:
         """Leave a stream to aioquic that was parked: there may be something to send."""
-        if stream_id in self.parked:
-            self.parked.discard(stream_id)
-            self.connection._streams_queue.append(self.connection._streams[stream_id])
+        for parked in (self.parked, self._quiet):
+            if stream_id in parked:
+                parked.discard(stream_id)
+                self.connection._streams_queue.append(self.connection._streams[stream_id])
 
     def forget_finished(self, stream_id: int, stream: QuicStream) -> None:
-        """Have aioquic forget at once one that is parked."""
-        if stream.is_finished and stream_id in self.parked:
+        """Have aioquic forget at once one that is parked; but one of the peer's as aioquic does,
+        which allows it another one."""
+        if not stream.is_finished:
+            return
+        if stream_id in self.parked:
             self.parked.discard(stream_id)
             del self.connection._streams[stream_id]
+        else:
+            self.serve(stream_id)
 
     def forget_streams(self) -> None:
         """Forget all streams, which the connection has forgotten."""
         self._unsent.clear()
         self.parked.clear()
+        self._quiet.clear()
         self.needs_window_update.clear()
 
     def reset_stream(self, stream_id: int, code: int) -> None:
@@ -324,35 +366,43 @@ class FastSend(PlainSend):
         super().stop_stream(stream_id, code)
 
 
+def _is_quiet(stream: QuicStream) -> bool:
+    """Whether a stream is unidirectional, and all that was sent on or about it has arrived."""
+    sender = stream.sender
+    return bool(
+        stream.stream_id
+        and stream.stream_id & 2
+        and stream.receiver._stop_error_code is None
+        and (sender.is_finished or sender._buffer_start == sender._buffer_stop)
+        and sender._reset_error_code is sender._buffer_fin is None
+    )
+
+
 def _is_raised(limit: Limit) -> bool:
     """Whether aioquic would tell the peer of it."""
     return limit.value != limit.sent and limit.sent - limit.used < limit.value - limit.sent
-
-
-def short_header(spin: bool, key_phase: int, cid: bytes, number: int) -> bytes:
-    """The header of a 1-RTT packet (RFC 9000 17.3.1)."""
-    first = PACKET_FIXED_BIT | spin << 5 | key_phase << 2 | (PACKET_NUMBER_SEND_SIZE - 1)
-    return b"%c%b%b" % (first, cid, (number & 0xFFFF).to_bytes(PACKET_NUMBER_SEND_SIZE, "big"))
 
 
 class Packet:
     """What aioquic's methods that write frames, and that which sends packets, need of a builder.
 
     Args:
-        number: of this packet; of the next one, when it has been flushed.
-        header: unprotected, see `short_header`.
-        keys: aioquic's CryptoPair.
+        packet_number: of this packet.
         size: bytes of the datagram at most.
+        overhead: bytes of it that are not frames.
+
+    Attributes:
+        asks: whether it is to be acknowledged.
+        handlers: to be called with its QuicDeliveryState, each with what belongs to it.
     """
 
-    def __init__(self, number: int, header: bytes, keys: Any, size: int) -> None:
-        self.packet_number = number
-        self._header = header
-        self._keys = keys
-        self._room = self._flight = size - len(header) - TAG
+    def __init__(self, packet_number: int, size: int, overhead: int) -> None:
+        self.packet_number = packet_number
+        self.asks = False
+        self.handlers: list[tuple[Callable[..., None], Sequence[Any]]] = []
+        self._overhead = overhead
+        self._room = self._flight = size - overhead
         self._buffer = Buffer(capacity=self._room)
-        self._ack_eliciting = False
-        self._handlers: list[tuple[Callable[..., None], Sequence[Any]]] = []
 
     @property
     def remaining_buffer_space(self) -> int:
@@ -366,7 +416,7 @@ class Packet:
 
     def bound(self, flight: int) -> None:
         """Let the whole of it be `flight` bytes at most, where the congestion window counts."""
-        self._flight = min(self._room, flight - len(self._header) - TAG)
+        self._flight = min(self._room, flight - self._overhead)
 
     def start_frame(
         self,
@@ -387,27 +437,14 @@ class Packet:
             raise QuicPacketBuilderStop
         self._buffer.push_uint_var(frame_type)
         if frame_type not in NON_ACK_ELICITING_FRAME_TYPES:
-            self._ack_eliciting = True
+            self.asks = True
         if handler is not None:
-            self._handlers.append((handler, handler_args))
+            self.handlers.append((handler, handler_args))
         return self._buffer
 
-    def flush(self) -> tuple[list[bytes], list[QuicSentPacket]]:
-        """End it: the datagram, and what is to be remembered of it."""
+    def payload(self) -> bytes:
+        """All frames, as many bytes as header protection needs."""
         padding = _LEAST - self._buffer.tell()
         if padding > 0:
             self._buffer.push_bytes(bytes(padding))
-        number = self.packet_number
-        datagram = self._keys.encrypt_packet(self._header, self._buffer.data, number)
-        self.packet_number = number + 1
-        sent = QuicSentPacket(
-            epoch=Epoch.ONE_RTT,
-            in_flight=self._ack_eliciting,
-            is_ack_eliciting=self._ack_eliciting,
-            is_crypto_packet=False,
-            packet_number=number,
-            packet_type=QuicPacketType.ONE_RTT,
-            sent_bytes=len(datagram),
-            delivery_handlers=self._handlers,
-        )
-        return [datagram], [sent]
+        return self._buffer.data

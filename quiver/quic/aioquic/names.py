@@ -235,6 +235,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "QuicPacketRecovery._on_packets_lost": ("self",),
         "QuicPacketRecovery.get_probe_timeout": ("self",),
         "QuicPacketRecovery.on_ack_received": ("self",),
+        "QuicPacketRecovery.on_packet_sent": ("self",),
         "QuicPacketRecovery.reschedule_data": ("self",),
     },
     "aioquic.quic.stream": {
@@ -320,6 +321,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
     "a QuicStream": {
         "is_finished": bool,
         "receiver._final_size": object,
+        "receiver._stop_error_code": object,
         "receiver._stream_id": object,
         "receiver.stop_pending": bool,
         "sender._buffer": bytearray,

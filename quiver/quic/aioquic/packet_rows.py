@@ -1,24 +1,28 @@
-"""Rows of 1-RTT packets opened together. Touches aioquic's private names.
+"""Rows of 1-RTT packets, opened and sealed together. Touches aioquic's private names.
 
 One call of AES makes the masks of header protection of all that came together (RFC 9001 5.4.3),
 and one copy of each packet goes to the AEAD; aioquic takes each packet apart for itself. Only what
 is plain is opened here: packets of the present phase, in the order of their numbers, that are the
 peer's. Whatever is not goes the ordinary way, by `PacketKeys`, as if it had not been looked at.
+What is sealed is what aioquic would make of each packet.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, Final, Self
 
-from aioquic.quic.packet import decode_packet_number
+from aioquic.quic.crypto import CryptoContext
+from aioquic.quic.packet import PACKET_FIXED_BIT, decode_packet_number
+from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE
 from aioquic.tls import CipherSuite
 from cryptography.exceptions import InvalidTag
 
 from quiver.quic.aioquic.packet_keys import PacketKeys
 
-__all__ = ["PacketRows"]
+__all__ = ["PacketRows", "seal", "seal_run", "short_header"]
 
 _CIPHERS: Final = (CipherSuite.AES_128_GCM_SHA256, CipherSuite.AES_256_GCM_SHA384)
 
@@ -27,6 +31,12 @@ _RESERVED, _PHASE = 0x18, 0x04
 _PROTECTED: Final = 0x1F  # bits of it (RFC 9001 5.4.1)
 _SAMPLE: Final = 16  # bytes, as many as a mask has
 _SAMPLED_AFTER: Final = 4  # bytes, as if the packet number were as long
+_NUMBER: Final = (1 << 8 * PACKET_NUMBER_SEND_SIZE) - 1  # bits of a packet's number that are sent
+_SEALED_AFTER: Final = _SAMPLED_AFTER - PACKET_NUMBER_SEND_SIZE
+_SEALED: Final = slice(_SEALED_AFTER, _SEALED_AFTER + _SAMPLE)  # its sample (RFC 9001 5.4.2)
+_NONCE: Final = 12  # bytes (RFC 9001 5.3)
+_MASK = struct.Struct(">BH")  # of the bytes that are made, those for a packet: of its first byte
+_AES_MASK, _CHACHA_MASK = struct.Struct(">BH13x"), struct.Struct(">BH2x")  # and of its number
 
 
 class PacketRows:
@@ -54,7 +64,7 @@ class PacketRows:
     def _take_keys(self) -> None:
         """Take the key of the present phase."""
         aead: Any = self._keys.recv.aead
-        self._aead, self._iv, self._open = aead, aead._iv, aead._aead.decrypt
+        self._present, self._nonces, self._open = aead, aead._iv, aead._aead.decrypt
 
     def opened(
         self, datagrams: Sequence[bytes], cid: bytes, largest: int
@@ -69,9 +79,9 @@ class PacketRows:
         samples = b"".join(map(self._sample_of, datagrams))
         if len(samples) != _SAMPLE * len(datagrams):
             return  # one is too short
-        if recv.aead is not self._aead:
+        if recv.aead is not self._present:
             self._take_keys()
-        masks, mask, unseal, iv = self._masks_of(samples), 0, self._open, self._iv
+        masks, mask, unseal, iv = self._masks_of(samples), 0, self._open, self._nonces
         phase = _PHASE if recv.key_phase else 0
         for datagram in datagrams:
             first = datagram[0]
@@ -96,3 +106,60 @@ class PacketRows:
                 return
             largest = number
             yield first, payload, number
+
+
+def short_header(spin: bool, key_phase: int, cid: bytes, number: int) -> bytes:
+    """The header of a 1-RTT packet (RFC 9000 17.3.1)."""
+    first = PACKET_FIXED_BIT | spin << 5 | key_phase << 2 | (PACKET_NUMBER_SEND_SIZE - 1)
+    return b"%c%b%b" % (first, cid, (number & _NUMBER).to_bytes(PACKET_NUMBER_SEND_SIZE, "big"))
+
+
+def seal(context: CryptoContext, spin: bool, cid: bytes, number: int, payload: bytes) -> bytes:
+    """One 1-RTT packet. `context` is aioquic's CryptoContext."""
+    aead: Any = context.aead
+    protection: Any = context.hp
+    header = short_header(spin, context.key_phase, cid, number)
+    sealed = aead._aead.encrypt((aead._iv ^ number).to_bytes(_NONCE), payload, header)
+    first, cut = _MASK.unpack_from(protection._mask(sealed[_SEALED]))
+    first, cut = header[0] ^ first & _PROTECTED, number & _NUMBER ^ cut
+    return b"%c%b%b%b" % (first, cid, cut.to_bytes(PACKET_NUMBER_SEND_SIZE), sealed)
+
+
+def seal_run(
+    context: CryptoContext, spin: bool, cid: bytes, first: int, payloads: Sequence[bytes]
+) -> list[bytes]:
+    """The 1-RTT packets with these payloads, numbered from `first` on.
+
+    The masks of all headers are made in one go.
+
+    Args:
+        context: aioquic's CryptoContext.
+    """
+    aead: Any = context.aead
+    encrypt, iv = aead._aead.encrypt, aead._iv
+    bits = PACKET_FIXED_BIT | spin << 5 | context.key_phase << 2 | PACKET_NUMBER_SEND_SIZE - 1
+    size = 1 + len(cid) + PACKET_NUMBER_SEND_SIZE
+    # A header is a number, of which the packet's number is a part.
+    header = int.from_bytes(bytes([bits]) + cid + bytes(PACKET_NUMBER_SEND_SIZE), "big")
+    numbers = range(first, first + len(payloads))
+    headers = [header | each & _NUMBER for each in numbers]
+    sealed = [
+        encrypt((iv ^ number).to_bytes(_NONCE, "big"), payload, plain.to_bytes(size, "big"))
+        for number, plain, payload in zip(numbers, headers, payloads, strict=True)
+    ]
+    masks = _masks(context, [each[_SEALED] for each in sealed], 8 * (size - 1))
+    return [
+        (plain ^ mask).to_bytes(size, "big") + each
+        for plain, mask, each in zip(headers, masks, sealed, strict=True)
+    ]
+
+
+def _masks(context: CryptoContext, samples: list[bytes], top: int) -> list[int]:
+    """What protects headers, whose first byte begins at bit `top` (RFC 9001 5.4)."""
+    protection: Any = context.hp
+    mask = protection._mask
+    if context.cipher_suite is CipherSuite.CHACHA20_POLY1305_SHA256:
+        masks = _CHACHA_MASK.iter_unpack(b"".join(map(mask, samples)))
+    else:  # each block by itself, in one call
+        masks = _AES_MASK.iter_unpack(mask(b"".join(samples)))
+    return [(first & _PROTECTED) << top | number for first, number in masks]

@@ -153,9 +153,9 @@ def test_a_lost_frame_and_a_found_one_are_told_to_its_handler() -> None:
 
 
 def test_a_packet_has_what_is_asked_of_a_builder() -> None:
-    for name in ("start_frame", "flush", "packet_number", "remaining_buffer_space"):
+    for name in ("start_frame", "packet_number", "remaining_buffer_space"):
         assert hasattr(QuicPacketBuilder, name)
-    packet = Packet(3, b"header", None, 1_200)
+    packet = Packet(3, 1_200, 6 + TAG)
     assert (packet.packet_number, packet.remaining_buffer_space) == (3, 1_200 - 6 - TAG)
     theirs = inspect.signature(QuicPacketBuilder.start_frame).parameters
     assert list(theirs) == list(inspect.signature(Packet.start_frame).parameters)
@@ -166,8 +166,6 @@ def test_what_a_builder_is_asked_for_when_an_ack_or_a_ping_is_written() -> None:
         source = inspect.getsource(getattr(QuicConnection, name))
         asked = set(re.findall(r"builder\.(\w+)", source)) - {"quic_logger_frames"}
         assert asked <= {"start_frame", "packet_number", "remaining_buffer_space"}
-    asked = set(re.findall(r"builder\.(\w+)", inspect.getsource(QuicConnection._flush_builder)))
-    assert asked == {"flush", "packet_number"}
 
 
 def test_sizes() -> None:

@@ -15,7 +15,8 @@ from quiver.config import PoolConfig
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.engine import AioquicEngine
 from quiver.quic.aioquic.fast_receive import FastReceive
-from quiver.quic.aioquic.fast_send import FastSend, short_header
+from quiver.quic.aioquic.fast_send import FastSend
+from quiver.quic.aioquic.packet_rows import short_header
 from quiver.quic.aioquic.plain_path import PlainReceive
 from quiver.testing import Authority
 from tests.support.engines.http3_wire import Server, Tableless, Wire, connected
@@ -52,9 +53,9 @@ def server_of(wire: Wire) -> Any:
 
 @contextmanager
 def aioquics() -> Iterator[None]:
-    """While it lasts nothing is found common, so that all goes aioquic's way."""
+    """While it lasts nothing is found common, and no stream parked: all goes aioquic's way."""
     with (
-        patch.object(FastSend, "_is_common", lambda _: False),
+        patch.object(FastSend, "_bodies", lambda _: None),
         patch.object(FastReceive, "take_row", PlainReceive.take_row),
         patch.object(FastReceive, "take", PlainReceive.take),
         patch.object(FastReceive, "stream_frame", _theirs),
