@@ -24,7 +24,7 @@ from quiver.quic.aioquic.sent_runs import Run
 from quiver.quic.send_pieces import SendPieces
 from quiver.quic.varint import encode_varint, varint_size
 
-__all__ = ["BulkSend", "has_lost", "is_fresh"]
+__all__ = ["BulkSend", "has_lost", "is_fresh", "is_quiet"]
 
 _STREAM: Final = 0x0A  # a STREAM frame with a length (RFC 9000 19.8), and with
 _OFFSET: Final = 0x04  # an offset
@@ -125,7 +125,7 @@ class BulkSend:
         loss._time_of_last_sent_ack_eliciting_packet = now
         loss._cc.on_run_sent(packet=run, count=count)
         if not quic._ack_eliciting_sent_since_receipt:
-            quic._close_at = now + quic._idle_timeout()
+            quic._close_at = now + quic.idle_timeout
             quic._ack_eliciting_sent_since_receipt = True
 
 
@@ -152,6 +152,17 @@ def has_lost(stream: QuicStream) -> bool:
         and len(pending) > 0
         and pending[0].start < sender.highest_offset
         and type(sender._buffer) is SendPieces
+    )
+
+
+def is_quiet(stream: QuicStream) -> bool:
+    """Whether a stream is unidirectional, and all that was sent on or about it has arrived."""
+    sender = stream.sender
+    return bool(
+        _id_of(stream) & 2
+        and stream.receiver._stop_error_code is None
+        and (sender.is_finished or sender._buffer_start == sender._buffer_stop)
+        and sender._reset_error_code is sender._buffer_fin is None
     )
 
 

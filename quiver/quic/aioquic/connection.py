@@ -207,8 +207,7 @@ class Connection(QuicConnection):
         self.early.raise_streams(peer)
         # aioquic takes 0 for a limit, and each exponent for 3.
         self._remote_max_idle_timeout = peer.max_idle_timeout
-        if peer.max_idle_timeout is not None:
-            self._agreed = min(self._agreed, peer.max_idle_timeout)
+        self._agreed = min(filter(None, (self._agreed, peer.max_idle_timeout)))
         self._remote_ack_delay_exponent = peer.ack_delay_exponent
         # It would send a PATH_CHALLENGE to the preferred address by the socket that it has, which
         # is connected to another one. A client may stay (RFC 9000 9.6); the connection id that came

@@ -56,9 +56,6 @@ class FastConnection(Connection):
         super()._parse_transport_parameters(data, from_session_ticket)
         self.fast_send.path.bound(self.peer_parameters.max_udp_payload_size)
 
-    def _idle_timeout(self) -> float:
-        return self.idle_timeout
-
     def _get_or_create_stream_for_send(self, stream_id: int) -> Any:
         self.fast_send.serve(stream_id)
         stream: Any = super()._get_or_create_stream_for_send(stream_id)

@@ -26,7 +26,7 @@ from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.fast_send import FastSend
 from quiver.quic.aioquic.packet_rows import PacketRows
 from quiver.quic.aioquic.plain_path import PlainReceive
-from quiver.quic.aioquic.row_frames import AckRow, StreamRun
+from quiver.quic.aioquic.row_frames import ACK, AckRow, StreamRun
 from quiver.quic.engine import StreamDataReceived
 
 __all__ = ["FastReceive"]
@@ -37,6 +37,7 @@ _ONE_RTT: Final = Epoch.ONE_RTT
 
 _FORM, _SHORT = 0xC0, 0x40  # of a packet's first byte (RFC 9000 17.3.1)
 _SPIN, _RESERVED = 0x20, 0x18
+_MAX_STREAMS: Final = 0x12  # type of a MAX_STREAMS frame for streams both ways (RFC 9000 19.11)
 _OFFSET, _LENGTH, _FIN = 0x04, 0x02, 0x01  # of a STREAM frame's type (RFC 9000 19.8)
 
 ROW: Final = 32
@@ -92,41 +93,58 @@ class FastReceive(PlainReceive):
         self.ahead = 1
         if rows is None or quic._close_pending or not self._is_common(cid):
             return 0
-        taken, first, eliciting = 0, 0, False
+        taken, first, eliciting, common = 0, 0, False, True
         numbers: list[int] = []  # of those that are taken, and not noted yet
-        largest = self._space.largest_received_packet
-        for first, payload, number in rows.opened(datagrams, cid, largest):
+        space = self._space
+        for first, payload, number in rows.opened(datagrams, cid, space.largest_received_packet):
             taken += 1
-            at = run.take(payload)
-            if 0 < at == len(payload):
+            at, size, asked = 0, len(payload), False
+            if payload.startswith(ACK):
+                if run.pieces:
+                    run.end()
+                at = acks.take(payload, now, space)
+            if at < size:
                 if acks.ranges is not None:
-                    acks.end(now, self._space)
-                numbers.append(number)
-                eliciting = True
-                continue
-            if not at and acks.take(payload):
-                run.end()
-                numbers.append(number)
-                continue
-            self._end_run(numbers, first, eliciting, now)
-            numbers, eliciting = [], False
-            self._receive_frames(first, number, payload[at:], cid, now, eliciting=at > 0)
-            if quic._state is not _CONNECTED or quic._close_pending:
-                return taken
-        if len(numbers) == len(datagrams):
+                    acks.end(now, space)
+                begin = at
+                if payload[at] == _MAX_STREAMS:
+                    at = self._take_max_streams(payload, at)
+                at = run.take(payload, at)
+                asked = at > begin
+            if at < size or not size:
+                self._end_row(numbers, first, eliciting, now)
+                numbers, eliciting, common = [], False, False
+                asked |= self._receive_payload(payload[at:], cid, now)
+                if quic._state is not _CONNECTED or quic._close_pending:
+                    self._note_header(first, number, now)
+                    return taken
+            numbers.append(number)
+            eliciting |= asked
+        if common and taken == len(datagrams):
             self.ahead = ROW
-        self._end_run(numbers, first, eliciting, now)
+        self._end_row(numbers, first, eliciting, now)
         return taken
 
-    def _end_run(self, numbers: Sequence[int], first: int, eliciting: bool, now: float) -> None:
-        """Note packets that brought nothing but what streams have next, or acknowledgements, the
-        last of which has that first byte."""
-        self._run.end()
+    def _end_row(self, numbers: Sequence[int], first: int, eliciting: bool, now: float) -> None:
+        """Tell of what packets brought, the last of which has that first byte, and note them."""
         if self._acks.ranges is not None:
             self._acks.end(now, self._space)
+        if self._run.pieces:
+            self._run.end()
         if numbers:
             self._note_header(first, numbers[-1], now)
             self._note_received(numbers, eliciting, now)
+
+    def _take_max_streams(self, payload: bytes, at: int) -> int:
+        """Take a MAX_STREAMS frame for requests, with which a server answers one, where its number
+        is as long as mostly. Returns where it ends."""
+        if at + 2 >= len(payload) or payload[at + 1] & 0xC0 != 0x40:
+            return at
+        quic, most = self.connection, (payload[at + 1] & 0x3F) << 8 | payload[at + 2]
+        if most > quic._remote_max_streams_bidi:
+            quic._remote_max_streams_bidi = most
+            quic._unblock_streams(is_unidirectional=False)
+        return at + 3
 
     # a packet -------------------------------------------------------------------------------
 
@@ -145,17 +163,9 @@ class FastReceive(PlainReceive):
         return False
 
     def _receive_frames(
-        self,
-        first: int,
-        number: int,
-        payload: bytes,
-        cid: bytes,
-        now: float,
-        *,
-        eliciting: bool = False,
+        self, first: int, number: int, payload: bytes, cid: bytes, now: float
     ) -> None:
-        """Take a packet that is the peer's and has not come before; with `eliciting`, what is left
-        of one that asks to be acknowledged."""
+        """Take a packet that is the peer's and has not come before."""
         quic = self.connection
         if first & _RESERVED:
             self.heard = now
@@ -163,7 +173,7 @@ class FastReceive(PlainReceive):
             quic.close(QuicErrorCode.PROTOCOL_VIOLATION, QuicFrameType.PADDING, said)
             return
         self._note_header(first, number, now)
-        eliciting |= self._receive_payload(payload, cid, now)
+        eliciting = self._receive_payload(payload, cid, now)
         if quic._state is _CONNECTED and not quic._close_pending:
             self._note_received((number,), eliciting, now)
 
@@ -190,7 +200,7 @@ class FastReceive(PlainReceive):
     def _note_received(self, numbers: Sequence[int], eliciting: bool, now: float) -> None:
         """Note packets, in the order of their numbers, of which some ask to be acknowledged."""
         space, quic, last = self._space, self.connection, numbers[-1]
-        quic._close_at = now + quic._idle_timeout()
+        quic._close_at = now + quic.idle_timeout
         quic._ack_eliciting_sent_since_receipt = False
         if last > space.largest_received_packet:
             space.largest_received_packet, space.largest_received_time = last, now

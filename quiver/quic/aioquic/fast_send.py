@@ -29,7 +29,7 @@ from aioquic.quic.packet_builder import (
 from aioquic.quic.stream import QuicStream
 from aioquic.tls import Epoch
 
-from quiver.quic.aioquic.bulk_send import BulkSend, has_lost, is_fresh
+from quiver.quic.aioquic.bulk_send import BulkSend, has_lost, is_fresh, is_quiet
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.lazy_stream import LazyStream
 from quiver.quic.aioquic.packet_keys import TAG
@@ -177,7 +177,7 @@ class FastSend(PlainSend):
                 rest = False
             elif not sender.buffer_is_empty:
                 bodies.append(stream)
-            elif self._space is not None and _is_quiet(stream):
+            elif self._space is not None and is_quiet(stream):
                 over = True
                 self._quiet.add(stream.stream_id)
         if over:
@@ -260,7 +260,7 @@ class FastSend(PlainSend):
         quic._network_paths[0].bytes_sent += size
         quic._loss.on_packet_sent(packet=sent, space=self._space)
         if packet.asks and not quic._ack_eliciting_sent_since_receipt:  # RFC 9000 10.1
-            quic._close_at = now + quic._idle_timeout()
+            quic._close_at = now + quic.idle_timeout
             quic._ack_eliciting_sent_since_receipt = True
 
     def _send_again(self, stream: QuicStream, now: float) -> list[bytes]:
@@ -364,18 +364,6 @@ class FastSend(PlainSend):
         self._hand_over()
         self.serve(stream_id)
         super().stop_stream(stream_id, code)
-
-
-def _is_quiet(stream: QuicStream) -> bool:
-    """Whether a stream is unidirectional, and all that was sent on or about it has arrived."""
-    sender = stream.sender
-    return bool(
-        stream.stream_id
-        and stream.stream_id & 2
-        and stream.receiver._stop_error_code is None
-        and (sender.is_finished or sender._buffer_start == sender._buffer_stop)
-        and sender._reset_error_code is sender._buffer_fin is None
-    )
 
 
 def _is_raised(limit: Limit) -> bool:

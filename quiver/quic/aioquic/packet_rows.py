@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any, Final, Self
 
 from aioquic.quic.crypto import CryptoContext
-from aioquic.quic.packet import PACKET_FIXED_BIT, decode_packet_number
+from aioquic.quic.packet import PACKET_FIXED_BIT
 from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE
 from aioquic.tls import CipherSuite
 from cryptography.exceptions import InvalidTag
@@ -28,6 +28,7 @@ _CIPHERS: Final = (CipherSuite.AES_128_GCM_SHA256, CipherSuite.AES_256_GCM_SHA38
 
 _FORM, _SHORT = 0xC0, 0x40  # of a packet's first byte (RFC 9000 17.3.1)
 _RESERVED, _PHASE = 0x18, 0x04
+_PLAIN: Final = _FORM | _RESERVED | _PHASE
 _PROTECTED: Final = 0x1F  # bits of it (RFC 9001 5.4.1)
 _SAMPLE: Final = 16  # bytes, as many as a mask has
 _SAMPLED_AFTER: Final = 4  # bytes, as if the packet number were as long
@@ -81,27 +82,24 @@ class PacketRows:
             return  # one is too short
         if recv.aead is not self._present:
             self._take_keys()
-        masks, mask, unseal, iv = self._masks_of(samples), 0, self._open, self._nonces
-        phase = _PHASE if recv.key_phase else 0
+        masks, mask, unseal, nonces = self._masks_of(samples), 0, self._open, self._nonces
+        plain = _SHORT | _PHASE if recv.key_phase else _SHORT
         for datagram in datagrams:
-            first = datagram[0]
-            if first & _FORM != _SHORT or datagram[1:at] != cid:
+            first = datagram[0] ^ masks[mask] & _PROTECTED
+            if first & _PLAIN != plain or datagram[1:at] != cid:
                 return
-            first ^= masks[mask] & _PROTECTED
             size = (first & 0x03) + 1
-            if first & (_PHASE | _RESERVED) != phase:
-                return
-            end, mask = at + size, mask + 1
-            cut = int.from_bytes(datagram[at:end]) ^ int.from_bytes(masks[mask : mask + size])
-            mask += _SAMPLE - 1
-            number = largest & -1 << 8 * size | cut
-            if not largest < number < largest + (1 << 8 * size - 1):
-                number = decode_packet_number(cut, 8 * size, largest + 1)
-                if number <= largest:
-                    return
+            end, window = at + size, 1 << 8 * size
+            cut = int.from_bytes(datagram[at:end])
+            cut ^= int.from_bytes(masks[mask + 1 : mask + 1 + size])
+            mask += _SAMPLE
+            ahead = cut - largest - 1 & window - 1  # of the number that is expected (RFC 9000 A.3)
+            if 2 * ahead >= window:
+                return  # it comes late, or has come
+            number = largest + 1 + ahead
             header = b"%c%b%b" % (first, cid, cut.to_bytes(size))
             try:
-                payload = unseal((iv ^ number).to_bytes(12), datagram[end:], header)
+                payload = unseal((nonces ^ number).to_bytes(_NONCE), datagram[end:], header)
             except InvalidTag:
                 return
             largest = number

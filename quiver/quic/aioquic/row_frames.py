@@ -1,7 +1,7 @@
 """What packets that came together bring, taken as one. Touches aioquic's private names.
 
     StreamRun    STREAM frames that follow one another on one stream
-    AckRow       packets with one ACK frame and nothing else
+    AckRow       ACK frames that packets begin with
 
 A large body comes in rows of packets that have nothing but the next bytes of it. Of each row,
 aioquic's state of the stream, the credit, and HTTP/3 hear once. While one goes up most of what
@@ -20,45 +20,52 @@ from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.fast_send import FastSend
 from quiver.quic.engine import StreamDataReceived
 from quiver.quic.reassembly import Ranges
-from quiver.quic.varint import encode_varint, read_varint
+from quiver.quic.varint import read_varint
 
-__all__ = ["AckRow", "StreamRun"]
+__all__ = ["ACK", "AckRow", "StreamRun"]
 
 _KINDS, _STREAM = 0xF8, 0x08  # of a STREAM frame's type (RFC 9000 19.8)
 _OFFSET, _LENGTH, _FIN = 0x04, 0x02, 0x01
 
-_ACK: Final = 0x02  # type of an ACK frame without ECN counts (RFC 9000 19.3)
-_LONGEST: Final = 64  # bytes of one that is common: it has few ranges
+ACK: Final = b"\x02"  # type of an ACK frame without ECN counts (RFC 9000 19.3)
+_LONGEST: Final = 64  # bytes of what follows in one that is common: it has few ranges
 
 
 class StreamRun:
     """The run that is being taken, if there is one. It is to be ended before anybody else looks at
-    streams, credit or events."""
+    streams, credit or events.
+
+    Attributes:
+        pieces: what has come of it; without any there is none.
+    """
 
     def __init__(self, connection: Connection, send: FastSend) -> None:
         self._connection = connection
         self._send = send
         self._stream_id = 0
-        self._id = b""  # the same, as frames have it
+        self._id = b""  # the same, as its frames have it
         self._stream: Any = None
         self._begin = self._at = 0  # offsets: of its first byte, and of the next one
         self._most = 0  # how far the peer may send, on the stream and in all
-        self._pieces: list[bytes] = []
+        self.pieces: list[bytes] = []
 
-    def take(self, payload: bytes) -> int:
-        """Take the frames that a packet begins with, as far as they are STREAM frames with what
+    def take(self, payload: bytes, at: int) -> int:
+        """Take the frames of a packet from `at` on, as far as they are STREAM frames with what
         comes next, within all limits. Returns where they end."""
-        at, size = 0, len(payload)
+        size = len(payload)
         # Varints are read here where they are as long as mostly: each call would be seen.
         while at + 2 < size:  # or there is no data
             kind = payload[at]
             if kind & _KINDS != _STREAM:
                 break
-            known = self._stream is not None and payload.startswith(self._id, at + 1)
-            if known:
-                stream_id, begin = self._stream_id, at + 1 + len(self._id)
+            named = at + 1
+            if known := bool(self.pieces) and payload.startswith(self._id, named):
+                stream_id, begin = self._stream_id, named + len(self._id)
+            elif payload[named] & 0xC0 == 0x40:
+                stream_id, begin = (payload[named] & 0x3F) << 8 | payload[named + 1], named + 2
             else:
-                stream_id, begin = read_varint(payload, at + 1)
+                stream_id, begin = read_varint(payload, named)
+            given = begin
             if not kind & _OFFSET:
                 offset = 0
             elif begin + 4 < size and payload[begin] & 0xC0 == 0x80:  # as mostly
@@ -73,44 +80,47 @@ class StreamRun:
                     length, begin = read_varint(payload, begin)
                 stop = begin + length
             end = offset + stop - begin
-            if not begin < stop <= size or not (known or self._start(stream_id, offset)):
+            if not begin < stop <= size:
                 break
-            if offset != self._at or end > self._most:
+            if known:
+                if offset != self._at or end > self._most:
+                    break
+            elif self._start(stream_id, offset, end):
+                self._id = payload[named:given]
+            else:
                 break
-            self._pieces.append(payload[begin:stop])
+            self.pieces.append(payload[begin:stop])
             self._at = end
             if kind & _FIN:
                 self.end(fin=True)
             at = stop
         return at
 
-    def _start(self, stream_id: int, offset: int) -> bool:
-        """Begin the run of another stream, if its bytes are to come in order."""
-        self.end()
+    def _start(self, stream_id: int, offset: int, end: int) -> bool:
+        """Begin the run of another stream, if bytes up to `end` may come, and in order."""
+        if self.pieces:
+            self.end()
         quic = self._connection
         stream, limit = quic._streams.get(stream_id), quic._local_max_data
         if stream is None:
             return False
         receiver = stream.receiver
+        most = min(stream.max_stream_data_local, offset + limit.value - limit.used)
         if (
-            offset != receiver._buffer_start
-            or offset != receiver.highest_offset
+            not offset == receiver._buffer_start == receiver.highest_offset
+            or end > most
             or receiver.is_finished
             or receiver._final_size is not None
         ):
             return False
-        self._stream_id, self._stream, self._id = stream_id, stream, encode_varint(stream_id)
-        self._begin = self._at = offset
-        self._most = min(stream.max_stream_data_local, offset + limit.value - limit.used)
+        self._stream_id, self._stream = stream_id, stream
+        self._begin, self._most = offset, most
         return True
 
     def end(self, *, fin: bool = False) -> None:
         """Tell of it; with `fin`, that the stream has ended."""
-        stream_id, stream, pieces, at = self._stream_id, self._stream, self._pieces, self._at
-        self._stream = None
-        if not pieces:
-            return
-        self._pieces = []
+        stream_id, stream, pieces, at = self._stream_id, self._stream, self.pieces, self._at
+        self.pieces = []
         receiver, quic = stream.receiver, self._connection
         receiver._buffer_start = receiver.highest_offset = at
         quic._local_max_data.used += at - self._begin
@@ -136,29 +146,29 @@ class AckRow:
         self.ranges: Any = None  # those of one frame as they are, and in order those of more
         self._largest = self._delay = 0  # the largest number, and the delay that it came with
 
-    def take(self, payload: bytes) -> bool:
-        """Take the frames of a packet; False when they are not one common ACK frame."""
-        if not payload or payload[0] != _ACK or len(payload) > _LONGEST:
-            return False
-        frame = Buffer(data=payload)
-        frame.seek(1)
+    def take(self, payload: bytes, now: float, space: Any) -> int:
+        """Take the ACK frame that a packet begins with, if it is a common one. One with more in its
+        packet stands for itself. Returns where it ends, 0 when it is not taken."""
+        frame = Buffer(data=payload[len(ACK) : _LONGEST])
         try:
             ranges, delay = pull_ack_frame(frame)
-        except ValueError:  # it breaks a rule: aioquic has the words for it
-            return False
-        largest = ranges.bounds().stop - 1
-        if not frame.eof() or largest >= self._connection._packet_number:
-            return False  # there is more in it, or it is about what was never sent
+        except ValueError:  # it is a long one, or breaks a rule: aioquic has the words for it
+            return 0
+        largest, end = ranges.bounds().stop - 1, len(ACK) + frame.tell()
+        if largest >= self._connection._packet_number or payload.startswith(ACK, end):
+            return 0  # it is about what was never sent, or one of many: aioquic counts them
+        if self.ranges is not None and end < len(payload):
+            self.end(now, space)
         if self.ranges is None:
             self.ranges, self._largest, self._delay = ranges, largest, delay
-            return True
+            return end
         if type(self.ranges) is not Ranges:
             self.ranges = Ranges(self.ranges)
         for each in ranges:
             self.ranges.add(each.start, each.stop)
         if largest > self._largest:
             self._largest, self._delay = largest, delay
-        return True
+        return end
 
     def end(self, now: float, space: Any) -> None:
         """Tell loss detection of them."""

@@ -138,7 +138,7 @@ FOLLOWED: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("frame", FOLLOWED.values(), ids=FOLLOWED)
-def test_one_with_more_in_its_packet_goes_aioquics_way(authority: Authority, frame: bytes) -> None:
+def test_one_with_more_in_its_packet_stands_for_itself(authority: Authority, frame: bytes) -> None:
     def act(wire: Wire) -> None:
         sent = uploading(wire)
         take(wire, ack(sent[:2]), ack(sent[:5]) + frame, ack(sent[:9]))

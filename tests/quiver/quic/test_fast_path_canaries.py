@@ -33,7 +33,6 @@ OVERRIDDEN: dict[str, list[str]] = {
     "_handle_padding_frame": ["self", "context", "frame_type", "buf"],
     "_handle_reset_stream_frame": ["self", "context", "frame_type", "buf"],
     "_handle_stop_sending_frame": ["self", "context", "frame_type", "buf"],
-    "_idle_timeout": ["self"],
     "_parse_transport_parameters": ["self", "data", "from_session_ticket"],
 }
 
