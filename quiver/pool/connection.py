@@ -100,6 +100,7 @@ class Connection(StateMachine):
 
     def _ready(self, event: events.Ready) -> None:
         self.become(ConnectionState.CONNECTED)
+        self.lingers = LINGERS  # what has waited for it goes along with the end of the handshake
         agreed = self._transport.http.handshake
         self._runner.exchanges.connection = self._report.ready(event, self._transport, agreed)
         early = self._runner.flight.settle(event.early)

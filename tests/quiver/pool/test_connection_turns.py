@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 import quiver
+from quiver.pool.exchange_runner import ExchangeRunner
 from quiver.pool.receive_turns import SLICE
+from quiver.pool.reports import ConnectionReport
 from quiver.pool.udp_transport import UdpTransport
 from quiver.testing import Authority, Origin, pattern
 from tests.support.loop_turns import LoopTurns
@@ -52,6 +54,28 @@ def turns() -> Iterator[LoopTurns]:
 def ask(client: quiver.Client, origin: Origin, path: str, **options: Any) -> Any:
     request = quiver.Request("GET", path, **{"timeout": LIMIT, **options})
     return client.pool(origin.url).ask(request, block=False)
+
+
+def test_what_waits_goes_along_with_the_end_of_the_handshake(
+    client: quiver.Client, other: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+
+    def noted(owner: type, name: str) -> None:
+        plain = getattr(owner, name)
+
+        def also(*given: Any, **named: Any) -> Any:
+            happened.append(name)
+            return plain(*given, **named)
+
+        monkeypatch.setattr(owner, name, also)
+
+    noted(ConnectionReport, "ready")
+    noted(ExchangeRunner, "start")
+    noted(UdpTransport, "flush")
+    assert ask(client, other, "/ok").get(timeout=LIMIT).status == 200
+    ready = happened.index("ready")
+    assert happened[ready : ready + 3] == ["ready", "start", "flush"]
 
 
 def test_more_work_than_a_slice_goes_on_in_the_next_turns_and_nothing_is_lost(

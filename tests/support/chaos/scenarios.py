@@ -309,10 +309,13 @@ def occupied(env: Environment) -> None:
 
 
 def crowded(env: Environment) -> None:
-    """More callers than may wait, and longer than they may; then nobody for a while."""
+    """Nobody for a moment; more callers than may wait, and longer than they may; nobody again."""
+    env.ask(plain)
+    env.asks.wait()
+    threading.Event().wait(0.03)  # shorter than idle_timeout
     env.ask(*[slow] * 20)
     env.asks.wait()
-    threading.Event().wait(0.15)  # longer than idle_timeout
+    threading.Event().wait(0.25)  # longer
 
 
 def unreachable(env: Environment) -> None:
@@ -464,7 +467,7 @@ SCENARIOS: Final = (
             "max_streams_per_connection": 4,
             "max_waiting": 8,
             "checkout_timeout": 0.2,
-            "idle_timeout": 0.05,
+            "idle_timeout": 0.1,
         },
     ),
     Scenario(nameless, {**SMALL, "connect_timeout": 0.3}),
