@@ -249,7 +249,10 @@ class Connection(StateMachine):
         """Take what has come, and its share of the turn; all that asks to be sent goes out in one
         flush. What was overdue is judged when nothing is left."""
         now, begun = time.monotonic(), time.thread_time()
-        self._note_stall(now)
+        if missed := self._stalls.missed(now):  # nobody's silence
+            self._dialer.excuse(missed)
+            self._liveness.excuse(missed, now)
+            self._runner.exchanges.excuse(missed, now)
         if self._transport.socket is None:  # it is dialled, or was told of one that has closed
             self._dialed(self._dialer.receive)
             ended = time.thread_time()
@@ -287,12 +290,6 @@ class Connection(StateMachine):
             now, http = time.monotonic(), self._transport.http
             http.tick(now)
             self._runner.feed(http.events(), now)
-
-    def _note_stall(self, now: float) -> None:
-        if missed := self._stalls.missed(now):
-            self._dialer.excuse(missed)
-            self._liveness.excuse(missed, now)
-            self._runner.exchanges.excuse(missed, now)
 
     def occurred(self, event: events.Event) -> None:
         match event:

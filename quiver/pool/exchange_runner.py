@@ -133,8 +133,8 @@ class ExchangeRunner:
             self._not_begun(exchange, reply, error)
 
     def _begin(self, exchange: StartExchange, reply: PoolReply) -> Caller:
-        request, now, http = exchange.request, time.monotonic(), self.transport.http
-        mode = mode_of(request)
+        request, ticket, http = exchange.request, exchange.ticket, self.transport.http
+        mode, now = mode_of(request), time.monotonic()
         body, ended = self._callers.whole_body(request)
         agent, alternative = self._config.user_agent, self.flight.alternative
         fields = request_fields(request, self._target.origin, agent, alternative)
@@ -143,12 +143,12 @@ class ExchangeRunner:
             if not callable(request.trailers):
                 http.check_section(trailer_fields(request.trailers))
         window = None if mode is Mode.BUFFERED else self._config.receive_window
-        early = self.flight.claim(exchange.ticket) if self.flight.streams else None
+        early = self.flight.claim(ticket) if self.flight.streams else None
         stream_id = http.next_stream_id if early is None else early.stream_id
         caller = self._callers.add(exchange, reply, stream_id, mode, sent=ended)
         self.exchanges.open(
             stream_id,
-            exchange.ticket,
+            ticket,
             method=request.method,
             now=now,
             limits=limits_of(request, self._config, exchange.deadline),
