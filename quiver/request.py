@@ -42,10 +42,10 @@ _NOT_IN_TRAILERS: Final = frozenset({"content-length", "host", "te"})  # RFC 911
 
 
 def _method(method: str) -> str:
-    if not isinstance(method, str):
-        raise InvalidRequest(f"method={method!r} is a {type(method).__name__}, not a str")
     if type(method) is str and method in _USUAL_METHODS:
         return method
+    if not isinstance(method, str):
+        raise InvalidRequest(f"method={method!r} is a {type(method).__name__}, not a str")
     method = str.__str__(method)
     fault = fields.length_fault(":method", method)
     if fault:

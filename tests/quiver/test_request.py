@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import attrs
 import pytest
@@ -120,6 +121,24 @@ def test_what_a_request_was_can_be_changed_into_a_new_one() -> None:
 def test_what_is_no_request(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
         Request(**{"method": "GET", "target": "/", **changed})
+
+
+LIMITS: Final = [
+    each.name for each in attrs.fields(OpenChannel) if str(each.type) == "float | None"
+]
+
+
+@pytest.mark.parametrize("name", [*LIMITS, "early_data", "on_informational"])
+def test_each_option_is_checked_also_in_a_copy(name: str) -> None:
+    changed: dict[str, Any] = {name: -1}
+    first = OpenChannel("GET", "/")
+    for make in (partial(OpenChannel, "GET", "/"), partial(attrs.evolve, first)):
+        with pytest.raises(InvalidRequest, match=f"{name}=-1 "):
+            make(**changed)
+
+
+def test_no_time_limit_is_left_out_of_these() -> None:
+    assert len(LIMITS) == 6
 
 
 def test_a_bad_url_is_told_as_one() -> None:
