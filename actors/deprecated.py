@@ -8,7 +8,7 @@ import warnings
 from types import ModuleType
 from typing import Any, Final
 
-__all__ = ["moved", "offer_moved_modules"]
+__all__ = ["MovedAttribute", "moved", "offer_moved_modules"]
 
 # Modules by their former names, and where what they held is now.
 MODULES: Final = {
@@ -21,6 +21,25 @@ MODULES: Final = {
 def moved(former: str, now: str) -> None:
     """Warn whoever uses `former`, two frames up."""
     warnings.warn(f"{former} is now {now}", DeprecationWarning, stacklevel=3)
+
+
+class MovedAttribute:
+    """An attribute under its former name.
+
+    Not found by the class's `__getattr__`: with one, Python looks up all attributes the long way.
+    """
+
+    def __init__(self, now: str) -> None:
+        self._now = now
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._former = name
+
+    def __get__(self, owned: object, owner: type) -> Any:
+        if owned is None:
+            return self
+        moved(f"{owner.__name__}.{self._former}", f"{owner.__name__}.{self._now}")
+        return getattr(owned, self._now)
 
 
 class _Moved(ModuleType):

@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import pykka
 
-from quiver.actors.deprecated import moved
+from quiver.actors.deprecated import MovedAttribute
 from quiver.actors.native_threads import allocate_lock
 from quiver.actors.wait_queue import WaitQueue, take_back, wait, wake
 
@@ -27,12 +27,6 @@ T = TypeVar("T")
 
 ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 """What `sys.exc_info` gives; a class without its exception stands for one that is to be made."""
-
-_FORMER_NAMES: Final = {
-    "attended": "has_waiter",
-    "errand": "call_in_caller",
-    "held_by": "on_cancel",
-}
 
 
 class ReplyCancelled(Exception):  # noqa: N818 - named as the field does (Future.cancel)
@@ -50,7 +44,6 @@ class Reply(pykka.Future[T]):
 
     # One is made for each ask: what most of them never need is not made with it.
     has_waiter = False
-    _done = False
     _value: Any = None
     _error: BaseException | None = None
     _traceback: TracebackType | None = None
@@ -62,17 +55,13 @@ class Reply(pykka.Future[T]):
     _get_hook = None  # Pykka's: see `set_get_hook`
     cancelled = False
 
+    attended, errand, held_by = map(MovedAttribute, ("has_waiter", "call_in_caller", "on_cancel"))
+
     def __init__(self, cancelled_error: Callable[[], Exception] = ReplyCancelled) -> None:
         self._claim = allocate_lock()
         self._wakes: WaitQueue = []
+        self._done = False
         self._cancelled_error = cancelled_error
-
-    def __getattr__(self, name: str) -> Any:
-        now = _FORMER_NAMES.get(name)
-        if now is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        moved(f"Reply.{name}", f"Reply.{now}")
-        return getattr(self, now)
 
     def __repr__(self) -> str:
         return f"<Reply {'answered' if self._done else 'pending'}>"

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from gevent._hub_local import get_hub_if_exists
+from gevent._hub_local import get_hub, get_hub_if_exists
 from greenlet import getcurrent
 
 from quiver.actors.native_threads import allocate_lock, get_ident, thread_local
@@ -93,12 +93,10 @@ def wait(wakes: WaitQueue, met: Callable[[], bool], timeout: float | None = None
     if met():
         return True
     due = math.inf if timeout is None else time.monotonic() + timeout
-    hub = get_hub_if_exists()
-    if hub is None:
-        wait_here: Callable[..., None] = _wait_in_thread
-    else:
+    hub, wait_here = get_hub_if_exists(), _wait_in_thread
+    if hub is not None:
         _refuse_to_wait(hub)
-        wait_here = partial(_wait_in_greenlet, hub)
+        wait_here = _wait_in_greenlet
     while (left := due - time.monotonic()) > 0:
         wait_here(wakes, met, left)
         if met():
@@ -230,7 +228,8 @@ class _Sleeper:
             sleeping.switch()
 
 
-def _wait_in_greenlet(hub: Hub, wakes: WaitQueue, met: Callable[[], bool], seconds: float) -> None:
+def _wait_in_greenlet(wakes: WaitQueue, met: Callable[[], bool], seconds: float) -> None:
+    hub = get_hub()
     wakeup = LoopWakeup.of(hub)
     sleeper = _Sleeper(wakeup)
     timer = None if seconds == math.inf else hub.loop.timer(seconds)

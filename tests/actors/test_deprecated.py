@@ -49,4 +49,4 @@ def test_former_names_of_a_reply() -> None:
         assert reply.errand(lambda: None) is False
     assert reply.cancel() and told == [1]
     with pytest.raises(AttributeError, match="'Reply' object has no attribute 'nothing'"):
-        reply.nothing  # noqa: B018
+        reply.nothing  # type: ignore[attr-defined]  # noqa: B018
