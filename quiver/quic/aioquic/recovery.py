@@ -68,6 +68,14 @@ class Recovery(QuicPacketRecovery):
         window: int = cc.congestion_window
         return min(window, _HELD * cc.max_datagram_size) if self.is_short else window
 
+    @property
+    def _round_trip(self) -> float:
+        """Seconds, by which losses are judged (RFC 9002 6.1.2); before one was measured as well, as
+        when a path has just begun."""
+        if not self._rtt_initialized:
+            return self._rtt_initial
+        return max(self._rtt_latest, self._rtt_smoothed)
+
     def begin_path(self) -> None:
         """Forget how far out of order packets came; all that are out will be taken for lost."""
         self.reordering, self._missed, self._shortest = Reordering(), [], math.inf
@@ -184,9 +192,8 @@ class Recovery(QuicPacketRecovery):
         if not found:
             return
         largest = acknowledged.bounds().stop - 1
-        round_trip = max(self._rtt_latest, self._rtt_smoothed)
         for packet in found:
-            waited = (now - packet.sent_time) / round_trip
+            waited = (now - packet.sent_time) / self._round_trip
             self.reordering.arrived(largest - packet.packet_number, waited)
         cc: Any = self._cc
         cc.on_packets_found(packets=found)
@@ -195,10 +202,7 @@ class Recovery(QuicPacketRecovery):
 
     def _detect_loss(self, *, now: float, space: Any) -> None:
         """As aioquic's, by how far out of order packets come on this path."""
-        round_trip = max(self._rtt_latest, self._rtt_smoothed)
-        patience = self.reordering.wait * (
-            round_trip if self._rtt_initialized else self._rtt_initial
-        )
+        patience = self.reordering.wait * self._round_trip
         largest = space.largest_acked_packet
         lost_by_number, lost_by_time = largest - self.reordering.packets, now - patience
         lost, soonest = list[Any](), math.inf

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from aioquic.quic import events as theirs
+from aioquic.quic.rangeset import RangeSet
+from aioquic.tls import Epoch
 
 from quiver.config import PoolConfig
 from quiver.quic.reordering import Reordering
@@ -147,6 +149,27 @@ def test_another_path_is_another_matter(connect: Connect) -> None:
     assert wire.engine.migrate(wire.now) is None
     assert (loss_of(wire).reordering.packets, loss_of(wire).reordering.wait) == (3, 9 / 8)
     assert loss_of(wire)._missed == []
+
+
+def test_what_is_late_may_come_before_a_round_trip_is_known(connect: Connect) -> None:
+    """On a path that has just begun, when what came first asks for no acknowledgement."""
+    wire = connect(0.0)
+    connection: Any = wire.engine.connection
+    wire.run(lambda: connection._handshake_confirmed)
+    assert wire.engine.migrate(wire.now) is None
+    loss, space = connection._loss, connection._spaces[Epoch.ONE_RTT]
+    first = connection._packet_number
+    wire.engine.open_stream(b"ask", True, None)
+    while (last := connection._packet_number - 1) < first + 5:
+        space.ack_at = wire.now
+        wire.engine.datagrams(wire.now)
+    for arrived in (range(last, last + 1), range(first, last + 1)):
+        wire.now += 0.01
+        about = {"ack_rangeset": RangeSet([arrived]), "ack_delay": 0.0, "now": wire.now}
+        assert not loss._rtt_initialized
+        loss.on_ack_received(**about, space=space)
+    assert loss.reordering.packets > 3
+    assert loss.reordering.wait == 9 / 8
 
 
 def test_what_was_lost_is_not_waited_for_for_ever(connect: Connect) -> None:
