@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -16,6 +15,7 @@ from quiver.origin import Origin, split_url
 from quiver.redaction import names_of, redacted_url
 from quiver.request_forms import JSON, ParamsLike, json_body, with_query
 from quiver.request_options import (
+    OPTION_CHECKS,
     BodyLike,
     ChannelOptions,
     HeaderPairs,
@@ -23,6 +23,7 @@ from quiver.request_options import (
     OnInformational,
     RequestOptions,
     TrailersLike,
+    check_limit,
     misspelt,
 )
 from quiver.streams.body_source import BodySource
@@ -148,50 +149,12 @@ def _trailers(given: TrailersLike) -> HeaderPairs | Callable[[], HeadersLike]:
     return trailer_pairs(given) if given else ()
 
 
-def _callback(name: str, value: object) -> None:
-    if not callable(value):
-        raise InvalidRequest(f"{name}={value!r} cannot be called")
-
-
-def _limit(name: str, value: object) -> None:
-    if (
-        not isinstance(value, int | float)
-        or isinstance(value, bool)
-        or not 0 < value <= sys.float_info.max
-    ):
-        raise InvalidRequest(f"{name}={value!r} is not a number of seconds above 0")
-
-
-def _flag(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise InvalidRequest(f"{name}={value!r} is not True, False or None")
-
-
-_CHECKS: Final[dict[str, Callable[[str, object], None]]] = {
-    "timeout": _limit,
-    "receive_timeout": _limit,
-    "send_timeout": _limit,
-    "checkout_timeout": _limit,
-    "connect_timeout": _limit,
-    "open_timeout": _limit,
-    "early_data": _flag,
-    "on_informational": _callback,
-}
-"""What an option must be that is given, and not None."""
-
-
 class _Kind(type):
-    """Requests, whose options are checked where they are given: most requests are made with none.
-
-    A keyword that is none is told with the one that may have been meant.
-    """
+    """Requests, of which a keyword that is none is told with the one that may have been meant."""
 
     if not TYPE_CHECKING:  # which know the signatures
 
         def __call__(cls, *given, **options):
-            for name, value in options.items():
-                if value is not None and name in _CHECKS:
-                    _CHECKS[name](name, value)
             try:
                 return super().__call__(*given, **options)
             except TypeError as error:
@@ -265,6 +228,16 @@ class Request(metaclass=_Kind):
     context: Context | None = attrs.field(init=False, default=None, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        if not (
+            self.timeout is None
+            and self.receive_timeout is None
+            and self.send_timeout is None
+            and self.checkout_timeout is None
+            and self.connect_timeout is None
+            and self.early_data is None
+            and self.on_informational is None
+        ):  # most requests are made with none of them
+            self._check_options()
         if self.on_informational is not None or callable(self.trailers):
             object.__setattr__(self, "context", copy_context())
         self._check_method()
@@ -312,6 +285,12 @@ class Request(metaclass=_Kind):
         """
         wanted = pools if self.early_data is None else self.early_data
         return wanted and self.method in _SAFE and self.body is None and not self.trailers
+
+    def _check_options(self) -> None:
+        for name, check in OPTION_CHECKS.items():
+            value = getattr(self, name)
+            if value is not None:
+                check(name, value)
 
     def _check_method(self) -> None:
         if self.method == "CONNECT":
@@ -437,6 +416,8 @@ class OpenChannel(Request):
         return False
 
     def _check_method(self) -> None:
+        if self.open_timeout is not None:
+            check_limit("open_timeout", self.open_timeout)
         connects = self.method == "CONNECT"
         if connects and self.protocol is None:
             raise InvalidRequest("protocol=None: CONNECT needs one, tunnels are not offered")

@@ -1,10 +1,12 @@
-"""What a caller may give as a request or a channel, by keyword: the types of these options."""
+"""What a caller may give a request or a channel by keyword: the types, and what is refused."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Final
 
+from quiver.errors import InvalidRequest
 from quiver.fields import Pairs
 from quiver.pool_options import (
     ClientOptions,
@@ -17,6 +19,7 @@ from quiver.request_forms import ParamsLike
 from quiver.streams.body_source import BodySource
 
 __all__ = [
+    "OPTION_CHECKS",
     "BodyLike",
     "CallOptions",
     "ChannelCallOptions",
@@ -28,6 +31,7 @@ __all__ = [
     "OnInformational",
     "RequestOptions",
     "TrailersLike",
+    "check_limit",
     "misspelt",
 ]
 
@@ -97,6 +101,38 @@ class ChannelCallOptions(ChannelOptions, SharedOptions, ClientOptions, total=Fal
 
 _PLACES: Final = ("method", "target", "origin")
 """What a request is given beside its options."""
+
+
+def _callback(name: str, value: object) -> None:
+    if not callable(value):
+        raise InvalidRequest(f"{name}={value!r} cannot be called")
+
+
+def check_limit(name: str, value: object) -> None:
+    """Raises InvalidRequest for what is no time limit."""
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not 0 < value <= sys.float_info.max
+    ):
+        raise InvalidRequest(f"{name}={value!r} is not a number of seconds above 0")
+
+
+def _flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{name}={value!r} is not True, False or None")
+
+
+OPTION_CHECKS: Final[dict[str, Callable[[str, object], None]]] = {
+    "timeout": check_limit,
+    "receive_timeout": check_limit,
+    "send_timeout": check_limit,
+    "checkout_timeout": check_limit,
+    "connect_timeout": check_limit,
+    "early_data": _flag,
+    "on_informational": _callback,
+}
+"""What an option must be that is given, and not None."""
 
 
 def misspelt(given: Mapping[str, object], kind: type) -> TypeError | None:

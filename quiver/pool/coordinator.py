@@ -88,9 +88,8 @@ class OriginPool(StartedPool):
         self.lifetime = PoolLifetime()
         self.dials = Dials()
         super().__init__()
-        config = target.config
+        self._config = config = target.config
         self.actor_inbox.limit = config.max_waiting + UNREAD_ASKS
-        self._config = config
         self._refusals = Refusals(target)
         most, eager = limits_of(target.protocol, config)
         self._table = RoutingTable(
@@ -151,8 +150,7 @@ class OriginPool(StartedPool):
                 self.dials.arrived(connection)
                 left = self._spoken.ready(connection, protocol)
                 self._see_protocol()
-                carries = protocol == HTTP3
-                ready = self._table.ready
+                ready, carries = self._table.ready, protocol == HTTP3
                 self._do(ready(connection, limit, now, most, early=early, channels=carries))
                 for each in left:
                     self._do(self._table.leave(each, now))
@@ -201,8 +199,7 @@ class OriginPool(StartedPool):
                 self._check_channel(request)
             deadline = None if timeout is None else since + timeout
             ask = PendingRequest(request, reply, deadline, since)
-            unheard = stalled_between(since, now)
-            if unheard:
+            if unheard := stalled_between(since, now):
                 self._excuse(now)  # the others, for the same time: the sweep excuses no one twice
                 ask.unheard = unheard
         except Exception as error:  # noqa: BLE001 - of a request that is not what it seems
@@ -223,8 +220,7 @@ class OriginPool(StartedPool):
 
     def _see_protocol(self) -> None:
         """Have it known what is spoken: as many connections are opened as that needs."""
-        protocol = self._spoken.protocol
-        if protocol != self.target.protocol:
+        if (protocol := self._spoken.protocol) != self.target.protocol:
             self.target.protocol = protocol
             self._table.limits = limits_of(protocol, self._config)
             registries.mark(self.actor_ref, protocol)
@@ -248,8 +244,12 @@ class OriginPool(StartedPool):
         channel = isinstance(ask.request, OpenChannel)
         actions = self._table.lend(ticket, now, channel=channel)
         if not actions:  # what is only for those that wait
-            until = ask.limits(self._config).until(connected=self._table.lends)
-            early = not front and ask.request.goes_early(self._config.early_data)
+            try:
+                until = ask.limits(self._config).until(connected=self._table.lends)
+                early = not front and ask.request.goes_early(self._config.early_data)
+            except Exception as error:  # noqa: BLE001 - as in `_accept`
+                self._asks.pop(ticket).reply.fail(self.target.failed(error))
+                return
             submit = self._table.submit
             actions = submit(ticket, until, now, front=front, early=early, channel=channel)
         self._do(actions)

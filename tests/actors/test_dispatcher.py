@@ -17,7 +17,7 @@ import gevent
 import gevent.local
 import pykka
 import pytest
-from greenlet import greenlet
+from greenlet import greenlet, settrace
 
 from quiver.actors.actor import BATCH, GeventActor, GeventActorRef
 from quiver.actors.hub import Hub, HubStopped
@@ -305,4 +305,25 @@ def test_not_even_the_first_greenlet_of_a_loop_goes_on_when_somebody_knows_it() 
         assert resident.had_its_turn.wait(10.0)
         in_loop(lambda: None, hub)  # its turn is over
     assert first.greenlet is not second.greenlet
+    hub.stop()
+
+
+def test_a_tool_that_notes_something_at_each_greenlet_keeps_no_actor_from_its_turn() -> None:
+    """Then none goes from one actor to the next."""
+    hub, residents, traced = Hub(), [Returning(), Returning()], threading.Event()
+
+    def note(event: str, greenlets: tuple[greenlet, greenlet]) -> None:
+        for each in greenlets:
+            each.noted = event  # type: ignore[attr-defined]
+
+    def trace() -> None:
+        settrace(note)
+        traced.set()
+
+    hub.wakeup.call_soon(trace)
+    assert traced.wait(10.0)
+    for resident in residents:
+        hub.spawn(resident)
+        assert resident.had_its_turn.wait(10.0)
+    in_loop(lambda: settrace(None), hub)
     hub.stop()

@@ -137,6 +137,24 @@ def test_each_option_is_checked_also_in_a_copy(name: str) -> None:
             make(**changed)
 
 
+class Patient(Request):
+    """A request of a program's own, with one constructor argument."""
+
+    def __init__(self, patience: Any) -> None:
+        super().__init__("GET", "/", timeout=patience)
+
+
+def test_options_are_checked_that_a_subclass_gives() -> None:
+    assert Patient(5).timeout == 5
+    with pytest.raises(InvalidRequest, match="timeout='5' is not a number of seconds"):
+        Patient("5")
+
+
+def test_a_keyword_that_is_none_is_told_so_whatever_its_value() -> None:
+    with pytest.raises(TypeError, match="open_timeout is no keyword of a request"):
+        Request("GET", "/", open_timeout=0)  # type: ignore[call-arg]
+
+
 def test_no_time_limit_is_left_out_of_these() -> None:
     assert len(LIMITS) == 6
 

@@ -21,6 +21,7 @@ from quiver.actors.hub import Hub
 from quiver.errors import (
     CheckoutTimeout,
     ConnectionRefused,
+    InternalError,
     InvalidRequest,
     PoolStopped,
     QueueFull,
@@ -182,6 +183,22 @@ def test_get_with_a_timeout_leaves_the_ask_open(single: PoolRef) -> None:
     with pytest.raises(pykka.Timeout):
         reply.get(timeout=0.01)
     assert reply.get(timeout=20.0).status == 200
+
+
+class Moody(quiver.Request):
+    """Nobody can tell whether it goes early, nor how long it waits."""
+
+    def goes_early(self, pools: bool) -> bool:
+        raise LookupError(pools)
+
+
+def test_one_that_cannot_wait_is_refused_alone(single: PoolRef, origin: Origin) -> None:
+    held, waiting = occupy(single, origin), get(single, "/ok")
+    with pytest.raises(InternalError, match="LookupError"):
+        single.ask(Moody("GET", "/ok"), timeout=10.0)
+    assert single.ask(quiver.GetStats()) == quiver.Stats(0, 1, 1, 1)
+    held.cancel()
+    assert waiting.get(timeout=10.0).status == 200
 
 
 def test_a_blocking_ask_that_times_out_gives_its_slot_back(single: PoolRef, origin: Origin) -> None:
