@@ -253,14 +253,14 @@ class AioquicEngine:
     # streams --------------------------------------------------------------------------------
 
     def open_stream(self, content: bytes, ended: bool, window: int | None) -> int:
-        stream_id = self.next_stream_id
-        if stream_id // 4 >= self.max_streams:
+        connection, stream_id = self.connection, self.next_stream_id
+        if stream_id >= 4 * connection._remote_max_streams_bidi:
             raise ValueError(f"the peer lets {self.max_streams} streams be opened, and they are")
-        self.connection.flow_control.open(stream_id, window)
+        connection.flow_control.open(stream_id, window)
         try:
             self.sender.open_stream(stream_id, content, ended)
         except BaseException:
-            self.connection.flow_control.close(stream_id)
+            connection.flow_control.close(stream_id)
             raise
         return stream_id
 

@@ -143,7 +143,8 @@ class FastReceive(PlainReceive):
         quic, most = self.connection, (payload[at + 1] & 0x3F) << 8 | payload[at + 2]
         if most > quic._remote_max_streams_bidi:
             quic._remote_max_streams_bidi = most
-            quic._unblock_streams(is_unidirectional=False)
+            if quic._streams_blocked_bidi:
+                quic._unblock_streams(is_unidirectional=False)
         return at + 3
 
     # a packet -------------------------------------------------------------------------------
@@ -204,11 +205,14 @@ class FastReceive(PlainReceive):
         quic._ack_eliciting_sent_since_receipt = False
         if last > space.largest_received_packet:
             space.largest_received_packet, space.largest_received_time = last, now
-        follow = last - numbers[0] == len(numbers) - 1  # one another, as mostly
-        for first in numbers[:1] if follow else numbers:
-            space.ack_queue.add(first, last + 1 if follow else first + 1)
-            if len(space.ack_queue) > MAX_ACK_RANGES:  # RFC 9000 13.2.3
-                space.ack_queue.shift()
+        queue = space.ack_queue
+        if last - numbers[0] == len(numbers) - 1:  # they follow one another, as mostly
+            queue.add(numbers[0], last + 1)
+        else:
+            for number in numbers:
+                queue.add(number, number + 1)
+        while len(queue) > MAX_ACK_RANGES:  # RFC 9000 13.2.3
+            queue.shift()
         space.received_packets._received.update(numbers)
         space.received_packets.add(last)  # and what falls out of the window is forgotten
         if eliciting and space.ack_at is None:

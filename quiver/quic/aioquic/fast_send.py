@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from aioquic._buffer import Buffer
@@ -53,6 +54,9 @@ _CONNECTED: Final = QuicConnectionState.CONNECTED
 _ACKED: Final = QuicDeliveryState.ACKED
 _ONE_RTT: Final = Epoch.ONE_RTT
 _SHORT: Final = QuicPacketType.ONE_RTT
+
+
+_was_sent: Final[Callable[[Any], bool]] = attrgetter("was_sent")
 
 
 class FastSend(PlainSend):
@@ -148,7 +152,7 @@ class FastSend(PlainSend):
             and not paths[0].remote_challenges
             and self._crypto.buffer_is_empty
             and not self._raises_limits()
-            and all(each.was_sent for each in quic._host_cids)
+            and all(map(_was_sent, quic._host_cids))
         )
 
     def _bodies(self) -> list[QuicStream] | None:
@@ -164,25 +168,22 @@ class FastSend(PlainSend):
         bodies: list[QuicStream] = []
         if not queue:
             return bodies  # as mostly
-        rest, over = True, False
+        rest, quic._streams_queue = True, []
         for stream in queue:
             sender, receiver = stream.sender, stream.receiver
             if sender.is_finished and receiver.is_finished:
-                if stream.stream_id & 1:
-                    rest = False  # aioquic allows the peer another one
-                else:
-                    over = True
+                if not stream.stream_id & 1:
                     del quic._streams[stream.stream_id]
+                    continue
+                rest = False  # aioquic allows the peer another one
             elif sender.reset_pending or receiver.stop_pending:
                 rest = False
             elif not sender.buffer_is_empty:
                 bodies.append(stream)
             elif self._space is not None and is_quiet(stream):
-                over = True
                 self._quiet.add(stream.stream_id)
-        if over:
-            served = quic._streams.keys() - self._quiet
-            quic._streams_queue = [each for each in queue if each.stream_id in served]
+                continue
+            quic._streams_queue.append(stream)
         if rest and len(bodies) == 1 and has_lost(bodies[0]):
             return bodies
         least = quic._max_datagram_size
@@ -193,11 +194,12 @@ class FastSend(PlainSend):
         quic, waiting = self.connection, self.needs_window_update
         if waiting:
             waiting &= quic._streams.keys()
+            if any(quic.is_stream_credit_due(quic._streams[each]) for each in waiting):
+                return True
         return (
             quic.is_max_data_due()
             or _is_raised(quic._local_max_streams_bidi)
             or _is_raised(quic._local_max_streams_uni)
-            or any(quic.is_stream_credit_due(quic._streams[each]) for each in waiting)
         )
 
     # when -----------------------------------------------------------------------------------
@@ -258,8 +260,14 @@ class FastSend(PlainSend):
         )
         quic._packet_number += 1
         quic._network_paths[0].bytes_sent += size
-        quic._loss.on_packet_sent(packet=sent, space=self._space)
-        if packet.asks and not quic._ack_eliciting_sent_since_receipt:  # RFC 9000 10.1
+        loss: Any = quic._loss
+        self._space.sent_packets[sent.packet_number] = sent
+        if not packet.asks:
+            return
+        self._space.ack_eliciting_in_flight += 1
+        loss._time_of_last_sent_ack_eliciting_packet = now
+        loss._cc.on_run_sent(packet=sent, count=1)
+        if not quic._ack_eliciting_sent_since_receipt:  # RFC 9000 10.1
             quic._close_at = now + quic.idle_timeout
             quic._ack_eliciting_sent_since_receipt = True
 

@@ -233,9 +233,9 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "QuicPacketRecovery._in_persistent_congestion": ("self",),
         "QuicPacketRecovery._log_metrics_updated": ("self", "log_rtt"),
         "QuicPacketRecovery._on_packets_lost": ("self",),
+        "QuicPacketRecovery.get_loss_detection_time": ("self",),
         "QuicPacketRecovery.get_probe_timeout": ("self",),
         "QuicPacketRecovery.on_ack_received": ("self",),
-        "QuicPacketRecovery.on_packet_sent": ("self",),
         "QuicPacketRecovery.reschedule_data": ("self",),
     },
     "aioquic.quic.stream": {
@@ -294,6 +294,7 @@ FAST_PATHS: Final[Mapping[str, Names]] = {
         "_retire_connection_ids": list,
         "_spin_bit": bool,
         "_spin_highest_pn": int,
+        "_streams_blocked_bidi": list,
         "_streams_blocked_pending": bool,
         "_streams_queue": list,
         "host_cid": bytes,

@@ -36,6 +36,7 @@ _NUMBER: Final = (1 << 8 * PACKET_NUMBER_SEND_SIZE) - 1  # bits of a packet's nu
 _SEALED_AFTER: Final = _SAMPLED_AFTER - PACKET_NUMBER_SEND_SIZE
 _SEALED: Final = slice(_SEALED_AFTER, _SEALED_AFTER + _SAMPLE)  # its sample (RFC 9001 5.4.2)
 _NONCE: Final = 12  # bytes (RFC 9001 5.3)
+_ROW_MASK = struct.Struct(">BI11x")  # of such a mask, what is for the first byte, and for a number
 _MASK = struct.Struct(">BH")  # of the bytes that are made, those for a packet: of its first byte
 _AES_MASK, _CHACHA_MASK = struct.Struct(">BH13x"), struct.Struct(">BH2x")  # and of its number
 
@@ -82,17 +83,15 @@ class PacketRows:
             return  # one is too short
         if recv.aead is not self._present:
             self._take_keys()
-        masks, mask, unseal, nonces = self._masks_of(samples), 0, self._open, self._nonces
+        masks, unseal, nonces = self._masks_of(samples), self._open, self._nonces
         plain = _SHORT | _PHASE if recv.key_phase else _SHORT
-        for datagram in datagrams:
-            first = datagram[0] ^ masks[mask] & _PROTECTED
+        for datagram, (mask, bits) in zip(datagrams, _ROW_MASK.iter_unpack(masks), strict=True):
+            first = datagram[0] ^ mask & _PROTECTED
             if first & _PLAIN != plain or datagram[1:at] != cid:
                 return
             size = (first & 0x03) + 1
             end, window = at + size, 1 << 8 * size
-            cut = int.from_bytes(datagram[at:end])
-            cut ^= int.from_bytes(masks[mask + 1 : mask + 1 + size])
-            mask += _SAMPLE
+            cut = int.from_bytes(datagram[at:end]) ^ bits >> 32 - 8 * size
             ahead = cut - largest - 1 & window - 1  # of the number that is expected (RFC 9000 A.3)
             if 2 * ahead >= window:
                 return  # it comes late, or has come

@@ -92,6 +92,16 @@ class Recovery(QuicPacketRecovery):
         timeout = self._until_probe
         return timeout + self.max_ack_delay if include_max_ack_delay else timeout
 
+    def get_loss_detection_time(self, *, amplification_limited: bool) -> float | None:
+        """As aioquic's, which looks for what is left of other spaces than the last one."""
+        if not self.handshake_confirmed or amplification_limited:
+            return super().get_loss_detection_time(amplification_limited=amplification_limited)
+        space = self.spaces[-1]
+        if space.loss_time is not None or not space.ack_eliciting_in_flight:
+            return space.loss_time
+        timeout = self.get_probe_timeout() * (1 << self._pto_count)
+        return self._time_of_last_sent_ack_eliciting_packet + timeout
+
     def reschedule_data(self, **about: Any) -> None:
         """As aioquic's, which sends the oldest packet again that has asked for it."""
         for space in self.spaces:
@@ -147,7 +157,7 @@ class Recovery(QuicPacketRecovery):
                         asked = True
                         space.ack_eliciting_in_flight -= 1
                     if packet.in_flight:
-                        cc.on_packet_acked(packet=packet, now=now)
+                        cc.on_run_acked(packet=packet, count=1, now=now)
                     for handler, frame in packet.delivery_handlers:
                         handler(_ACKED, *frame)
                 newest, sent_time = numbers[begin - 1], packet.sent_time

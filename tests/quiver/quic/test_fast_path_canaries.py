@@ -110,6 +110,11 @@ LOSS = {
     "on_ack_received": """_cc _detect_loss _log_metrics_updated _pacer _pto_count _quic_logger
         _rtt_first_sample_time _rtt_initialized _rtt_latest _rtt_min _rtt_smoothed _rtt_variance
         max_ack_delay peer_completed_address_validation""",
+    "get_loss_detection_time": """_get_loss_space _pto_count
+        _time_of_last_sent_ack_eliciting_packet get_probe_timeout handshake_confirmed
+        peer_completed_address_validation spaces""",
+    "on_packet_sent": """_cc _log_metrics_updated _quic_logger
+        _time_of_last_sent_ack_eliciting_packet handshake_confirmed""",
     "get_probe_timeout": """_rtt_initial _rtt_initialized _rtt_smoothed _rtt_variance
         max_ack_delay""",
 }
