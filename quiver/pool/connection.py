@@ -329,14 +329,14 @@ class Connection(StateMachine):
     def after_batch(self) -> None:
         """One flush of datagrams, timers set anew, readers woken."""
         runner, transport = self._runner, self._transport
+        if runner.sending and transport.socket is not None:
+            runner.pump(time.monotonic())
         is_open = bool(runner.exchanges)
         if self._may_rest:
             self._may_rest = False
             if not (is_open or runner.busy):
                 self._begin_idle()
         if transport.socket is not None:
-            if runner.sending:
-                runner.pump(time.monotonic())
             transport.flush(uploads=bool(runner.sending))
             self.timers.at("quic", transport.http.timer(), rests=not is_open)
             self.timers.at("sweep", runner.exchanges.next_deadline())

@@ -6,6 +6,7 @@ speed who is served when: each of its datagrams costs more than a slice, and is 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 import pytest
 
 import quiver
+from quiver.pool.connection import Connection
 from quiver.pool.exchange_runner import ExchangeRunner
 from quiver.pool.receive_turns import SLICE
 from quiver.pool.reports import ConnectionReport
 from quiver.pool.udp_transport import UdpTransport
 from quiver.testing import Authority, Origin, pattern
 from tests.support.loop_turns import LoopTurns
+from tests.support.servers.over_tcp import serving_over_tcp
 from tests.support.waiting import until
 
 DEAR = 1.5 * SLICE  # seconds that each datagram costs
@@ -149,3 +152,29 @@ def test_a_timer_is_heeded_however_much_there_is_to_take(
     with pytest.raises(quiver.RequestTimeout, match=r"timeout=0\.05 "):
         ask(client, dear, "/hang", timeout=0.05).get(timeout=LIMIT)
     assert ask(client, dear, "/ok").get(timeout=LIMIT).body == b"ok"
+
+
+def test_one_that_ends_while_the_rest_of_it_is_sent_leaves_an_idle_connection(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server answers nothing then: no more comes of it that would have the timer set."""
+    fired, fire = threading.Event(), Connection._timer_fired
+
+    def noted(connection: Connection, key: object) -> None:
+        fire(connection, key)
+        if key == "idle":
+            fired.set()
+
+    def body() -> Iterator[bytes]:
+        yield b"x"
+        assert fired.wait(10.0)
+
+    monkeypatch.setattr(Connection, "_timer_fired", noted)
+    large: Any = {f"x-{number}": "y" * 1000 for number in range(100)}
+    with serving_over_tcp("h2", authority) as served:
+        pools = {"default": {"cafile": served.cafile, "idle_timeout": 0.2}}
+        with quiver.Client(pools=pools, protocols=("h2",)) as client:
+            assert client.get(served.url + "/ok").body == b"ok"
+            with pytest.raises(quiver.InvalidRequest, match="trailers"):
+                client.post(served.url + "/echo", body=body(), trailers=lambda: large, timeout=20.0)
+            until(lambda: client.stats(served.url).connections == 0, what="it was idle")
