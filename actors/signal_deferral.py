@@ -13,10 +13,11 @@ any other, such as gevent's for names, and Python runs its handler in the main t
 from __future__ import annotations
 
 import contextlib
+import importlib
 import signal
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import gevent
 from gevent._hub_local import get_hub_if_exists
@@ -24,6 +25,10 @@ from greenlet import getcurrent, greenlet
 
 T = TypeVar("T")
 Handler = Callable[[int, FrameType | None], Any]
+
+# As signal's own, which makes enums of each: a tenth of a millisecond for all.
+_handler_of: Final[Callable[[int], object]] = importlib.import_module("_signal").getsignal
+_GEVENTS: Final = getattr(signal, "SIGCHLD", None)
 
 active = False
 """Whether the actors live in the main thread."""
@@ -59,9 +64,9 @@ def wrap_handlers() -> None:
     """Have the handlers that are set now put off. Call it now and then: a program sets others."""
     global active
     active = True
-    for number in signal.valid_signals() - {getattr(signal, "SIGCHLD", None)}:  # that is gevent's
-        handler = signal.getsignal(number)
-        if callable(handler) and not isinstance(handler, DeferredHandler):
+    for number in range(1, signal.NSIG):
+        handler = _handler_of(number)
+        if callable(handler) and not isinstance(handler, DeferredHandler) and number != _GEVENTS:
             with contextlib.suppress(ValueError, OSError):  # some cannot be set
                 signal.signal(number, DeferredHandler(handler))
 

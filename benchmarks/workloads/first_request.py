@@ -67,12 +67,10 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "the request, from table to table": (
         "quiver.pool.coordinator:OriginPool._accept",
         "quiver.pool.coordinator:OriginPool._do",
-        "quiver.pool.connection:Connection._take_events",
+        "quiver.pool.exchange_runner:ExchangeRunner.feed",
         "quiver.pool.exchange_runner:ExchangeRunner.start",
     ),
-    "roots: a context of ssl": ("quiver.quic.trust_roots:default_context",),
     "roots: read": ("quiver.quic.trust_roots:_read",),
-    "roots: it refuses who has none": ("quiver.chain_verifier:ChainVerifier._check",),
     "the rest of the configuration": ("quiver.pool.http3_stack:make_configuration",),
     "the socket": (
         "quiver.pool.udp:UdpSocket.__init__",
