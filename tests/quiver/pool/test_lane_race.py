@@ -6,7 +6,7 @@ import math
 import socket
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quiver.errors import (
@@ -250,11 +250,12 @@ steps = st.lists(
 
 
 @given(steps, st.integers(1, 8))
+@example([("excuse", 0), ("tick", 0)], 1)
 def test_one_lane_does_what_its_attempts_do(did: list[tuple[str, int]], addresses: int) -> None:
     hosts = [(socket.AF_INET, (f"192.0.2.{n}", 443)) for n in range(1, addresses + 1)]
     plain, race_of_one = AddressAttempts(hosts, 5.0), LaneRace([Lane("x")], hosts, 5.0, 0.0)
     now, tried, ended = 0.0, 0, False
-    for step, number in did:
+    for step, number in [("tick", 0), *did]:  # which is how a dial begins
         now += number / 10
         attempt = 1 + number % max(tried, 1)
         if ended or (step in ("fail", "answer", "unsent") and attempt > tried):
