@@ -2,7 +2,7 @@
 
 Every public method of `RoutingTable` and of `Exchanges` returns a tuple of these values, in the
 order in which they must be carried out. The actor around the table runs one `match` over them.
-Nobody changes one.
+Nobody changes one, and so they have a hash.
 Tickets, connections and streams are integers; nothing here refers to an actor or a socket.
 """
 
@@ -29,7 +29,7 @@ class Rejection(enum.Enum):
 # What routing asks of the coordinator.
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class Forward:
     """Hand the ticket's request and reply to this connection; the lease is taken."""
 
@@ -37,7 +37,7 @@ class Forward:
     connection: int
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class OpenConnection:
     """Start a connection under this number, which the table has just given out.
 
@@ -48,7 +48,7 @@ class OpenConnection:
     early: bool = False
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class SendEarly:
     """Have this connection, which is connecting, send a copy of the ticket's request.
 
@@ -59,7 +59,7 @@ class SendEarly:
     connection: int
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class Reject:
     """Answer a waiting ticket with an error.
 
@@ -71,7 +71,7 @@ class Reject:
     error: QuiverError | None = None
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class CancelExchange:
     """Tell this connection to give the ticket up, or the copy of it that was sent early.
 
@@ -82,7 +82,7 @@ class CancelExchange:
     connection: int
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class Retire:
     """Tell this connection to finish what it has and close.
 
@@ -92,7 +92,7 @@ class Retire:
     connection: int
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class Redial:
     """Call `redial(now)` at this time.
 
@@ -105,7 +105,7 @@ class Redial:
 # What the exchanges ask of their connection.
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class Answer:
     """Fulfil the ticket's reply: a response, or the error that says what happened."""
 
@@ -113,7 +113,7 @@ class Answer:
     outcome: Response | BaseException
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class Inform:
     """Tell the ticket's caller of a 1xx response."""
 
@@ -122,7 +122,7 @@ class Inform:
     headers: list[tuple[str, str]] = attrs.field(repr=names_of)
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class Begin:
     """Give the ticket's caller the head of a response whose content follows piece by piece."""
 
@@ -131,7 +131,7 @@ class Begin:
     headers: list[tuple[str, str]] = attrs.field(repr=names_of)
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class Deliver:
     """Put a piece of content where the ticket's reader takes it from."""
 
@@ -139,7 +139,7 @@ class Deliver:
     content: bytes
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class End:
     """The ticket's streamed response is complete."""
 
@@ -147,14 +147,14 @@ class End:
     trailers: list[tuple[str, str]] = attrs.field(repr=names_of)
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class Release:
     """Tell the coordinator that the ticket's stream slot is free."""
 
     ticket: int
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class ResetStream:
     """Give the stream up in both directions, with this HTTP/3 error code (RFC 9114 section 8.1)."""
 
@@ -162,14 +162,14 @@ class ResetStream:
     code: int
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class Hear:
     """Note what the origin says of other places where it speaks HTTP/3: its Alt-Svc field."""
 
     field: str
 
 
-@attrs.define
+@attrs.define(unsafe_hash=True)
 class Retry:
     """Give the request back to the pool: the peer proved that it did not act on it.
 
