@@ -229,6 +229,8 @@ class FastSend(PlainSend):
         quic = self.connection
         number, cid = quic._packet_number, quic._peer_cid.cid
         packet: Any = Packet(number, quic._max_datagram_size, _OVERHEAD + len(cid))
+        if bodies:  # of which one has the rest of the window
+            packet.bound(quic._loss.congestion_window - quic._loss.bytes_in_flight)
         with contextlib.suppress(QuicPacketBuilderStop):  # an ACK may fill it
             if self._space.ack_at is not None:
                 quic._write_ack_frame(packet, self._space, now)
@@ -304,8 +306,7 @@ class FastSend(PlainSend):
 
     def _write_body(self, packet: Packet, stream: QuicStream) -> None:
         """As much of it as there is room and credit for."""
-        quic, loss = self.connection, self.connection._loss
-        packet.bound(loss.congestion_window - loss.bytes_in_flight)
+        quic = self.connection
         credit = quic._remote_max_data - quic._remote_max_data_used
         most = min(stream.sender.highest_offset + credit, stream.max_stream_data_remote)
         written: Any = quic._write_stream_frame(packet, self._space, stream, most)  # type: ignore[arg-type]
@@ -429,10 +430,11 @@ class Packet:
         Raises:
             QuicPacketBuilderStop: there is no room for it.
         """
-        if self.remaining_buffer_space < capacity:
+        asks = frame_type not in NON_ACK_ELICITING_FRAME_TYPES
+        if (self._flight if asks else self._room) - self._buffer.tell() < capacity:
             raise QuicPacketBuilderStop
         self._buffer.push_uint_var(frame_type)
-        if frame_type not in NON_ACK_ELICITING_FRAME_TYPES:
+        if asks:
             self.asks = True
         if handler is not None:
             self.handlers.append((handler, handler_args))

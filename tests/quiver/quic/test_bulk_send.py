@@ -23,6 +23,7 @@ from quiver.quic.aioquic.sent_runs import BodyPacket, Run, packet_of
 from quiver.quic.congestion import Cubic, Reno
 from quiver.testing import Authority
 from tests.support.cases.fast_path_differential import (
+    engine_of,
     issued,
     quic_of,
     send_of,
@@ -369,6 +370,25 @@ def test_a_small_window_is_kept(authority: Authority) -> None:
             assert loss.bytes_in_flight <= loss.congestion_window
 
     ways(authority, act, ok, **ROOM)
+
+
+def test_a_full_window_takes_no_ack_that_asks_for_one(authority: Authority) -> None:
+    """As some of those do that have several ranges."""
+
+    def act(wire: Wire) -> None:
+        quic, space = quic_of(wire), space_of(wire)
+        wire.h3.send_body(begin(wire), content(100_000), False)
+        wire.flush()
+        quic._loss._cc.congestion_window = quic._loss.bytes_in_flight
+        quic._packet_number += -quic._packet_number % 8
+        space.ack_queue.add(space.largest_received_packet + 2, space.largest_received_packet + 3)
+        space.ack_at = wire.now - 1.0
+        sent.append(len(engine_of(wire).datagrams(wire.now)))
+        assert quic._loss.bytes_in_flight == quic._loss.congestion_window
+
+    sent: list[int] = []
+    ways(authority, act, ok, **ROOM)
+    assert sent == [1, 1]
 
 
 def test_a_short_path_takes_what_a_server_holds_at_once(authority: Authority) -> None:
