@@ -167,8 +167,8 @@ class Callers:
         ticket = exchange.ticket
         caller = self._by_ticket[ticket] = Caller(exchange, reply, stream_id, mode)
         if not sent:
-            self.sending[ticket] = caller
             caller.send_buffer = self._send_buffer(ticket)
+            self.sending[ticket] = caller
             if mode is not Mode.CHANNEL:
                 caller.upload = upload_of(exchange.request, caller.send_buffer)
         return caller

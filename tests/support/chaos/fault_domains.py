@@ -107,7 +107,7 @@ class Another(quiver.Request):
     """A request of the caller's own making."""
 
     @property
-    def checkout_timeout(self) -> float:
+    def trailers(self) -> Any:
         raise LookupError("it has none")
 
 
@@ -555,7 +555,7 @@ def _others() -> Iterator[Fault]:
     yield Fault(
         "the table raises",
         Domain.POOL,
-        _next(RoutingTable, "submit", Scene.get),
+        _next(RoutingTable, "lend", Scene.get),
         quiver.InternalError,
         "the next ask starts another",
         LookupError,
