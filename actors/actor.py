@@ -72,7 +72,7 @@ class GeventActor(pykka.Actor):
         self.open_asks = OpenAsks()
         self.hub: Hub | None = None
         self._envelope: Envelope[object] | None = None  # the one in hand
-        self._reply: AnyReply | None = None  # its own, until that is deferred
+        self._own_reply: AnyReply | None = None  # until that is deferred
         self._begun = self._leaving = False
         self._reason: BaseException | None = None
         self._ending = Ending()
@@ -150,7 +150,7 @@ class GeventActor(pykka.Actor):
 
         An actor that keeps replies answers them in `on_exit`.
         """
-        reply, self._reply = self._reply, None
+        reply, self._own_reply = self._own_reply, None
         if reply is None:
             raise RuntimeError("there is no reply to defer: the message was told, not asked")
         return reply
@@ -192,7 +192,7 @@ class GeventActor(pykka.Actor):
     def set_aside(self) -> None:
         """Keep the message in hand, with its reply, until `actor_inbox.bring_back()`."""
         assert self._envelope is not None, "there is no message in hand"
-        self._reply = None
+        self._own_reply = None
         self.actor_inbox.set_aside(self._envelope)
 
     def watch(self, ref: AnyActorRef) -> None:
@@ -309,7 +309,7 @@ class GeventActor(pykka.Actor):
             else:
                 take = self._handle_receive
         self._envelope = envelope
-        self._reply = envelope.reply_to  # type: ignore[assignment]  # of our inbox: a Reply
+        self._own_reply = envelope.reply_to  # type: ignore[assignment]  # of our inbox: a Reply
         try:
             answer = take(message)
         except BaseException as error:
@@ -317,11 +317,11 @@ class GeventActor(pykka.Actor):
                 self._crash_answer(error, envelope)
                 raise
         else:
-            if self._reply is not None:
-                self._reply.answer(answer)
+            if self._own_reply is not None:
+                self._own_reply.answer(answer)
         finally:
             # What its reply carries must not be kept alive from here.
-            self._envelope = self._reply = None
+            self._envelope = self._own_reply = None
             del envelope  # nor by an error, whose traceback holds this frame
 
     def takes_timer(self, firing: TimerFired) -> bool:
@@ -330,17 +330,17 @@ class GeventActor(pykka.Actor):
 
     def _is_answer(self, error: BaseException) -> bool:
         """Answer the ask in hand with `error` if that is no crash; say whether it was."""
-        if self._reply is None or not isinstance(error, self.answers_with):
+        if self._own_reply is None or not isinstance(error, self.answers_with):
             return False
         logger.debug("%s answers with %r", self, error)
-        self._reply.fail(error)
+        self._own_reply.fail(error)
         return True
 
     def _crash_answer(self, error: BaseException, envelope: Envelope[object]) -> None:
         """A reply that was not deferred is refused at the end, as those behind it are, who hear
         the same: with its message, nothing has been done."""
         reply = cast("AnyReply | None", envelope.reply_to)
-        if self._reply is not None:
+        if self._own_reply is not None:
             self.actor_inbox.put(envelope)
         elif reply is not None:
             reply.fail(self.crash_error(envelope.message, error))
@@ -357,7 +357,7 @@ class GeventActor(pykka.Actor):
         """End the actor, once, leaving nobody without an answer. Called by the hub."""
         self._leaving = True
         self._ending.bring(self, reason)
-        envelope, reply = self._envelope, self._reply
+        envelope, reply = self._envelope, self._own_reply
         if envelope is not None and reply is not None:
             # Ended from outside it is blocked amid this one, and may not come to its answer.
             reply.fail(self.dead_error(self.actor_ref, envelope.message))

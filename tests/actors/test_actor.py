@@ -131,6 +131,26 @@ def test_defer_answers_later(doer: GeventActorRef[Doer]) -> None:
     assert future.get(timeout=5) == "later"
 
 
+class Keeper(GeventActor):
+    """Keeps its reply under the next best name."""
+
+    _reply: Any = None
+
+    def on_receive(self, message: Any) -> Any:
+        if message == "keep":
+            self._reply = self.defer()
+        else:
+            self._reply.answer(message)
+
+
+def test_a_reply_may_be_kept_under_a_plain_name() -> None:
+    keeper = Keeper.start()
+    kept = keeper.ask("keep", block=False)
+    assert keeper.ask("later", timeout=5) is None
+    assert kept.get(timeout=5) == "later"
+    keeper.stop()
+
+
 def test_nothing_to_defer(doer: GeventActorRef[Doer]) -> None:
     failed: list[str] = []
 
