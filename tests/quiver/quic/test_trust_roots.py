@@ -16,7 +16,7 @@ import pytest
 from quiver.chain_verifier import ChainRefused, ChainVerifier
 from quiver.quic import trust_roots
 from quiver.quic.trust_roots import roots_by, roots_of, system_roots
-from quiver.testing import Authority
+from quiver.testing import Authority, Origin
 
 
 def trusts(verifier: ChainVerifier, authority: Authority) -> bool:
@@ -210,6 +210,30 @@ def test_a_log_of_keys_that_cannot_be_made_is_no_fault_of_the_import(tmp_path: P
     environment = {**os.environ, "SSLKEYLOGFILE": str(tmp_path / "none" / "keys")}
     ran = [sys.executable, "-c", "import quiver.quic.trust_roots"]
     subprocess.run(ran, env=environment, check=True, timeout=60)
+
+
+_REPLACED = """
+import ssl, sys
+
+class Another(ssl.SSLContext): ...
+
+ssl.SSLContext = Another  # Python's own ways with its attributes do not end then
+import quiver
+from quiver.errors import QuiverError
+with quiver.Client(verify=False) as client:
+    assert client.get(sys.argv[1] + "/ok", timeout=20.0).status == 200
+with quiver.Client(cafile=sys.argv[2]) as client:
+    try:
+        client.get(sys.argv[1] + "/ok", timeout=20.0)
+    except QuiverError as error:
+        assert "RecursionError" in str(error)
+"""
+
+
+def test_whatever_keeps_it_from_being_made_is_told_who_needs_it(authority: Authority) -> None:
+    with Origin(authority=authority) as origin:
+        ran = [sys.executable, "-c", _REPLACED, origin.url, authority.cafile]
+        subprocess.run(ran, check=True, timeout=60)
 
 
 def test_a_context_of_the_programs_own_is_asked_as_it_is(authority: Authority) -> None:
