@@ -42,7 +42,7 @@ def client_of(served: Served, knows: tuple[str, ...], **options: Any) -> quiver.
 
 def occupy(client: quiver.Client, served: Served) -> list[Any]:
     """Have all slots taken by requests that the server holds."""
-    assert client.get(served.url + "/ok").body == b"ok"
+    assert client.get(served.url + "/ok", **LIMITS).body == b"ok"
     pool, request = client.pool(served.url), quiver.Request("GET", "/held", **LIMITS)
     held = [pool.ask(request, block=False) for _ in range(SLOTS)]
     until(lambda: served.held == SLOTS, what="all slots are taken")
