@@ -40,6 +40,7 @@ def forget_handshake(quic: Any) -> None:
     quic._loss.spaces = [quic._spaces[Epoch.ONE_RTT]]
     tls = quic.tls
     tls._ec_private_keys, tls._x25519_private_key, tls._x448_private_key = [], None, None
+    tls._peer_certificate = None  # whose key OpenSSL has; it has been judged
 
 
 _Handler = tuple[Callable[[Any, int, Any], None], Sequence[Epoch]]

@@ -104,6 +104,13 @@ def test_the_keys_that_were_offered_are_freed(authority: Authority) -> None:
     assert left == [None, None]
 
 
+def test_the_certificate_that_was_judged_is_freed(authority: Authority) -> None:
+    wire = wire_of(authority)
+    wire.engine.connect(0.0)
+    finish(wire)
+    assert quic_of(wire).tls._peer_certificate is None
+
+
 @pytest.mark.parametrize("qlog", [False, True])
 def test_what_of_the_handshake_comes_late_is_dropped(
     authority: Authority, tmp_path: Path, qlog: bool
