@@ -74,7 +74,7 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say what has failed, but not that a client left: another test may read what is said."""
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exception(), ConnectionError | ssl.SSLEOFError):
             super().handle_error(request, client_address)
 
 
