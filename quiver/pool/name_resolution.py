@@ -163,9 +163,11 @@ def _is_chosen(resolver: Any) -> bool:
 
     It may also be what would make one.
     """
-    made_by = resolver if isinstance(resolver, type) else type(resolver)
-    own = vars(resolver) if hasattr(resolver, "__dict__") and made_by is not resolver else ()
-    return "getaddrinfo" in own or getattr(made_by, "getaddrinfo", None) is not _BY_SYSTEM
+    if not isinstance(resolver, type):
+        if "getaddrinfo" in getattr(resolver, "__dict__", ()):
+            return True
+        resolver = type(resolver)
+    return getattr(resolver, "getaddrinfo", None) is not _BY_SYSTEM
 
 
 def _ask_by(function: Callable[..., object], host: str, port: int) -> object:
