@@ -78,6 +78,7 @@ class Relay:
         self._selector = selectors.DefaultSelector()
         self._orders: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._bell, self._ear = socket.socketpair()
+        self._holder: socket.socket | None = None
         self._front: socket.socket | None = None
         self.port = port  # 0: the kernel chooses
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
@@ -85,6 +86,8 @@ class Relay:
     def __enter__(self) -> Self:
         self._ear.setblocking(False)
         self._selector.register(self._ear, selectors.EVENT_READ, self._obey)
+        self._holder = _held(_HOST, self.port)
+        self.port = self._holder.getsockname()[1]
         self._open_front()
         self._thread.start()
         return self
@@ -133,7 +136,7 @@ class Relay:
         self._order_done(lambda: self._change_server(server_port))
 
     def close_port(self) -> None:
-        """Refuse clients (ICMP port unreachable), and forget them."""
+        """Refuse clients (ICMP port unreachable), and forget them; nobody else gets the port."""
         self._order_done(self._close_front)
 
     def open_port(self) -> None:
@@ -156,6 +159,8 @@ class Relay:
                     key.data()  # takes what is there; its socket may be closed by now
                 self._deliver_due()
         self._close_front()
+        if self._holder is not None:
+            self._holder.close()
         self._bell.close()
         self._ear.close()
         self._selector.close()
@@ -231,8 +236,7 @@ class Relay:
     def _open_front(self) -> None:
         if self._front is not None:
             return
-        self._front = _bound(_HOST, self.port)
-        self.port = self._front.getsockname()[1]
+        self._front = _bound(_HOST, self.port, shared=True)
         self._selector.register(self._front, selectors.EVENT_READ, self._from_clients)
 
     def _close_front(self) -> None:
@@ -248,11 +252,25 @@ class Relay:
         closed.close()
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _held(host: str, port: int) -> socket.socket:
+    """A socket that keeps a port from others, and takes nothing that comes there.
+
+    The kernel would give a port that nobody has to the next who wants any.
+    """
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind((host, port))
+    made.connect(made.getsockname())  # so what others send is not for it: they are refused
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
+
+
+def _bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket with a large buffer, at a port of its own or one that is held (`shared`)."""
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         made.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
     made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, shared)
     made.bind((host, port))
     return made
 

@@ -63,7 +63,11 @@ class TcpRelay:
         self._flows = threading.Event()
         self._flows.set()
         self._pairs: set[_Pair] = set()
-        self.port = port
+        # Which keeps the port, as it is closed too: the kernel would give it to the next.
+        self._holder = socket.socket()
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._holder.bind((_HOST, port))
+        self.port: int = self._holder.getsockname()[1]
         self._listen()
         self.url = f"https://localhost:{self.port}"
 
@@ -83,6 +87,7 @@ class TcpRelay:
         self.cut()
         for pair in pairs:
             pair.join()
+        self._holder.close()
 
     def next(self, fault: Fault) -> None:
         """Have one of the next connections meet it, each another one, in order."""
@@ -114,7 +119,7 @@ class TcpRelay:
         self._flows.set()
 
     def close_port(self) -> None:
-        """Refuse those that come; those that there are go on."""
+        """Refuse those that come; those that there are go on. Nobody else gets the port."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -129,7 +134,6 @@ class TcpRelay:
 
     def _listen(self) -> None:
         self._listener = socket.create_server((_HOST, self.port))
-        self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, name="tcp-relay", daemon=True)
 
     def _accept(self) -> None:

@@ -115,6 +115,13 @@ def test_a_closed_port_refuses_and_an_open_one_serves_again(
     exchange(client, server)
 
 
+def test_nobody_else_gets_the_port_while_it_is_closed(relay: Relay) -> None:
+    relay.close_port()
+    other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", relay.port))
+
+
 def test_a_server_that_refuses_does_not_harm_the_relay(relay: Relay, client: End) -> None:
     gone = End()
     relay.lead_to(gone.port)

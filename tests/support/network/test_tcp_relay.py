@@ -108,6 +108,8 @@ def test_all_at_once(relay: TcpRelay) -> None:
         relay.close_port()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", relay.port))
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", relay.port))
         client.sendall(b"back")
         assert client.recv(100) == b"back", "that goes on"
         relay.open_port()
