@@ -31,6 +31,7 @@ from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamR
 from h2.exceptions import H2Error
 
 from quiver.testing import Authority
+from tests.support.servers.independent import free_port
 from tests.support.servers.tls_accept import secured
 
 __all__ = ["Http2Origin", "Http2Peer"]
@@ -226,7 +227,8 @@ class Http2Origin:
             context.set_alpn_protocols(list(alpn))
         prepare(context)
         self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        # HTTP/3 is to stand beside it: a client may have any UDP port.
+        self._listener = socket.create_server(("127.0.0.1", free_port()))
         self.port = self._listener.getsockname()[1]
         self.url = f"https://localhost:{self.port}"
         self._threads: list[threading.Thread] = []
