@@ -36,6 +36,11 @@ class ConnectionSlots:
         return max(0, min(self.limit - self.opened, self.cap - len(self.leases)))
 
     @property
+    def has_room(self) -> bool:
+        """Whether it is any, for who need not know how much."""
+        return not self.suspended and self.opened < self.limit and len(self.leases) < self.cap
+
+    @property
     def load(self) -> tuple[int, int]:
         """By which they are compared: what is lent of it, and then its number."""
         return len(self.leases), self.id
@@ -69,6 +74,6 @@ def least_loaded(
         lending = [each for each in lending if each.channels] or lending
     least: ConnectionSlots | None = None
     for each in lending:
-        if each.room > 0 and (least is None or each.load < least.load):
+        if each.has_room and (least is None or each.load < least.load):
             least = each
     return least

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from quiver.pool.connection_slots import ConnectionSlots
 
 
@@ -36,6 +38,16 @@ def test_the_cap_is_on_what_is_open() -> None:
     assert one.room == 0
     one.give_back(1, unused=False)
     assert one.room == 1
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+@pytest.mark.parametrize(("limit", "cap"), [(0, 1), (1, 0), (1, 1), (2, 1), (1, 2), (2, 2)])
+def test_it_has_room_if_there_is_any(limit: int, cap: int, suspended: bool) -> None:
+    one = slots(limit, cap)
+    one.suspended = suspended
+    assert one.has_room is (one.room > 0)
+    one.lend(1)
+    assert one.has_room is (one.room > 0)
 
 
 def test_a_smaller_limit_is_void() -> None:
