@@ -33,6 +33,8 @@ __all__ = ["OpenChannel", "Request", "StreamRequest", "trailer_pairs"]
 _MOST_DIGITS: Final = 19
 """The digits of a content-length: a stream carries less than 2^62 bytes (RFC 9000 4.5)."""
 
+_LONGEST_TARGET: Final = fields.LONGEST - len(":path")
+
 _USUAL_METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT"}
 )
@@ -252,7 +254,7 @@ class Request(metaclass=_Kind):
             self._take_params(self.params)
         if self.json is not None:
             self._take_json(self.json)
-        if len(":path") + len(self.target) > fields.LONGEST:
+        if len(self.target) > _LONGEST_TARGET:
             fault = fields.length_fault(":path", self.target)
             raise InvalidRequest(f"target={_cut(redacted_url(self.target))} {fault}")
         if self.headers:
