@@ -22,7 +22,7 @@ from pykka._envelope import Envelope
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from quiver.actors import monitor, signal_deferral
-from quiver.actors.ending import Ending
+from quiver.actors.ending import Asked, Ending
 from quiver.actors.handle import OpenAsks
 from quiver.actors.hub import Hub
 from quiver.actors.mailbox import Mailbox
@@ -51,7 +51,6 @@ class GeventActor(pykka.Actor):
 
     actor_inbox: Mailbox
     ref_class: ClassVar[type[GeventActorRef[Any]]] = GeventActorRef
-    envelope: ClassVar[type[Envelope[object]]] = Envelope
     # What is an ask's answer when it is raised; anything else that is raised ends the actor.
     answers_with: ClassVar[tuple[type[Exception], ...]] = (Exception,)
     always_taken: ClassVar[tuple[type, ...]] = (_ActorStop,)  # also by a full inbox
@@ -68,10 +67,10 @@ class GeventActor(pykka.Actor):
         self.actor_stopped = cast("threading.Event", Event())
         self._actor_ref = self.ref_class(self)
         inbox = self.actor_inbox  # not `self`: an actor that has ended is freed at once
-        self.timers = Timers(lambda firing: inbox.put(Envelope(firing)))
+        self.timers = Timers(lambda firing: inbox.put((firing, None)))
         self.open_asks = OpenAsks()
         self.hub: Hub | None = None
-        self._envelope: Envelope[object] | None = None  # the one in hand
+        self._in_hand: Asked | None = None
         self._own_reply: AnyReply | None = None  # until that is deferred
         self._begun = self._leaving = False
         self._reason: BaseException | None = None
@@ -143,7 +142,7 @@ class GeventActor(pykka.Actor):
     @property
     def asked(self) -> bool:
         """Whether somebody waits for the reply of the message in hand."""
-        return self._envelope is not None and self._envelope.reply_to is not None
+        return self._in_hand is not None and self._in_hand[1] is not None
 
     def defer(self) -> AnyReply:
         """Take the reply of the message in hand: whoever has it answers it, later.
@@ -165,11 +164,11 @@ class GeventActor(pykka.Actor):
         """
         if reply is None:
             reply = self.defer()
-        envelope, inbox = self._envelope, ref.actor_inbox
-        if envelope is not None and envelope.reply_to is reply:
-            envelope.reply_to = None  # it travels: a failure here is not its answer
+        in_hand, inbox = self._in_hand, ref.actor_inbox
+        if in_hand is not None and in_hand[1] is reply:
+            self._in_hand = in_hand[0], None  # it travels: a failure here is not its answer
         if isinstance(inbox, Mailbox):
-            inbox.put(Envelope(message, reply))
+            inbox.put((message, reply))
             return reply
         inbox.put(Envelope(message, LateReply(reply)))
         # A Mailbox refuses what comes too late; Pykka's own inbox swallows it.
@@ -191,9 +190,9 @@ class GeventActor(pykka.Actor):
 
     def set_aside(self) -> None:
         """Keep the message in hand, with its reply, until `actor_inbox.bring_back()`."""
-        assert self._envelope is not None, "there is no message in hand"
+        assert self._in_hand is not None, "there is no message in hand"
         self._own_reply = None
-        self.actor_inbox.set_aside(self._envelope)
+        self.actor_inbox.set_aside(self._in_hand)
 
     def watch(self, ref: AnyActorRef) -> None:
         """Be told `Terminated(ref, reason)`, once, when that actor is gone."""
@@ -287,42 +286,43 @@ class GeventActor(pykka.Actor):
             gevent.sleep(0)
             self._take()
 
-    def _take(self) -> int:
-        """Deliver what is there, up to BATCH messages, and return their number."""
-        inbox = self.actor_inbox
-        count = min(len(inbox), BATCH)
-        for _ in range(count):
-            if self._leaving:
-                break
-            self._deliver(inbox.get())
-        return count
-
-    def _deliver(self, envelope: Envelope[object]) -> None:
-        message, take = envelope.message, self.on_receive
-        if isinstance(message, _OF_THE_RUNTIME):  # one look for what most messages are not
-            if isinstance(message, TimerFired):
-                if not self.takes_timer(message):
-                    return
-            elif isinstance(message, _ActorStop):
-                self._requested_to_stop(envelope)
-                return
-            else:
-                take = self._handle_receive
-        self._envelope = envelope
-        self._own_reply = envelope.reply_to  # type: ignore[assignment]  # of our inbox: a Reply
+    def _take(self) -> bool:
+        """Deliver what is there, up to BATCH messages. Returns whether there was anything."""
+        items = self.actor_inbox.items
+        if not items:
+            return False
+        message: object
         try:
-            answer = take(message)
-        except BaseException as error:
-            if not self._is_answer(error):
-                self._crash_answer(error, envelope)
-                raise
-        else:
-            if self._own_reply is not None:
-                self._own_reply.answer(answer)
+            for _ in range(min(len(items), BATCH)):
+                if self._leaving:
+                    break
+                message, self._own_reply = self._in_hand = items.popleft()
+                try:
+                    if isinstance(message, _OF_THE_RUNTIME):  # one look for what most are not
+                        answer = self._take_own(message)
+                    else:
+                        answer = self.on_receive(message)
+                except BaseException as error:
+                    if not self._is_answer(error):
+                        self._crash_answer(error)
+                        raise
+                else:
+                    if self._own_reply is not None:
+                        self._own_reply.answer(answer)
         finally:
-            # What its reply carries must not be kept alive from here.
-            self._envelope = self._own_reply = None
-            del envelope  # nor by an error, whose traceback holds this frame
+            # What a reply carries must not be kept alive from here, nor by an error, whose
+            # traceback holds this frame.
+            self._in_hand = self._own_reply = message = answer = None
+        return True
+
+    def _take_own(self, message: object) -> object:
+        """Take a message of the runtime's own."""
+        if isinstance(message, TimerFired):
+            return self.on_receive(message) if self.takes_timer(message) else None
+        if isinstance(message, _ActorStop):
+            self._requested_to_stop()
+            return None
+        return self._handle_receive(message)
 
     def takes_timer(self, firing: TimerFired) -> bool:
         """Whether `firing` goes on to `on_receive`. For the runtime's own layers to override."""
@@ -336,18 +336,19 @@ class GeventActor(pykka.Actor):
         self._own_reply.fail(error)
         return True
 
-    def _crash_answer(self, error: BaseException, envelope: Envelope[object]) -> None:
+    def _crash_answer(self, error: BaseException) -> None:
         """A reply that was not deferred is refused at the end, as those behind it are, who hear
         the same: with its message, nothing has been done."""
-        reply = cast("AnyReply | None", envelope.reply_to)
+        message, reply = self._in_hand or (None, None)
         if self._own_reply is not None:
-            self.actor_inbox.put(envelope)
+            self.actor_inbox.put(self._in_hand)
         elif reply is not None:
-            reply.fail(self.crash_error(envelope.message, error))
+            reply.fail(self.crash_error(message, error))
 
-    def _requested_to_stop(self, envelope: Envelope[object]) -> None:
-        if envelope.reply_to is not None:
-            self._ending.tell(cast("AnyReply", envelope.reply_to))
+    def _requested_to_stop(self) -> None:
+        reply, self._in_hand, self._own_reply = self._own_reply, None, None
+        if reply is not None:
+            self._ending.tell(reply)
         if self.on_stop_requested():
             self.leave()
 
@@ -357,10 +358,10 @@ class GeventActor(pykka.Actor):
         """End the actor, once, leaving nobody without an answer. Called by the hub."""
         self._leaving = True
         self._ending.bring(self, reason)
-        envelope, reply = self._envelope, self._own_reply
-        if envelope is not None and reply is not None:
+        in_hand, reply = self._in_hand, self._own_reply
+        if in_hand is not None and reply is not None:
             # Ended from outside it is blocked amid this one, and may not come to its answer.
-            reply.fail(self.dead_error(self.actor_ref, envelope.message))
+            reply.fail(self.dead_error(self.actor_ref, in_hand[0]))
 
     def safely(self, step: Callable[..., object], *args: object) -> None:
         """Take a step of the actor's end: what it raises is logged, and the next one is taken."""

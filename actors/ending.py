@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 import pykka
 from greenlet import GreenletExit
@@ -24,11 +24,8 @@ __all__ = ["Asked", "Ending", "refuse_by"]
 logger = logging.getLogger("quiver.actors")
 
 
-class Asked(Protocol):
-    """A message with who asked, as it lies in an inbox."""
-
-    message: object
-    reply_to: AnyReply | None
+Asked: TypeAlias = "tuple[object, AnyReply | None]"
+"""A message with the reply of who asked, as it lies in an inbox; None: it was told."""
 
 
 class Ending:
@@ -96,10 +93,11 @@ def _refuser(actor: GeventActor) -> Callable[[Asked], None]:
 
 def refuse_by(actor: GeventActor, asked: Asked) -> None:
     """Answer what the dead actor will not, unless its `undelivered` sees to that."""
-    if asked.reply_to is None or actor.is_stop(asked.message):
+    message, reply = asked
+    if reply is None or actor.is_stop(message):
         _refuse(actor.actor_ref, asked)
     else:
-        actor.safely(_offer, actor, asked.message, asked.reply_to)
+        actor.safely(_offer, actor, message, reply)
 
 
 def _offer(actor: GeventActor, message: object, reply: AnyReply) -> None:
@@ -112,10 +110,10 @@ def _offer(actor: GeventActor, message: object, reply: AnyReply) -> None:
 
 
 def _refuse(ref: AnyGeventActorRef, asked: Asked) -> None:
-    reply = asked.reply_to
+    message, reply = asked
     if reply is None:
         return
-    if ref.actor_class.is_stop(asked.message):  # it is what has happened
+    if ref.actor_class.is_stop(message):  # it is what has happened
         reply.answer(None)
     else:
-        reply.fail(ref.actor_class.dead_error(ref, asked.message))
+        reply.fail(ref.actor_class.dead_error(ref, message))

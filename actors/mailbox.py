@@ -25,14 +25,15 @@ class Mailbox:
     Lock-free under the GIL: of two who race, each writes before it reads what the other writes.
 
     Attributes:
+        items: what is there, the oldest first. For its actor to look at; `put` and `get` change it.
         get: takes the oldest item. Raises IndexError when there is none.
     """
 
     def __init__(self) -> None:
         self.death_watch = DeathWatch()
         self.limit: int | None = None  # items beyond which an ask is refused
-        self._items: deque[Any] = deque()
-        self.get = self._items.popleft
+        self.items: deque[Any] = deque()
+        self.get = self.items.popleft
         self._aside: list[Any] = []
         self._awake = True  # until its actor first rests
         self._wakeup: LoopWakeup  # from `attach` on
@@ -43,7 +44,7 @@ class Mailbox:
         """Append `item`; wake the actor if it waits, or leave that to `wake`. From any thread."""
         # First the item, then the look at `_refuse` and `_awake`: whoever sets one of them looks at
         # the items afterwards. So one of the two sees it, and none is left lying.
-        self._items.append(item)
+        self.items.append(item)
         if self._refuse is not None:
             self._return_all()
         elif wakes and not self._awake:
@@ -51,7 +52,7 @@ class Mailbox:
 
     def wake(self) -> None:
         """Wake the actor if it waits and there is something that it has not heard of."""
-        if self._items and not self._awake and self._refuse is None:
+        if self.items and not self._awake and self._refuse is None:
             self._ring(self._wakeup.call_soon)
 
     def _ring(self, call: Callable[[Callable[[], object]], None]) -> None:
@@ -69,23 +70,23 @@ class Mailbox:
     def bring_back(self) -> None:
         """Put what was set aside before all others, in its order."""
         aside, self._aside = self._aside, []
-        self._items.extendleft(reversed(aside))
+        self.items.extendleft(reversed(aside))
 
     @property
     def full(self) -> bool:
-        return self.limit is not None and len(self._items) + len(self._aside) >= self.limit
+        return self.limit is not None and len(self.items) + len(self._aside) >= self.limit
 
     def empty(self) -> bool:
-        return not self._items
+        return not self.items
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     def rest(self) -> None:
         """Have the actor woken when there is an item, or at once. At the end of its turn."""
         self._awake = False
-        if self._items:  # also if put just before that, by one who saw that it was awake
-            wakeup, backlog = self._wakeup, len(self._items) >= _BACKLOG
+        if self.items:  # also if put just before that, by one who saw that it was awake
+            wakeup, backlog = self._wakeup, len(self.items) >= _BACKLOG
             self._ring(wakeup.call_after_look if backlog else wakeup.call_soon)
 
     def attach(self, wakeup: LoopWakeup, turn: Callable[[], object]) -> None:
@@ -103,7 +104,7 @@ class Mailbox:
         assert self._refuse is not None
         while True:
             try:
-                item = self._items.popleft()
+                item = self.items.popleft()
             except IndexError:  # others may be at it in their threads: each item is popped once
                 return
             self._refuse(item)

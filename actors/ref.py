@@ -63,14 +63,20 @@ class GeventActorRef(pykka.ActorRef[A]):
         finally:
             del reply  # it holds the error that is raised, which holds this frame: a cycle
 
+    def tell(self, message: object) -> None:
+        """Send `message`; nobody waits for an answer. Raises pykka.ActorDeadError: it is gone."""
+        if not self.is_alive():
+            raise pykka.ActorDeadError(f"{self} not found")
+        self.notify(message)
+
     def notify(self, message: object) -> None:
         """Tell `message`, or not if the actor is gone: it need not hear of it then."""
-        self.actor_inbox.put(self.actor_class.envelope(message))
+        self.actor_inbox.put((message, None))
 
     def leave(self, message: object) -> None:
         """Tell `message` without waking the actor: it takes it with the next one, or when `wake` is
         called. Ignored when the actor is gone."""
-        self.actor_inbox.put(self.actor_class.envelope(message), wakes=False)
+        self.actor_inbox.put((message, None), wakes=False)
 
     def wake(self) -> None:
         """Wake the actor for what was left with it, if it has not heard of that."""
@@ -89,7 +95,7 @@ class GeventActorRef(pykka.ActorRef[A]):
         elif self.actor_inbox.full and not isinstance(message, kind.always_taken):
             reply.fail(kind.overflow_error(self, message))
         else:
-            self.actor_inbox.put(kind.envelope(message, reply))
+            self.actor_inbox.put((message, reply))
 
 
 AnyGeventActorRef: TypeAlias = GeventActorRef[Any]
