@@ -7,6 +7,7 @@ the claim is a lock that is acquired once and never released.
 
 from __future__ import annotations
 
+import math
 import queue
 import sys
 import time
@@ -18,7 +19,7 @@ import pykka
 
 from quiver.actors.deprecated import MovedAttribute
 from quiver.actors.native_threads import allocate_lock
-from quiver.actors.wait_queue import WaitQueue, take_back, wait, wake
+from quiver.actors.wait_queue import WaitQueue, take_back, wait_until, wake
 
 if TYPE_CHECKING:
     import asyncio
@@ -205,10 +206,9 @@ class Reply(pykka.Future[T]):
             call()
 
     def _attend(self, timeout: float | None) -> None:
-        due = None if timeout is None else time.monotonic() + max(0.0, timeout)
+        due = math.inf if timeout is None else time.monotonic() + max(0.0, timeout)
         while True:
-            left = None if due is None else due - time.monotonic()
-            if not wait(self._wakes, self._stirred, left):
+            if not wait_until(self._wakes, self._stirred, due):
                 raise pykka.Timeout(f"{timeout} seconds")
             while self._caller_calls:
                 self._caller_calls.pop(0)()

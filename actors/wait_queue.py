@@ -90,9 +90,12 @@ def wait(wakes: WaitQueue, met: Callable[[], bool], timeout: float | None = None
     Raises:
         WouldWaitForItself: called by a callback of the loop, or in an actor that never waits.
     """
-    if met():
-        return True
     due = math.inf if timeout is None else time.monotonic() + timeout
+    return met() or wait_until(wakes, met, due)
+
+
+def wait_until(wakes: WaitQueue, met: Callable[[], bool], due: float) -> bool:
+    """As `wait`, until this time of `time.monotonic`, for who has just seen that it is not met."""
     hub, wait_here = get_hub_if_exists(), _wait_in_thread
     if hub is not None:
         _refuse_to_wait(hub)
