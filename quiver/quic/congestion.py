@@ -277,20 +277,17 @@ class RoundTrips:
 
     def measured(self, seconds: float) -> None:
         self.latest = seconds
-        self._smooth(seconds)
-        self._latest.append(seconds)
-        if len(self._latest) > _NEXT_TO:
-            del self._latest[0]
-        self.samples += 1
-        self.current = min(self.current, seconds)
-        self._shortest = min(self._shortest, seconds)
-
-    def _smooth(self, seconds: float) -> None:
         if self._smoothed is None:
             self._smoothed, self.variation = seconds, seconds / 2
-            return
-        self.variation += (abs(self._smoothed - seconds) - self.variation) / 4
-        self._smoothed += (seconds - self._smoothed) / 8
+        else:
+            self.variation += (abs(self._smoothed - seconds) - self.variation) / 4
+            self._smoothed += (seconds - self._smoothed) / 8
+        self._latest = [*self._latest[1 - _NEXT_TO :], seconds]
+        self.samples += 1
+        if seconds < self.current:
+            self.current = seconds
+        if seconds < self._shortest:
+            self._shortest = seconds
 
     def round_ended(self) -> None:
         self.last, self.current, self.samples = self.current, math.inf, 0
@@ -314,9 +311,9 @@ class SlowStartExit:
 
     def judge(self, round_trips: RoundTrips) -> None:
         """Slow down or speed up by what was measured."""
-        last, current = round_trips.last, round_trips.current
         if round_trips.samples < _SAMPLES:
             return
+        last, current = round_trips.last, round_trips.current
         if self._baseline is not None:
             if current < self._baseline:
                 self._baseline = None  # it was no queue

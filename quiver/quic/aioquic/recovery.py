@@ -66,7 +66,7 @@ class Recovery(QuicPacketRecovery):
         go faster there."""
         cc: Any = self._cc
         window: int = cc.congestion_window
-        return min(window, _HELD * cc.max_datagram_size) if self.is_short else window
+        return window if self._rtt_min > _TICK else min(window, _HELD * cc.max_datagram_size)
 
     @property
     def _round_trip(self) -> float:
@@ -117,12 +117,17 @@ class Recovery(QuicPacketRecovery):
         self, *, ack_rangeset: Any, ack_delay: float, now: float, space: Any
     ) -> None:
         """As aioquic's, which knows of no runs, and of nothing that arrives after all."""
+        self.acknowledged(ack_rangeset, ack_rangeset.bounds().stop - 1, ack_delay, now, space)
+
+    def acknowledged(
+        self, ranges: Iterable[range], largest: int, ack_delay: float, now: float, space: Any
+    ) -> None:
+        """Take an ACK frame: numbers in order, the largest one, and the delay that it tells of."""
         if self._missed and space.is_application_data:
-            self._find(ack_rangeset, now)
-        largest = ack_rangeset.bounds().stop - 1
+            self._find(ranges, largest, now)
         if largest > space.largest_acked_packet:
             space.largest_acked_packet = largest
-        newest, sent_time, asked = self._acknowledge(ack_rangeset, now, space)
+        newest, sent_time, asked = self._acknowledge(ranges, now, space)
         if newest < 0:
             return  # nothing of it is new
         measured = asked and newest == largest
@@ -146,12 +151,14 @@ class Recovery(QuicPacketRecovery):
             # Of those that are out alone: the peer chooses how many there are in its ranges.
             begin, end = bisect_left(numbers, each.start), bisect_left(numbers, each.stop)
             while begin < end:
-                packet = sent[numbers[begin]]
+                number = numbers[begin]
+                packet = sent[number]
                 if type(packet) is Run:
                     asked = True
                     begin = acknowledge_run(cc, space, numbers, begin, end, now)
+                    number = numbers[begin - 1]
                 else:
-                    del sent[numbers[begin]]
+                    del sent[number]
                     begin += 1
                     if packet.is_ack_eliciting:
                         asked = True
@@ -160,36 +167,37 @@ class Recovery(QuicPacketRecovery):
                         cc.on_run_acked(packet=packet, count=1, now=now)
                     for handler, frame in packet.delivery_handlers:
                         handler(_ACKED, *frame)
-                newest, sent_time = numbers[begin - 1], packet.sent_time
+                newest, sent_time = number, packet.sent_time
         return newest, sent_time, asked
 
     def _measured(self, round_trip: float, ack_delay: float, now: float) -> None:
         """Take a round trip (RFC 9002 5) as aioquic does, which keeps the shortest for good."""
-        loss: Any = self
-        latest = self._rtt_latest = max(round_trip, _SHORTEST)
+        latest = max(round_trip, _SHORTEST)
         if latest < self._rtt_min:
             self._rtt_min = latest
         ack_delay = min(ack_delay, self.max_ack_delay)
         if latest > self._rtt_min + ack_delay:
-            latest = self._rtt_latest = latest - ack_delay
+            latest -= ack_delay
+        self._rtt_latest = latest
         if self._rtt_initialized:
             self._rtt_smoothed = 7 / 8 * self._rtt_smoothed + 1 / 8 * latest
         else:
             self._rtt_initialized, self._rtt_first_sample_time = True, now
             self._rtt_smoothed = round_trip
-        cc = loss._cc
+        cc: Any = self._cc
         cc.on_rtt_measurement(now=now, rtt=round_trip)
         self._rtt_variance = variation = cc.round_trips.variation
         self._until_probe = self._rtt_smoothed + max(4 * variation, K_GRANULARITY)
-        self._pacer.update_rate(
-            congestion_window=cc.congestion_window, smoothed_rtt=self._rtt_smoothed
-        )
+        if self._pacer.packet_time is not None or self._rtt_min > _TICK:  # else there is no pace
+            self._pacer.update_rate(
+                congestion_window=cc.congestion_window, smoothed_rtt=self._rtt_smoothed
+            )
         if latest < self._shortest:
             self._shortest = latest
         if now >= self._renewed + _BELIEVED:
             self._rtt_min, self._shortest, self._renewed = self._shortest, math.inf, now
 
-    def _find(self, acknowledged: Any, now: float) -> None:
+    def _find(self, acknowledged: Iterable[range], largest: int, now: float) -> None:
         """Look whether some of what was taken for lost has arrived."""
         missed, found = self._missed, list[Any]()
         oldest = now - 2 * self.get_probe_timeout()
@@ -201,7 +209,6 @@ class Recovery(QuicPacketRecovery):
             del missed[begin:end]
         if not found:
             return
-        largest = acknowledged.bounds().stop - 1
         for packet in found:
             waited = (now - packet.sent_time) / self._round_trip
             self.reordering.arrived(largest - packet.packet_number, waited)
@@ -212,18 +219,23 @@ class Recovery(QuicPacketRecovery):
 
     def _detect_loss(self, *, now: float, space: Any) -> None:
         """As aioquic's, by how far out of order packets come on this path."""
-        patience = self.reordering.wait * self._round_trip
+        sent: dict[int, Any] = space.sent_packets
         largest = space.largest_acked_packet
+        space.loss_time = None
+        if not sent or next(iter(sent)) > largest:
+            return  # as mostly: what was sent before has all arrived
+        patience = self.reordering.wait * self._round_trip
         lost_by_number, lost_by_time = largest - self.reordering.packets, now - patience
         lost, soonest = list[Any](), math.inf
-        for number, packet in space.sent_packets.items():
+        for number, packet in sent.items():
             if number > largest:
                 break
             if number <= lost_by_number or packet.sent_time <= lost_by_time:
                 lost.append(packet_of(packet, number))
             else:
                 soonest = min(soonest, packet.sent_time + patience)
-        space.loss_time = soonest if soonest < math.inf else None
+        if soonest < math.inf:
+            space.loss_time = soonest
         if not lost:
             return
         if space.is_application_data:

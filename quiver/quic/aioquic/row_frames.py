@@ -11,6 +11,7 @@ round trip is that of the largest number, as it is of an ACK frame (RFC 9002 5.1
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from aioquic._buffer import Buffer
@@ -28,7 +29,7 @@ _KINDS, _STREAM = 0xF8, 0x08  # of a STREAM frame's type (RFC 9000 19.8)
 _OFFSET, _LENGTH, _FIN = 0x04, 0x02, 0x01
 
 ACK: Final = b"\x02"  # type of an ACK frame without ECN counts (RFC 9000 19.3)
-_LONGEST: Final = 64  # bytes of what follows in one that is common: it has few ranges
+_IN_COMMON: Final = slice(len(ACK), 64)  # what follows in one that is common: it has few ranges
 
 
 class StreamRun:
@@ -149,31 +150,46 @@ class AckRow:
     def take(self, payload: bytes, now: float, space: Any) -> int:
         """Take the ACK frame that a packet begins with, if it is a common one. One with more in its
         packet stands for itself. Returns where it ends, 0 when it is not taken."""
-        frame = Buffer(data=payload[len(ACK) : _LONGEST])
+        frame = Buffer(data=payload[_IN_COMMON])
         try:
-            ranges, delay = pull_ack_frame(frame)
+            largest, delay = frame.pull_uint_var(), frame.pull_uint_var()
+            others, size = frame.pull_uint_var(), frame.pull_uint_var()
+            ranges: Any = (range(largest - size, largest + 1),)
+            if others:
+                frame.seek(0)
+                ranges, delay = pull_ack_frame(frame)
         except ValueError:  # it is a long one, or breaks a rule: aioquic has the words for it
             return 0
-        largest, end = ranges.bounds().stop - 1, len(ACK) + frame.tell()
-        if largest >= self._connection._packet_number or payload.startswith(ACK, end):
-            return 0  # it is about what was never sent, or one of many: aioquic counts them
-        if self.ranges is not None and end < len(payload):
-            self.end(now, space)
-        if self.ranges is None:
+        end = len(ACK) + frame.tell()
+        if largest >= self._connection._packet_number or size > largest:
+            return 0  # it is about what was never sent
+        if end < len(payload):
+            if payload.startswith(ACK, end):
+                return 0  # it is one of many: aioquic counts them
+            if self.ranges is not None:
+                self.end(now, space)
+            self._tell(ranges, largest, delay, now, space)
+        elif self.ranges is None:
             self.ranges, self._largest, self._delay = ranges, largest, delay
-            return end
+        else:
+            self._add(ranges, largest, delay)
+        return end
+
+    def _add(self, ranges: Iterable[range], largest: int, delay: int) -> None:
         if type(self.ranges) is not Ranges:
             self.ranges = Ranges(self.ranges)
         for each in ranges:
             self.ranges.add(each.start, each.stop)
         if largest > self._largest:
             self._largest, self._delay = largest, delay
-        return end
 
     def end(self, now: float, space: Any) -> None:
         """Tell loss detection of them."""
         ranges, self.ranges = self.ranges, None
+        self._tell(ranges, self._largest, self._delay, now, space)
+
+    def _tell(self, ranges: Any, largest: int, delay: int, now: float, space: Any) -> None:
         quic = self._connection
-        delay = (self._delay << quic._remote_ack_delay_exponent) / 1_000_000
+        seconds = (delay << quic._remote_ack_delay_exponent) / 1_000_000
         loss: Any = quic._loss
-        loss.on_ack_received(ack_rangeset=ranges, ack_delay=delay, now=now, space=space)
+        loss.acknowledged(ranges, largest, seconds, now, space)

@@ -34,7 +34,7 @@ class Plain(Recovery):
 
     def on_ack_received(self, *, ack_rangeset: Any, now: float, space: Any, **about: Any) -> None:
         if self._missed and space.is_application_data:
-            self._find(ack_rangeset, now)
+            self._find(ack_rangeset, ack_rangeset.bounds().stop - 1, now)
         take, self.measured = QuicPacketRecovery.on_ack_received, False
         take(self, ack_rangeset=ack_rangeset, now=now, space=space, **about)
 
