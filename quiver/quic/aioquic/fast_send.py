@@ -12,20 +12,16 @@ under way. So a flush beside a thousand open streams costs as much as beside one
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Final
 
-from aioquic._buffer import Buffer
 from aioquic.buffer import size_uint_var
 from aioquic.quic.connection import Limit, QuicConnectionState
-from aioquic.quic.packet import NON_ACK_ELICITING_FRAME_TYPES, QuicPacketType
 from aioquic.quic.packet_builder import (
     PACKET_NUMBER_SEND_SIZE,
     QuicDeliveryState,
     QuicPacketBuilderStop,
-    QuicSentPacket,
 )
 from aioquic.quic.stream import QuicStream
 from aioquic.tls import Epoch
@@ -34,18 +30,16 @@ from quiver.quic.aioquic.bulk_send import BulkSend, has_lost, is_fresh, is_quiet
 from quiver.quic.aioquic.connection import Connection
 from quiver.quic.aioquic.lazy_stream import LazyStream
 from quiver.quic.aioquic.packet_keys import TAG
-from quiver.quic.aioquic.packet_rows import seal
+from quiver.quic.aioquic.packet_rows import Packet
 from quiver.quic.aioquic.path_probe import PathProbe
 from quiver.quic.aioquic.plain_path import PlainSend
 
-__all__ = ["FastSend", "Packet"]
-
-_LEAST: Final = 4 - PACKET_NUMBER_SEND_SIZE
-"""Bytes of frames that header protection needs for its sample (RFC 9001 5.4.2)."""
+__all__ = ["FastSend"]
 
 _OVERHEAD: Final = 1 + PACKET_NUMBER_SEND_SIZE + TAG
 """Bytes of a packet that are not frames, apart from the connection id (RFC 9000 17.3.1)."""
 
+_ACK: Final = 0x02  # an ACK frame without ECN counts (RFC 9000 19.3)
 _WHOLE: Final = 0x0B  # a STREAM frame with all of its stream, and a length (RFC 9000 19.8)
 _SMALL: Final = 1_000  # bytes; surely fits a packet of its own
 
@@ -53,7 +47,6 @@ _SMALL: Final = 1_000  # bytes; surely fits a packet of its own
 _CONNECTED: Final = QuicConnectionState.CONNECTED
 _ACKED: Final = QuicDeliveryState.ACKED
 _ONE_RTT: Final = Epoch.ONE_RTT
-_SHORT: Final = QuicPacketType.ONE_RTT
 
 
 _was_sent: Final[Callable[[Any], bool]] = attrgetter("was_sent")
@@ -228,47 +221,39 @@ class FastSend(PlainSend):
     def _send_packet(self, bodies: list[QuicStream], now: float) -> bytes:
         quic = self.connection
         number, cid = quic._packet_number, quic._peer_cid.cid
-        packet: Any = Packet(number, quic._max_datagram_size, _OVERHEAD + len(cid))
+        overhead = _OVERHEAD + len(cid)
+        packet: Any = Packet(number, quic._max_datagram_size - overhead, now)
         if bodies:  # of which one has the rest of the window
-            packet.bound(quic._loss.congestion_window - quic._loss.bytes_in_flight)
-        with contextlib.suppress(QuicPacketBuilderStop):  # an ACK may fill it
+            packet.bound(quic._loss.congestion_window - quic._loss.bytes_in_flight - overhead)
+        try:
             if self._space.ack_at is not None:
-                quic._write_ack_frame(packet, self._space, now)
+                self._write_ack(packet, now)
             if quic._ping_pending:
                 quic._write_ping_frame(packet, quic._ping_pending)
                 quic._ping_pending.clear()
             self._write_requests(packet)
             if bodies:
                 self._write_body(packet, bodies[0])
+        except QuicPacketBuilderStop:
+            pass  # an ACK may fill it
         quic._loss._pacer.update_after_send(now=now)
         keys = self._keys.begin_run(number, 1)
-        datagram = seal(keys, quic._spin_bit, cid, number, packet.payload())
-        self._remember(packet, len(datagram), now)
+        datagram: bytes = packet.sealed(keys, quic._spin_bit, cid)
+        self._remember(packet, now)
         return datagram
 
-    def _remember(self, packet: Packet, size: int, now: float) -> None:
-        """What has to be known of a packet that was sent, of so many bytes."""
-        quic = self.connection
-        sent = QuicSentPacket(
-            epoch=_ONE_RTT,
-            in_flight=packet.asks,
-            is_ack_eliciting=packet.asks,
-            is_crypto_packet=False,
-            packet_number=packet.packet_number,
-            packet_type=_SHORT,
-            sent_time=now,
-            sent_bytes=size,
-            delivery_handlers=packet.handlers,
-        )
+    def _remember(self, packet: Packet, now: float) -> None:
+        """What has to be known of a packet that was sent."""
+        quic, space = self.connection, self._space
         quic._packet_number += 1
-        quic._network_paths[0].bytes_sent += size
-        loss: Any = quic._loss
-        self._space.sent_packets[sent.packet_number] = sent
-        if not packet.asks:
+        quic._network_paths[0].bytes_sent += packet.sent_bytes
+        space.sent_packets[packet.packet_number] = packet
+        if not packet.is_ack_eliciting:
             return
-        self._space.ack_eliciting_in_flight += 1
+        space.ack_eliciting_in_flight += 1
+        loss: Any = quic._loss
         loss._time_of_last_sent_ack_eliciting_packet = now
-        loss._cc.on_run_sent(packet=sent, count=1)
+        loss._cc.on_run_sent(packet=packet, count=1)
         if not quic._ack_eliciting_sent_since_receipt:  # RFC 9000 10.1
             quic._close_at = now + quic.idle_timeout
             quic._ack_eliciting_sent_since_receipt = True
@@ -284,6 +269,21 @@ class FastSend(PlainSend):
         ):
             ready.append(self._send_packet([stream], now))
         return ready
+
+    def _write_ack(self, packet: Any, now: float) -> None:
+        """What has come: in one range, as mostly, or as aioquic makes sure that more of them fit,
+        and are heard of."""
+        quic, space = self.connection, self._space
+        if len(space.ack_queue) != 1:
+            return quic._write_ack_frame(packet, space, now)
+        numbers, delay = space.ack_queue[0], now - space.largest_received_time
+        about = space, space.largest_received_packet
+        frame = packet.start_frame(_ACK, 1, quic._on_ack_delivery, about)
+        frame.push_uint_var(numbers.stop - 1)
+        frame.push_uint_var(int(delay * 1_000_000) >> quic._local_ack_delay_exponent)
+        frame.push_uint8(0)  # ranges beside this one
+        frame.push_uint_var(numbers.stop - 1 - numbers.start)
+        space.ack_at = None
 
     def _write_requests(self, packet: Packet) -> None:
         """As many as there is room and credit for."""
@@ -378,71 +378,3 @@ class FastSend(PlainSend):
 def _is_raised(limit: Limit) -> bool:
     """Whether aioquic would tell the peer of it."""
     return limit.value != limit.sent and limit.sent - limit.used < limit.value - limit.sent
-
-
-class Packet:
-    """What aioquic's methods that write frames, and that which sends packets, need of a builder.
-
-    Args:
-        packet_number: of this packet.
-        size: bytes of the datagram at most.
-        overhead: bytes of it that are not frames.
-
-    Attributes:
-        asks: whether it is to be acknowledged.
-        handlers: to be called with its QuicDeliveryState, each with what belongs to it.
-    """
-
-    def __init__(self, packet_number: int, size: int, overhead: int) -> None:
-        self.packet_number = packet_number
-        self.asks = False
-        self.handlers: list[tuple[Callable[..., None], Sequence[Any]]] = []
-        self._overhead = overhead
-        self._room = self._flight = size - overhead
-        self._buffer = Buffer(capacity=self._room)
-
-    @property
-    def remaining_buffer_space(self) -> int:
-        """Bytes that frames may still take."""
-        return self._room - self._buffer.tell()
-
-    @property
-    def remaining_flight_space(self) -> int:
-        """Bytes that frames may still take which the congestion window is for."""
-        return self._flight - self._buffer.tell()
-
-    def bound(self, flight: int) -> None:
-        """Let the whole of it be `flight` bytes at most, where the congestion window counts."""
-        self._flight = min(self._room, flight - self._overhead)
-
-    def start_frame(
-        self,
-        frame_type: int,
-        capacity: int = 1,
-        handler: Callable[..., None] | None = None,
-        handler_args: Sequence[Any] = (),
-    ) -> Buffer:
-        """Begin a frame of at least `capacity` bytes.
-
-        Args:
-            handler: called with the packet's QuicDeliveryState and `handler_args`.
-
-        Raises:
-            QuicPacketBuilderStop: there is no room for it.
-        """
-        asks = frame_type not in NON_ACK_ELICITING_FRAME_TYPES
-        if (self._flight if asks else self._room) - self._buffer.tell() < capacity:
-            raise QuicPacketBuilderStop
-        self._buffer.push_uint_var(frame_type)
-        if asks:
-            self.asks = True
-        if handler is not None:
-            self.handlers.append((handler, handler_args))
-        return self._buffer
-
-    def payload(self) -> bytes:
-        """All frames, as many bytes as header protection needs."""
-        padding = _LEAST - self._buffer.tell()
-        if padding > 0:
-            self._buffer.push_bytes(bytes(padding))
-        return self._buffer.data

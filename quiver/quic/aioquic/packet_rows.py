@@ -1,4 +1,5 @@
-"""Rows of 1-RTT packets, opened and sealed together. Touches aioquic's private names.
+"""1-RTT packets: rows of them, opened and sealed together, and one as it is written. Touches
+aioquic's private names.
 
 One call of AES makes the masks of header protection of all that came together (RFC 9001 5.4.3),
 and one copy of each packet goes to the AEAD; aioquic takes each packet apart for itself. Only what
@@ -11,18 +12,20 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, Self
 
+from aioquic._buffer import Buffer
 from aioquic.quic.crypto import CryptoContext
-from aioquic.quic.packet import PACKET_FIXED_BIT
-from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE
+from aioquic.quic.packet import NON_ACK_ELICITING_FRAME_TYPES, PACKET_FIXED_BIT
+from aioquic.quic.packet_builder import PACKET_NUMBER_SEND_SIZE, QuicPacketBuilderStop
 from aioquic.tls import CipherSuite
 from cryptography.exceptions import InvalidTag
 
 from quiver.quic.aioquic.packet_keys import PacketKeys
+from quiver.quic.aioquic.sent_runs import OneRtt
 
-__all__ = ["PacketRows", "seal", "seal_run", "short_header"]
+__all__ = ["Packet", "PacketRows", "seal", "seal_run", "short_header"]
 
 _CIPHERS: Final = (CipherSuite.AES_128_GCM_SHA256, CipherSuite.AES_256_GCM_SHA384)
 
@@ -34,6 +37,7 @@ _SAMPLE: Final = 16  # bytes, as many as a mask has
 _SAMPLED_AFTER: Final = 4  # bytes, as if the packet number were as long
 _NUMBER: Final = (1 << 8 * PACKET_NUMBER_SEND_SIZE) - 1  # bits of a packet's number that are sent
 _SEALED_AFTER: Final = _SAMPLED_AFTER - PACKET_NUMBER_SEND_SIZE
+_LEAST: Final = _SEALED_AFTER  # bytes of frames that header protection needs for its sample
 _SEALED: Final = slice(_SEALED_AFTER, _SEALED_AFTER + _SAMPLE)  # its sample (RFC 9001 5.4.2)
 _NONCE: Final = 12  # bytes (RFC 9001 5.3)
 _ROW_MASK = struct.Struct(">BI11x")  # of such a mask, what is for the first byte, and for a number
@@ -105,10 +109,90 @@ class PacketRows:
             yield first, payload, number
 
 
+class Packet(OneRtt):
+    """A packet from its first frame until it is acknowledged or lost: what aioquic's methods that
+    write frames need of a builder, and what its records have of a packet that is out.
+
+    Args:
+        packet_number: of this packet.
+        room: bytes that frames may take.
+        sent_time: seconds.
+
+    Attributes:
+        is_ack_eliciting, in_flight: whether it is to be acknowledged.
+        delivery_handlers: to be called with its QuicDeliveryState, each with what belongs to it.
+        sent_bytes: of the datagram, when it is sealed.
+    """
+
+    __slots__ = (
+        *("_flight", "_frames", "_room", "delivery_handlers", "is_ack_eliciting"),
+        *("packet_number", "sent_bytes", "sent_time"),
+    )
+
+    in_flight = property(attrgetter("is_ack_eliciting"))
+
+    def __init__(self, packet_number: int, room: int, sent_time: float) -> None:
+        self.packet_number, self.sent_time, self.sent_bytes = packet_number, sent_time, 0
+        self.is_ack_eliciting = False
+        self.delivery_handlers: list[tuple[Callable[..., None], Sequence[Any]]] = []
+        self._room = self._flight = room
+        self._frames = Buffer(capacity=room)
+
+    @property
+    def remaining_buffer_space(self) -> int:
+        """Bytes that frames may still take."""
+        return self._room - self._frames.tell()
+
+    @property
+    def remaining_flight_space(self) -> int:
+        """Bytes that frames may still take which the congestion window is for."""
+        return self._flight - self._frames.tell()
+
+    def bound(self, flight: int) -> None:
+        """Let those be `flight` bytes at most."""
+        self._flight = min(self._room, flight)
+
+    def start_frame(
+        self,
+        frame_type: int,
+        capacity: int = 1,
+        handler: Callable[..., None] | None = None,
+        handler_args: Sequence[Any] = (),
+    ) -> Buffer:
+        """Begin a frame of at least `capacity` bytes.
+
+        Args:
+            handler: called with the packet's QuicDeliveryState and `handler_args`.
+
+        Raises:
+            QuicPacketBuilderStop: there is no room for it.
+        """
+        frames, asks = self._frames, frame_type not in NON_ACK_ELICITING_FRAME_TYPES
+        if (self._flight if asks else self._room) - frames.tell() < capacity:
+            raise QuicPacketBuilderStop
+        frames.push_uint_var(frame_type)
+        if asks:
+            self.is_ack_eliciting = True
+        if handler is not None:
+            self.delivery_handlers.append((handler, handler_args))
+        return frames
+
+    def sealed(self, context: CryptoContext, spin: bool, cid: bytes) -> bytes:
+        """The datagram, when all frames are written."""
+        frames = self._frames
+        del self._frames  # it is long
+        padding = _LEAST - frames.tell()
+        if padding > 0:
+            frames.push_bytes(bytes(padding))
+        datagram = seal(context, spin, cid, self.packet_number, frames.data)
+        self.sent_bytes = len(datagram)
+        return datagram
+
+
 def short_header(spin: bool, key_phase: int, cid: bytes, number: int) -> bytes:
     """The header of a 1-RTT packet (RFC 9000 17.3.1)."""
     first = PACKET_FIXED_BIT | spin << 5 | key_phase << 2 | (PACKET_NUMBER_SEND_SIZE - 1)
-    return b"%c%b%b" % (first, cid, (number & _NUMBER).to_bytes(PACKET_NUMBER_SEND_SIZE, "big"))
+    return b"%c%b%b" % (first, cid, (number & _NUMBER).to_bytes(PACKET_NUMBER_SEND_SIZE))
 
 
 def seal(context: CryptoContext, spin: bool, cid: bytes, number: int, payload: bytes) -> bytes:
@@ -117,9 +201,9 @@ def seal(context: CryptoContext, spin: bool, cid: bytes, number: int, payload: b
     protection: Any = context.hp
     header = short_header(spin, context.key_phase, cid, number)
     sealed = aead._aead.encrypt((aead._iv ^ number).to_bytes(_NONCE), payload, header)
-    first, cut = _MASK.unpack_from(protection._mask(sealed[_SEALED]))
-    first, cut = header[0] ^ first & _PROTECTED, number & _NUMBER ^ cut
-    return b"%c%b%b%b" % (first, cid, cut.to_bytes(PACKET_NUMBER_SEND_SIZE), sealed)
+    mask, bits = _MASK.unpack_from(protection._mask(sealed[_SEALED]))
+    cut = (number & _NUMBER ^ bits).to_bytes(PACKET_NUMBER_SEND_SIZE)
+    return b"%c%b%b%b" % (header[0] ^ mask & _PROTECTED, cid, cut, sealed)
 
 
 def seal_run(

@@ -1,7 +1,8 @@
 """Runs of packets that are on their way, and what is acknowledged of them.
 
+    OneRtt         what aioquic's records of 1-RTT packets have in common
     Run            what is to be remembered of packets that follow each other
-    BodyPacket     one of them, as aioquic's records of packets are asked
+    BodyPacket     one of them, as those records are asked
 
 Where all goes well a run is acknowledged by ranges, in a few calls for all of its packets; by the
 number of each stands the run itself. Who asks for one packet has it singled out: what is lost is
@@ -18,24 +19,31 @@ from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStreamSender
 from aioquic.tls import Epoch
 
-__all__ = ["BodyPacket", "Run", "acknowledge_run", "packet_of", "single_out"]
+__all__ = ["BodyPacket", "OneRtt", "Run", "acknowledge_run", "packet_of", "single_out"]
 
 _ACKED: Final = QuicDeliveryState.ACKED  # a member of an enumeration is looked up slowly
 
 
-class _Facts:
-    """What all packets of bodies have in common."""
+class OneRtt:
+    """What all packets have in common that we make."""
 
     __slots__ = ()
 
     epoch: Final = Epoch.ONE_RTT
     packet_type: Final = QuicPacketType.ONE_RTT
-    in_flight: Final = True
-    is_ack_eliciting: Final = True
     is_crypto_packet: Final = False
 
 
-class Run(_Facts):
+class _OfBody(OneRtt):
+    """And those of bodies."""
+
+    __slots__ = ()
+
+    in_flight: Final = True
+    is_ack_eliciting: Final = True
+
+
+class Run(_OfBody):
     """What is to be remembered of packets that follow each other, with one body's bytes.
 
     Args:
@@ -67,7 +75,7 @@ class Run(_Facts):
         return self.start + (number - self.first) * self.length
 
 
-class BodyPacket(_Facts):
+class BodyPacket(_OfBody):
     """One packet of a run, as aioquic's QuicSentPacket."""
 
     __slots__ = ("packet_number", "run")

@@ -14,6 +14,7 @@ import pytest
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection, QuicReceiveContext
 from aioquic.quic.crypto import CryptoPair
+from aioquic.quic.packet import QuicFrameType, QuicPacketType
 from aioquic.quic.packet_builder import (
     PACKET_NUMBER_SEND_SIZE,
     QuicPacketBuilder,
@@ -21,10 +22,11 @@ from aioquic.quic.packet_builder import (
 )
 from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
 from aioquic.quic.stream import QuicStream
+from aioquic.tls import Epoch
 
 from quiver.quic.aioquic.fast_connection import FastConnection
-from quiver.quic.aioquic.fast_send import Packet
 from quiver.quic.aioquic.packet_keys import TAG
+from quiver.quic.aioquic.packet_rows import Packet
 from quiver.quic.aioquic.recovery import Recovery
 
 OVERRIDDEN: dict[str, list[str]] = {
@@ -156,10 +158,19 @@ def test_a_lost_frame_and_a_found_one_are_told_to_its_handler() -> None:
     assert {"delivery_handlers", "in_flight", "is_ack_eliciting", "sent_bytes"} <= set(fields)
 
 
+def test_a_packet_has_what_is_asked_of_one_that_was_sent() -> None:
+    packet = Packet(3, 1_200, 1.0)
+    theirs = QuicSentPacket(Epoch.ONE_RTT, False, False, False, 3, QuicPacketType.ONE_RTT, 1.0)
+    for name in set(vars(theirs)) - {"quic_logger_frames"}:
+        assert getattr(packet, name) == getattr(theirs, name)
+    packet.start_frame(QuicFrameType.PING)
+    assert packet.is_ack_eliciting and packet.in_flight
+
+
 def test_a_packet_has_what_is_asked_of_a_builder() -> None:
     for name in ("start_frame", "packet_number", "remaining_buffer_space"):
         assert hasattr(QuicPacketBuilder, name)
-    packet = Packet(3, 1_200, 6 + TAG)
+    packet = Packet(3, 1_200 - 6 - TAG, 1.0)
     assert (packet.packet_number, packet.remaining_buffer_space) == (3, 1_200 - 6 - TAG)
     theirs = inspect.signature(QuicPacketBuilder.start_frame).parameters
     assert list(theirs) == list(inspect.signature(Packet.start_frame).parameters)

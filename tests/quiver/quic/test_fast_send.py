@@ -17,6 +17,7 @@ from quiver.config import PoolConfig
 from quiver.h3 import events
 from quiver.h3.headers import request_fields
 from quiver.origin import Origin
+from quiver.quic.aioquic.packet_rows import Packet
 from quiver.request import Request
 from quiver.testing import Authority
 from tests.support.cases.fast_path_differential import (
@@ -450,6 +451,32 @@ def test_credit_that_was_lost_on_its_way_is_sent_again(wire: Wire) -> None:
     assert limit.sent == 0
     assert len(wire.h3.datagrams(wire.now)) == 1
     assert limit.sent == limit.value
+
+
+NUMBER = st.one_of(st.integers(0, 70), st.integers(0, 1 << 40))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=NUMBER, more=NUMBER, waited=st.floats(0.0, 9.0), later=st.sets(NUMBER, max_size=2))
+def test_an_acknowledgement_is_written_as_by_aioquic(
+    wire: Wire, first: int, more: int, waited: float, later: set[int]
+) -> None:
+    space, now = space_of(wire), wire.now + waited
+    ranges = [range(first, first + more + 1)]
+    ranges += [range(first + more + 3 + each, first + more + 4 + each) for each in later]
+    space.ack_queue, space.largest_received_packet = RangeSet(ranges), ranges[-1].stop - 1
+    space.largest_received_time = wire.now
+    written = []
+    for way in (
+        send_of(wire)._write_ack,
+        lambda *of: quic_of(wire)._write_ack_frame(of[0], space, now),
+    ):
+        packet: Any = Packet(8, 1_200, now)
+        space.ack_at = now
+        way(packet, now)
+        assert space.ack_at is None
+        written.append((packet._frames.data, packet.delivery_handlers, packet.is_ack_eliciting))
+    assert written[0] == written[1]
 
 
 def test_an_acknowledgement_may_fill_a_packet(wire: Wire) -> None:
