@@ -101,17 +101,22 @@ class Informational:
 
 @attrs.define
 class Headers:
-    """The final response's status and fields; names in lower case, values from latin-1."""
+    """The final response's status and fields; names in lower case, values from latin-1.
+
+    With `ended` it is the whole response, and a Body as well: `content` is all there is.
+    """
 
     stream_id: int
     status: int
     headers: Pairs = attrs.field(repr=names_of)
     ended: bool
+    content: bytes = b""
 
 
 @attrs.define
 class Body:
-    """A piece of the content. Only the one that ends the stream can be empty."""
+    """A piece of the content. Only the one that ends the stream can be empty; of a response that
+    came at once there is none: see Headers."""
 
     stream_id: int
     content: bytes

@@ -172,7 +172,7 @@ class ResponseReader:
         decode: makes fields of a header block; raises a ProtocolError.
         limit: bytes of a header section, encoded and as RFC 9114 4.2.2 counts; of interim ones
             all together, or they could go on for ever.
-        passed_on: told of the bytes of content that an event holds.
+        passed_on: told of the bytes of content that an event holds, unless it is the last.
         on_content: told the length of each DATA frame, for a log.
     """
 
@@ -215,7 +215,7 @@ class ResponseReader:
         happened: list[events.Event] = []
         try:
             self._read(chunk, ended, happened)
-            if ended:
+            if ended and not (happened and getattr(happened[-1], "ended", False)):
                 self._end(happened)
         except _GivenUp as given_up:
             happened.append(given_up.event)
@@ -266,9 +266,14 @@ class ResponseReader:
     def _take_content(self, content: bytes, last: bool, happened: list[events.Event]) -> None:
         if not self._begun or self._trailers is not None:  # RFC 9114 4.1
             raise _unexpected("DATA frame is not allowed in this state")
-        if content or last:
-            self._passed_on(self.stream_id, len(content))
-            happened.append(events.Body(self.stream_id, content, last))
+        if not last:
+            if content:
+                self._passed_on(self.stream_id, len(content))
+                happened.append(events.Body(self.stream_id, content, False))
+        elif happened and type(head := happened[-1]) is events.Headers:  # as mostly: all at once
+            head.content, head.ended = content, True
+        else:
+            happened.append(events.Body(self.stream_id, content, True))
 
     def _take_section(self, block: bytes, last: bool, happened: list[events.Event]) -> None:
         if self._trailers is not None:  # RFC 9114 4.1
@@ -302,7 +307,7 @@ class ResponseReader:
         self._check_size(self._interim)
 
     def _end(self, happened: list[events.Event]) -> None:
-        """The stream is over: see that it was in order, and that the last event says so."""
+        """The stream is over, which no event has said: see that it was in order, and say so."""
         if self._held or self._kind is not None:  # RFC 9114 7.1
             reason = "Frame is truncated by the end of the stream"
             raise ProtocolError(ErrorCode.H3_FRAME_ERROR, reason)
@@ -311,7 +316,7 @@ class ResponseReader:
             raise _GivenUp(events.StreamMalformed(self.stream_id, reason))
         if self._trailers is not None:
             happened.append(events.TrailersReceived(self.stream_id, self._trailers))
-        elif not (happened and getattr(happened[-1], "ended", False)):
+        else:
             happened.append(events.Body(self.stream_id, b"", True))
 
 

@@ -77,7 +77,7 @@ class Exchange:
     early: bool = False  # it was sent before the handshake was over
     status: int = 0  # until the final response's header section has come
     headers: Pairs = attrs.field(default=_NONE_YET)
-    expected: int | None = None  # content-length
+    expected: int | None = None  # content-length, where content may come
     size: int = 0
     body: BufferedBody | None = None  # what came before the last of it
     unread: int = 0  # bytes that wait for the reader
@@ -88,11 +88,11 @@ class Exchange:
     def respond(self, status: int, headers: Pairs, now: float) -> None:
         """Take the final response's head. ValueError: its content-length is none."""
         self.heard, self.status, self.headers = now, status, headers
-        if self.limits.open_timeout is not None:
-            self.limits.answered()
-        if status in _BODILESS and self.mode is not Mode.CHANNEL:  # RFC 9110 9.3.6: any 2xx opens
+        if self.mode is Mode.CHANNEL:  # RFC 9110 9.3.6: any 2xx opens it, whatever length it has
+            return self.limits.answered()
+        if status in _BODILESS:
             self.bodiless = True
-        if not self.bodiless and self.mode is not Mode.CHANNEL:
+        if not self.bodiless:
             self.expected = content_length(headers)
 
     def receive(self, size: int, now: float) -> None:
@@ -110,7 +110,7 @@ class Exchange:
 
     @property
     def too_short(self) -> bool:
-        return self.expected is not None and not self.bodiless and self.size < self.expected
+        return self.expected is not None and self.size < self.expected
 
     def due(self) -> float:
         """The time at which it ends if nothing more happens; infinity for never."""
@@ -279,20 +279,19 @@ class Exchanges:
                 reset = ResetStream(exchange.stream_id, ErrorCode.H3_REQUEST_CANCELLED)
                 return reset, *self._hand_back(exchange, refusal)
         told = [value for name, value in event.headers if name == "alt-svc"] if self._hears else ()
-        heard = heard_in(event.status, told) if told else ()
+        heard: Actions = heard_in(event.status, told) if told else ()
         try:
             exchange.respond(event.status, event.headers, now)
         except ValueError as fault:
             return self._violation(exchange, str(fault))
         if exchange.mode is not Mode.BUFFERED:
             exchange.begun = True
-            begin = Begin(exchange.ticket, event.status, event.headers)
-            return (*heard, begin, *(self._complete(exchange) if event.ended else ()))
-        if (exchange.expected or 0) > self._max_body_size:
+            heard += (Begin(exchange.ticket, event.status, event.headers),)
+        elif (exchange.expected or 0) > self._max_body_size:
             return self._too_large(exchange)
-        return heard + self._complete(exchange) if event.ended else heard
+        return heard + self._body(exchange, event, now) if event.ended else heard
 
-    def _body(self, exchange: Exchange, event: events.Body, now: float) -> Actions:
+    def _body(self, exchange: Exchange, event: events.Body | events.Headers, now: float) -> Actions:
         """A piece of content. Where none may be (HEAD, 204, 304), the response ends before it."""
         content = event.content
         exchange.receive(len(content), now)

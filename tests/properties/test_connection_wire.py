@@ -174,7 +174,7 @@ class Client:
             return
         assert stream_id not in self.cancelled, "an event of a cancelled stream"
         assert stream_id not in self.ends, "an event after the last one"
-        if isinstance(happened, events.Body):
+        if isinstance(happened, events.Headers | events.Body):
             self.bodies[stream_id] = self.bodies.get(stream_id, b"") + happened.content
         breaking_off = events.StreamResetReceived, events.StreamMalformed, events.TrailersReceived
         if getattr(happened, "ended", False) or isinstance(happened, breaking_off):
@@ -212,7 +212,7 @@ def check_end(ask: Ask, number: int, end: Any, body: bytes) -> None:
             assert isinstance(end, events.TrailersReceived)
             assert body == content(ask.received, number + 7)
         case _:
-            assert isinstance(end, events.Body)
+            assert isinstance(end, events.Headers | events.Body)
             assert body == content(ask.received, number + 7)
 
 

@@ -51,6 +51,10 @@ class Table(Exchanges):
     ) -> Actions:
         return self.take(events.Headers(stream_id, status, headers, ended), now)
 
+    def whole(self, status: int, headers: Pairs, content: bytes) -> Actions:
+        """A response that came at once, on stream 0."""
+        return self.take(events.Headers(0, status, headers, True, content), 1.0)
+
     def body(self, stream_id: int, content: bytes, ended: bool, now: float) -> Actions:
         return self.take(events.Body(stream_id, content, ended), now)
 

@@ -111,10 +111,7 @@ def test_a_request_and_its_response(connect: Connect) -> None:
     wire = connect(hello)
     stream_id = wire.h3.open_request(GET, None)
     wire.settle()
-    assert wire.on(stream_id) == [
-        events.Headers(stream_id, 200, [("x-one", "1")], False),
-        events.Body(stream_id, b"hello", True),
-    ]
+    assert wire.on(stream_id) == [events.Headers(stream_id, 200, [("x-one", "1")], True, b"hello")]
     assert server_of(wire).requests[0].headers == GET
     assert wire.h3.streams_opened == 1
 
@@ -214,7 +211,7 @@ def test_room_is_cumulative_and_growth_is_reported(connect: Connect) -> None:
     for _ in range(wire.h3.max_streams - wire.h3.streams_opened):
         wire.h3.open_request(GET, None)
     wire.settle()
-    assert len([e for e in wire.of(events.Body) if e.ended]) == wire.h3.streams_opened > 2
+    assert len([e for e in wire.of(events.Headers) if e.content]) == wire.h3.streams_opened > 2
 
 
 @pytest.mark.one_in(3)
@@ -402,7 +399,6 @@ def test_what_came_before_a_close_is_still_reported(connect: Connect) -> None:
         events.Ready,
         events.Settings,
         events.Headers,
-        events.Body,
         events.ConnectionEnded,
     ]
 
@@ -601,7 +597,7 @@ def test_what_the_engine_refuses_is_undone(
     assert not wire.responses
     assert h3.open_request(GET, None) == 0
     wire.settle()
-    assert any(event.ended for event in wire.of(events.Body))
+    assert wire.on(0) == [events.Headers(0, 200, [("x-one", "1")], True, b"hello")]
 
 
 def failing(*_: Any) -> Any:

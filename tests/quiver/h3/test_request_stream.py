@@ -75,7 +75,7 @@ def test_a_response_cut_anywhere_says_the_same(octets: bytes, cuts: list[int]) -
 
 def ending(happened: list[events.Event]) -> tuple[object, ...]:
     """All that a response says, apart from which of its events says that it is over."""
-    content = b"".join(e.content for e in happened if isinstance(e, events.Body))
+    content = b"".join(e.content for e in happened if isinstance(e, events.Headers | events.Body))
     heads = [e.headers for e in happened if isinstance(e, events.Headers | events.Informational)]
     trailers = [e for e in happened if isinstance(e, events.TrailersReceived)]
     return content, heads, trailers
@@ -129,6 +129,13 @@ def test_what_came_before_a_fault_is_said() -> None:
     first, last = reader().feed(EARLY + bad + frame(0, b"content"), False)
     assert first == events.Informational(STREAM, 103, [("link", "</a>")])
     assert isinstance(last, events.StreamMalformed)
+
+
+def test_what_comes_at_once_is_one_event() -> None:
+    happened = reader().feed(EARLY + OK + GREASE + frame(0, b"content"), True)
+    assert happened[1:] == [events.Headers(STREAM, 200, [("x-a", "1")], True, b"content")]
+    *_, body = reader().feed(OK + frame(0, b"con") + frame(0, b"tent"), True)
+    assert body == events.Body(STREAM, b"tent", True)
 
 
 def test_a_long_frame_is_passed_on_as_it_comes_and_not_copied() -> None:

@@ -54,10 +54,7 @@ def assert_goes_on(wire: Wire, stream_id: int) -> None:
     wire.server.h3.send_headers(stream_id, OK)
     wire.server.h3.send_data(stream_id, b"fine", True)
     wire.settle()
-    assert wire.on(stream_id) == [
-        events.Headers(stream_id, 200, [], False),
-        events.Body(stream_id, b"fine", True),
-    ]
+    assert wire.on(stream_id) == [events.Headers(stream_id, 200, [], True, b"fine")]
     assert wire.error is None
 
 

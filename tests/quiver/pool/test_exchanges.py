@@ -75,6 +75,32 @@ def test_a_streamed_response_may_end_in_three_ways(mode: Mode) -> None:
     assert with_trailers.trailers(0, last, 1.0) == (End(TICKET, last), Release(TICKET))
 
 
+@every_mode
+@pytest.mark.parametrize(
+    ("method", "status", "headers", "content"),
+    [
+        ("GET", 200, LENGTH_2, b"ok"),
+        ("GET", 200, LENGTH_2, b"not ok"),
+        ("GET", 200, LENGTH_2, b""),
+        ("GET", 200, [("content-length", "x")], b"ok"),
+        ("GET", 200, [], b"larger than may be"),
+        ("GET", 204, [], b"none may be"),
+        ("HEAD", 200, LENGTH_2, b""),
+        ("HEAD", 200, LENGTH_2, b"ok"),
+        ("GET", 425, [], b"too early"),
+    ],
+)
+def test_what_comes_at_once_is_what_comes_in_two_events(
+    mode: Mode, method: str, status: int, headers: Any, content: bytes
+) -> None:
+    one, two = Table(max_body_size=10), Table(max_body_size=10)
+    for each in (one, two):
+        each.begin(mode=mode, method=method, early=True)
+    parts = two.headers(0, status, headers, False, 1.0) + two.body(0, content, True, 1.0)
+    assert str(one.whole(status, headers, content)) == str(parts)  # errors are not equal
+    assert len(one) == len(two) == 0
+
+
 @pytest.mark.parametrize("mode", [Mode.BUFFERED, Mode.STREAMED])
 @pytest.mark.parametrize("ended", [True, False])
 def test_too_early_is_for_what_was_early(mode: Mode, ended: bool) -> None:
