@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import copy
 import enum
+import math
 import time
 from collections.abc import Callable, Hashable
 from functools import partial
@@ -70,6 +71,7 @@ class Connection(StateMachine):
         self._error: QuiverError | None = None  # what the network ended it with
         self._overdue, self._stalls = Overdue(), StallWatch()
         self._may_rest = False  # an exchange has ended in this batch: it may have been the last
+        self._sweep_at = math.inf  # as the timer is set
         self._report = ConnectionReport(target.name, number, target.only, target.proxy)
         tell_me = self.actor_ref.notify
         self._transport = target.transport(tell_me)
@@ -184,10 +186,11 @@ class Connection(StateMachine):
             case "quic":
                 self._tick()
             case "sweep":
-                now = time.monotonic()
+                now, self._sweep_at = time.monotonic(), math.inf
                 if self._runner.sweep(now) and self._liveness.is_silent(now):
                     self._keeper.silent()
             case "silence":
+                self._liveness.awaits_ping = False
                 self._keeper.ping_in_silence()
             case "dial":
                 self._dialed(self._dialer.look)
@@ -327,8 +330,11 @@ class Connection(StateMachine):
     # the end of a batch ---------------------------------------------------------------------
 
     def after_batch(self) -> None:
-        """One flush of datagrams, timers set anew, readers woken."""
-        runner, transport = self._runner, self._transport
+        """One flush of datagrams, timers set anew, readers woken.
+
+        What is set for open exchanges may go off too early, and is then set again: most are over
+        long before, and their successors due later."""
+        runner, transport, liveness = self._runner, self._transport, self._liveness
         if runner.sending and transport.socket is not None:
             runner.pump(time.monotonic())
         is_open = bool(runner.exchanges)
@@ -339,13 +345,16 @@ class Connection(StateMachine):
         if transport.socket is not None:
             transport.flush(uploads=bool(runner.sending))
             self.timers.at("quic", transport.http.timer(), rests=not is_open)
-            self.timers.at("sweep", runner.exchanges.next_deadline())
+            if runner.exchanges.due < self._sweep_at:
+                self._sweep_at = runner.exchanges.due
+                self.timers.at("sweep", self._sweep_at)
         elif self.state in DIALS:
             self._dialer.flush()
             self.timers.at("quic", self._dialer.timer())
             self.timers.at("dial", self._dialer.due())
-        pings = is_open and transport.http.pings_in_silence
-        self.timers.at("silence", self._liveness.ping_due() if pings else None)
+        if is_open and not liveness.awaits_ping and transport.http.pings_in_silence:
+            liveness.awaits_ping = True
+            self.timers.at("silence", liveness.ping_due())
         self._stalls.listen(is_open or self.state in DIALS)
         runner.wake_readers()
 
@@ -367,6 +376,9 @@ class Connection(StateMachine):
             self.leave()
 
     def _begin_idle(self) -> None:
+        self._sweep_at, self._liveness.awaits_ping = math.inf, False
+        self.timers.cancel("sweep")
+        self.timers.cancel("silence")
         if self._spent:
             self.timers.start("spent", SPENT)
         config, http = self._config, self._transport.http

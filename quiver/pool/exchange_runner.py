@@ -247,7 +247,8 @@ class ExchangeRunner:
         actions: list[ExchangeAction] = []
         for event in happened:
             if type(event) in OF_STREAMS:
-                self._liveness.pings = 0
+                if self._liveness.pings:
+                    self._liveness.answered()
                 if self.flight.streams and self.flight.takes(event):
                     continue
                 try:

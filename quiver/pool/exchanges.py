@@ -146,6 +146,8 @@ class Exchanges:
 
     Attributes:
         connection: what the responses come by.
+        due: when `sweep` may have something to do; it may be too early, never too late; infinity
+            for never.
     """
 
     def __init__(self, *, max_body_size: int | None, origin: str, hears: bool = False) -> None:
@@ -156,6 +158,7 @@ class Exchanges:
         self._open: dict[int, Exchange] = {}
         self._streams: dict[int, int] = {}  # ticket -> stream
         self._due: list[tuple[float, int]] = []
+        self.due = math.inf
 
     def __len__(self) -> int:
         return len(self._open)
@@ -163,12 +166,6 @@ class Exchanges:
     def tickets(self) -> list[int]:
         """The tickets of all that is open, oldest first."""
         return list(self._streams)
-
-    def next_deadline(self) -> float | None:
-        """When `sweep` may have something to do; it may be too early, never too late."""
-        while self._due and self._due[0][1] not in self._open:
-            heapq.heappop(self._due)
-        return self._due[0][0] if self._due else None
 
     # what the connection does ---------------------------------------------------------------
 
@@ -257,6 +254,9 @@ class Exchanges:
                 unread, untaken = bool(exchange.unread), exchange.untaken
                 error = exchange.limits.exceeded(self._origin, now, unread, untaken)
                 actions += self._abort(exchange, error, ErrorCode.H3_REQUEST_CANCELLED)
+        while self._due and self._due[0][1] not in self._open:
+            heapq.heappop(self._due)
+        self.due = self._due[0][0] if self._due else math.inf
         return tuple(actions)
 
     # what the server sends ------------------------------------------------------------------
@@ -372,6 +372,8 @@ class Exchanges:
         if due < exchange.entry:
             exchange.entry = due
             heapq.heappush(self._due, (due, exchange.stream_id))
+            if due < self.due:
+                self.due = due
             if len(self._due) > 2 * len(self._open) + 64:
                 self._trim()
 
@@ -380,6 +382,7 @@ class Exchanges:
         del self._streams[exchange.ticket]
         if not self._open:
             self._due.clear()
+            self.due = math.inf
 
     def _trim(self) -> None:
         """Entries of exchanges long gone, and those that an earlier one has replaced, go."""

@@ -146,6 +146,7 @@ class Liveness:
         heard_at: when the last packet of the server came.
         began_at: when the last request went out.
         pings: sent in silence since the last event of a stream.
+        awaits_ping: a look is arranged whether it is time for one; it may come too early.
         suspicion: whether it may be gone.
     """
 
@@ -153,6 +154,7 @@ class Liveness:
         self.heard_at = 0.0
         self.began_at = 0.0
         self.pings = 0
+        self.awaits_ping = False
         self.suspicion = Suspicion()
         self._still_there_at = 0.0  # heard, or looked; excused by nothing
 
@@ -176,6 +178,10 @@ class Liveness:
     def ping_due(self) -> float:
         """The time to send a PING, while requests are open."""
         return max(self.heard_at, self.began_at) + SILENCE * (1 << self.pings)
+
+    def answered(self) -> None:
+        """Note an event of a stream, after a PING in silence."""
+        self.pings, self.awaits_ping = 0, False  # what was arranged is too late by now
 
     def wants_ping(self, now: float) -> bool:
         """Whether that time has come; then the PING counts as sent."""

@@ -242,13 +242,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 5.0]))
     def time_passes(self, seconds: float) -> None:
-        """As the connection lets it pass: a sweep at `next_deadline`, again and again."""
+        """As the connection lets it pass: a sweep at `due`, again and again."""
         end = self.now + seconds
-        while (due := self.table.next_deadline()) is not None and due <= end:
+        while (due := self.table.due) <= end:
             self.now = max(self.now, due)
             self.take(self.table.sweep(self.now))
-            later = self.table.next_deadline()
-            assert later is None or later > self.now, "it would be swept for ever"
+            assert self.table.due > self.now, "it would be swept for ever"
         self.now = end
 
     # what must always hold ------------------------------------------------------------------
@@ -270,10 +269,9 @@ class AnyOrder(RuleBasedStateMachine):
             assert self.sent.get(told.stream_id, b"").startswith(told.delivered)
 
     @invariant()
-    def the_next_deadline_is_never_too_late(self) -> None:
+    def what_is_due_is_never_named_too_late(self) -> None:
         due = min((each.due() for each in self.table._open.values()), default=math.inf)
-        named = self.table.next_deadline()
-        assert (math.inf if named is None else named) <= due
+        assert self.table.due <= due
 
     @invariant()
     def what_is_held_is_in_proportion_to_what_is_open(self) -> None:
@@ -288,7 +286,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert exchange.due() == math.inf
         self.take(self.table.lost(ConnectionLost("gone", origin="https://a")))
         self.each_is_open_or_has_one_outcome_and_one_release()
-        assert self.table.next_deadline() is None
+        assert self.table.due == math.inf
 
 
 AnyOrder.TestCase.settings = settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -399,4 +400,4 @@ def test_events_of_what_is_over_are_races(mode: Mode) -> None:
     exchanges.is_sent(TICKET, 1.0)
     exchanges.is_stuck(TICKET)
     assert late == [()] * 9
-    assert (len(exchanges), exchanges.next_deadline()) == (0, None)
+    assert (len(exchanges), exchanges.due) == (0, math.inf)

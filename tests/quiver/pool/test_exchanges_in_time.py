@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from quiver.errors import ReceiveTimeout, RequestTimeout, SendTimeout, StreamIdleTimeout
@@ -13,12 +15,12 @@ from tests.support.exchange_table import TICKET, Table, every_mode, failure, tab
 @every_mode
 def test_silence_ends_it(mode: Mode) -> None:
     exchanges = table(mode, receive_timeout=5.0)
-    assert exchanges.next_deadline() == 5.0
+    assert exchanges.due == 5.0
     exchanges.informational(0, 100, [], 3.0)
     assert exchanges.sweep(7.9) == ()
-    assert exchanges.next_deadline() == 8.0
+    assert exchanges.due == 8.0
     failure(exchanges.sweep(8.0), ReceiveTimeout, "receive_timeout=5.0", 0x10C)
-    assert exchanges.next_deadline() is None
+    assert exchanges.due == math.inf
 
 
 @every_mode
@@ -39,7 +41,7 @@ def test_a_channel_that_is_open_lasts_as_long_as_it_may() -> None:
     exchanges = table(Mode.CHANNEL, deadline=3.0, open_timeout=2.0, timeout=7.0)
     exchanges.headers(0, 200, [], False, 2.9)
     assert exchanges.sweep(7.9) == ()
-    assert exchanges.next_deadline() == 8.0
+    assert exchanges.due == 8.0
     failure(exchanges.sweep(8.0), RequestTimeout, "timeout=7.0", 0x10C)
 
 
@@ -47,21 +49,21 @@ def test_a_channel_that_is_open_may_last_for_ever() -> None:
     exchanges = table(Mode.CHANNEL, deadline=3.0, open_timeout=2.0)
     exchanges.headers(0, 200, [], False, 2.9)
     assert exchanges.sweep(1e6) == ()
-    assert exchanges.next_deadline() is None
+    assert exchanges.due == math.inf
 
 
 def test_the_request_that_goes_on_is_a_sign_of_life() -> None:
     exchanges = table(receive_timeout=5.0)
     exchanges.is_sent(TICKET, 4.0)
     assert exchanges.sweep(5.0) == ()
-    assert exchanges.next_deadline() == 9.0
+    assert exchanges.due == 9.0
     failure(exchanges.sweep(9.0), ReceiveTimeout, "silent", 0x10C)
 
 
 def test_a_body_that_nobody_takes() -> None:
     exchanges = table(receive_timeout=5.0, send_timeout=2.0)
     exchanges.is_stuck(TICKET)
-    assert exchanges.next_deadline() == 2.0
+    assert exchanges.due == 2.0
     exchanges.is_sent(TICKET, 1.0)
     assert exchanges.sweep(5.9) == (), "it is the server's silence again"
     exchanges.is_stuck(TICKET)
@@ -99,9 +101,9 @@ def test_reading_all_starts_the_receive_timeout_again() -> None:
     exchanges.headers(0, 200, [], False, 1.0)
     exchanges.body(0, b"hello", False, 2.0)
     exchanges.is_read(TICKET, 0, 20.0)
-    assert exchanges.next_deadline() == 5.0  # early, and put right by the sweep
+    assert exchanges.due == 5.0  # early, and put right by the sweep
     assert exchanges.sweep(24.9) == ()
-    assert exchanges.next_deadline() == 25.0
+    assert exchanges.due == 25.0
     failure(exchanges.sweep(25.0), ReceiveTimeout, "silent", 0x10C)
 
 
@@ -118,9 +120,10 @@ def test_the_first_of_many_is_due_first() -> None:
     exchanges = Table()
     for number in range(4):
         exchanges.begin(4 * number, number, receive_timeout=10.0 - number)
-    assert exchanges.next_deadline() == 7.0
+    assert exchanges.due == 7.0
     exchanges.cancel(3)
-    assert exchanges.next_deadline() == 8.0
+    assert exchanges.sweep(7.0) == ()
+    assert exchanges.due == 8.0
     ended = [action.ticket for action in exchanges.sweep(9.0) if isinstance(action, Release)]
     assert ended == [2, 1]
     assert exchanges.tickets() == [0]
@@ -143,7 +146,7 @@ def test_time_in_which_nothing_could_be_heard_is_no_silence(mode: Mode) -> None:
     exchanges = table(mode, receive_timeout=5.0)
     exchanges.excuse(60.0, 61.0)
     assert exchanges.sweep(61.0) == ()
-    assert exchanges.next_deadline() == 65.0, "a second of it had passed before"
+    assert exchanges.due == 65.0, "a second of it had passed before"
     exchanges.excuse(2.0, 64.0)
     assert exchanges.sweep(65.0) == ()
     failure(exchanges.sweep(67.0), ReceiveTimeout, "receive_timeout=5.0", 0x10C)

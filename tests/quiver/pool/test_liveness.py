@@ -132,8 +132,10 @@ def test_a_ping_is_due_after_silence_with_backoff() -> None:
     assert due == [13.0, 14.0, 16.0]
     liveness.heard(20.0)
     assert liveness.ping_due() == 20.0 + 8 * SILENCE, "a packet alone is no answer"
-    liveness.pings = 0
+    liveness.awaits_ping = True
+    liveness.answered()
     assert liveness.ping_due() == 20.0 + SILENCE
+    assert not liveness.awaits_ping, "what was arranged would be too late"
 
 
 def test_silence_is_told_from_a_server_that_is_there() -> None:
