@@ -45,7 +45,6 @@ from quiver.pool.messages import PoolReply, SocketEvent, StartExchange
 from quiver.pool.path_keeper import PathKeeper
 from quiver.pool.receive_turns import SLICE, Overdue
 from quiver.pool.reports import ConnectionReport
-from quiver.pool.socket_errors import Meaning
 from quiver.pool.target import PoolTarget
 
 LINGERS = 4  # turns: callers who were answered may ask again, some of them a turn later
@@ -190,7 +189,6 @@ class Connection(StateMachine):
                 if self._runner.sweep(now) and self._liveness.is_silent(now):
                     self._keeper.silent()
             case "silence":
-                self._liveness.awaits_ping = False
                 self._keeper.ping_in_silence()
             case "dial":
                 self._dialed(self._dialer.look)
@@ -320,12 +318,7 @@ class Connection(StateMachine):
         """See what to make of the errors that the socket has met; none of them is raised."""
         self._dialed(self._dialer.judge_socket_errors)
         while (error := self._transport.take_error()) is not None:
-            match error.meaning:
-                case Meaning.REFUSED | Meaning.UNREACHABLE:
-                    self._keeper.failed(error)
-                case Meaning.TOO_LONG:
-                    self._transport.http.shorten()
-                # What is LOST, QUIC sends again.
+            self._keeper.failed(error)
 
     # the end of a batch ---------------------------------------------------------------------
 
@@ -334,7 +327,7 @@ class Connection(StateMachine):
 
         What is set for open exchanges may go off too early, and is then set again: most are over
         long before, and their successors due later."""
-        runner, transport, liveness = self._runner, self._transport, self._liveness
+        runner, transport = self._runner, self._transport
         if runner.sending and transport.socket is not None:
             runner.pump(time.monotonic())
         is_open = bool(runner.exchanges)
@@ -345,16 +338,15 @@ class Connection(StateMachine):
         if transport.socket is not None:
             transport.flush(uploads=bool(runner.sending))
             self.timers.at("quic", transport.http.timer(), rests=not is_open)
-            if runner.exchanges.due < self._sweep_at:
-                self._sweep_at = runner.exchanges.due
-                self.timers.at("sweep", self._sweep_at)
+            if (due := runner.exchanges.due) < self._sweep_at:
+                self._sweep_at = due
+                self.timers.at("sweep", due)
         elif self.state in DIALS:
             self._dialer.flush()
             self.timers.at("quic", self._dialer.timer())
             self.timers.at("dial", self._dialer.due())
-        if is_open and not liveness.awaits_ping and transport.http.pings_in_silence:
-            liveness.awaits_ping = True
-            self.timers.at("silence", liveness.ping_due())
+        if is_open and not self._liveness.awaits_ping and transport.http.pings_in_silence:
+            self.timers.at("silence", self._liveness.await_ping())
         self._stalls.listen(is_open or self.state in DIALS)
         runner.wake_readers()
 

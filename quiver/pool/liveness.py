@@ -179,6 +179,11 @@ class Liveness:
         """The time to send a PING, while requests are open."""
         return max(self.heard_at, self.began_at) + SILENCE * (1 << self.pings)
 
+    def await_ping(self) -> float:
+        """When to look whether it is time for a PING: what comes until then puts that off."""
+        self.awaits_ping = True
+        return self.ping_due()
+
     def answered(self) -> None:
         """Note an event of a stream, after a PING in silence."""
         self.pings, self.awaits_ping = 0, False  # what was arranged is too late by now

@@ -25,7 +25,7 @@ from quiver.pool.liveness import Liveness, Step, keep_alive_interval
 from quiver.pool.local_address import host_of, is_ours, local_host_to
 from quiver.pool.path_changes import Outlook, PathChanges
 from quiver.pool.reports import ConnectionReport
-from quiver.pool.socket_errors import SocketError
+from quiver.pool.socket_errors import Meaning, SocketError
 from quiver.pool.target import PoolTarget
 from quiver.quic.engine import Obstacle
 
@@ -42,7 +42,8 @@ class PathKeeper:
         number: of the connection in its pool.
         exchanges: what is open on it.
         timers: of the connection, which hands the firings of "ping" to `ping_in_time`, those of
-            "suspicion" to `proceed`, and those of "former" to the transport.
+            "silence" to `ping_in_silence`, those of "suspicion" to `proceed`, and those of "former"
+            to the transport.
         tell_pool: sends the coordinator a message.
         end: ends the connection by an error of the network's.
         leave: ends it likewise, and has what never left carried on by another one.
@@ -95,7 +96,7 @@ class PathKeeper:
 
     def ping_in_silence(self) -> None:
         """Send one if nothing has come for long, and see whether that is for a reason of ours."""
-        now = time.monotonic()
+        now, self._liveness.awaits_ping = time.monotonic(), False
         if self._exchanges and self._liveness.wants_ping(now):
             self._follow(now)
             self.transport.http.ping(PING)
@@ -108,10 +109,15 @@ class PathKeeper:
         self._suspect(None)
 
     def failed(self, error: SocketError) -> None:
-        """Take an error of the socket that says that there is no way to the server."""
-        if error.local:  # the kernel's own word
-            self._follow(time.monotonic())
-        self._suspect(error)
+        """Take an error of the socket, which may say that there is no way to the server."""
+        match error.meaning:
+            case Meaning.REFUSED | Meaning.UNREACHABLE:
+                if error.local:  # the kernel's own word
+                    self._follow(time.monotonic())
+                self._suspect(error)
+            case Meaning.TOO_LONG:
+                self.transport.http.shorten()
+            # What is LOST, QUIC sends again.
 
     def _suspect(self, cause: SocketError | None) -> None:
         """Lend it no more until it says something: it may be gone without a CONNECTION_CLOSE."""
