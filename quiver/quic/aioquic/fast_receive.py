@@ -94,7 +94,7 @@ class FastReceive(PlainReceive):
         if rows is None or quic._close_pending or not self._is_common(cid):
             return 0
         taken, first, eliciting, common = 0, 0, False, True
-        numbers: list[int] = []  # of those that are taken, and not noted yet
+        begin = end = 0  # the numbers that were taken in a row, and not noted yet
         space = self._space
         for first, payload, number in rows.opened(datagrams, cid, space.largest_received_packet):
             taken += 1
@@ -106,34 +106,40 @@ class FastReceive(PlainReceive):
             if at < size:
                 if acks.ranges is not None:
                     acks.end(now, space)
-                begin = at
+                frames = at
                 if payload[at] == _MAX_STREAMS:
                     at = self._take_max_streams(payload, at)
-                at = run.take(payload, at)
-                asked = at > begin
+                if at < size:
+                    at = run.take(payload, at)
+                asked = at > frames
             if at < size or not size:
-                self._end_row(numbers, first, eliciting, now)
-                numbers, eliciting, common = [], False, False
+                self._end_row(first, begin, end, eliciting, now)
+                begin, eliciting, common = number, False, False
                 asked |= self._receive_payload(payload[at:], cid, now)
                 if quic._state is not _CONNECTED or quic._close_pending:
                     self._note_header(first, number, now)
                     return taken
-            numbers.append(number)
+            elif number != end:  # it is the first one, or there is a gap before it
+                if begin < end:
+                    self._end_row(first, begin, end, eliciting, now)
+                begin, eliciting = number, False
+            end = number + 1
             eliciting |= asked
         if common and taken == len(datagrams):
             self.ahead = ROW
-        self._end_row(numbers, first, eliciting, now)
+        self._end_row(first, begin, end, eliciting, now)
         return taken
 
-    def _end_row(self, numbers: Sequence[int], first: int, eliciting: bool, now: float) -> None:
-        """Tell of what packets brought, the last of which has that first byte, and note them."""
+    def _end_row(self, first: int, begin: int, end: int, eliciting: bool, now: float) -> None:
+        """Tell of what packets brought, the last of which has that first byte, and note their
+        numbers, from `begin` to below `end`."""
         if self._acks.ranges is not None:
             self._acks.end(now, self._space)
         if self._run.pieces:
             self._run.end()
-        if numbers:
-            self._note_header(first, numbers[-1], now)
-            self._note_received(numbers, eliciting, now)
+        if begin < end:
+            self._note_header(first, end - 1, now)
+            self._note_received(begin, end, eliciting, now)
 
     def _take_max_streams(self, payload: bytes, at: int) -> int:
         """Take a MAX_STREAMS frame for requests, with which a server answers one, where its number
@@ -176,7 +182,7 @@ class FastReceive(PlainReceive):
         self._note_header(first, number, now)
         eliciting = self._receive_payload(payload, cid, now)
         if quic._state is _CONNECTED and not quic._close_pending:
-            self._note_received((number,), eliciting, now)
+            self._note_received(number, number + 1, eliciting, now)
 
     def _note_header(self, first: int, number: int, now: float) -> None:
         space, quic = self._space, self.connection
@@ -198,23 +204,20 @@ class FastReceive(PlainReceive):
             quic.close(error.error_code, error.frame_type, error.reason_phrase)
             return False
 
-    def _note_received(self, numbers: Sequence[int], eliciting: bool, now: float) -> None:
-        """Note packets, in the order of their numbers, of which some ask to be acknowledged."""
-        space, quic, last = self._space, self.connection, numbers[-1]
+    def _note_received(self, begin: int, end: int, eliciting: bool, now: float) -> None:
+        """Note packets from one number to below another; `eliciting`: some ask for an ACK."""
+        space, quic, last = self._space, self.connection, end - 1
         quic._close_at = now + quic.idle_timeout
         quic._ack_eliciting_sent_since_receipt = False
         if last > space.largest_received_packet:
             space.largest_received_packet, space.largest_received_time = last, now
-        queue = space.ack_queue
-        if last - numbers[0] == len(numbers) - 1:  # they follow one another, as mostly
-            queue.add(numbers[0], last + 1)
-        else:
-            for number in numbers:
-                queue.add(number, number + 1)
-        while len(queue) > MAX_ACK_RANGES:  # RFC 9000 13.2.3
+        queue, received = space.ack_queue, space.received_packets
+        queue.add(begin, end)
+        if len(queue) > MAX_ACK_RANGES:  # RFC 9000 13.2.3
             queue.shift()
-        space.received_packets._received.update(numbers)
-        space.received_packets.add(last)  # and what falls out of the window is forgotten
+        if begin < last:
+            received._received.update(range(begin, last))
+        received.add(last)  # and what falls out of the window is forgotten
         if eliciting and space.ack_at is None:
             # Without a request open there is nothing that it could go along with.
             if self._send.uploads:

@@ -322,7 +322,8 @@ class FastSend(PlainSend):
         if delivery is _ACKED:
             sender._buffer_start = sender._buffer_stop
             sender.is_finished = True
-            self.forget_finished(stream_id, stream)
+            if stream.receiver.is_finished:
+                self.forget_finished(stream_id, stream)
         else:
             sender._buffer += content
             sender.on_data_delivery(delivery, 0, len(content), True)

@@ -40,6 +40,9 @@ _SEALED_AFTER: Final = _SAMPLED_AFTER - PACKET_NUMBER_SEND_SIZE
 _LEAST: Final = _SEALED_AFTER  # bytes of frames that header protection needs for its sample
 _SEALED: Final = slice(_SEALED_AFTER, _SEALED_AFTER + _SAMPLE)  # its sample (RFC 9001 5.4.2)
 _NONCE: Final = 12  # bytes (RFC 9001 5.3)
+_LENGTHS: Final = tuple([(size, 32 - 8 * size, (1 << 8 * size) - 1) for size in range(1, 5)])
+"""Of packets' numbers, by the first byte's last bits: bytes, bits that the longest one has beyond
+them, and the most that they say."""
 _ROW_MASK = struct.Struct(">BI11x")  # of such a mask, what is for the first byte, and for a number
 _MASK = struct.Struct(">BH")  # of the bytes that are made, those for a packet: of its first byte
 _AES_MASK, _CHACHA_MASK = struct.Struct(">BH13x"), struct.Struct(">BH2x")  # and of its number
@@ -93,11 +96,11 @@ class PacketRows:
             first = datagram[0] ^ mask & _PROTECTED
             if first & _PLAIN != plain or datagram[1:at] != cid:
                 return
-            size = (first & 0x03) + 1
-            end, window = at + size, 1 << 8 * size
-            cut = int.from_bytes(datagram[at:end]) ^ bits >> 32 - 8 * size
-            ahead = cut - largest - 1 & window - 1  # of the number that is expected (RFC 9000 A.3)
-            if 2 * ahead >= window:
+            size, beyond, most = _LENGTHS[first & 0x03]
+            end = at + size
+            cut = int.from_bytes(datagram[at:end]) ^ bits >> beyond
+            ahead = cut - largest - 1 & most  # of the number that is expected (RFC 9000 A.3)
+            if 2 * ahead > most:
                 return  # it comes late, or has come
             number = largest + 1 + ahead
             header = b"%c%b%b" % (first, cid, cut.to_bytes(size))

@@ -130,7 +130,7 @@ class StreamRun:
         if fin:
             receiver._final_size, receiver.is_finished = at, True
             self._send.forget_finished(stream_id, stream)
-        if 4 * at > stream.max_stream_data_local:
+        elif 4 * at > stream.max_stream_data_local:
             self._send.needs_window_update.add(stream_id)
 
 
