@@ -25,11 +25,12 @@ from cryptography.exceptions import InvalidTag
 from quiver.quic.aioquic.packet_keys import PacketKeys
 from quiver.quic.aioquic.sent_runs import OneRtt
 
-__all__ = ["Packet", "PacketRows", "seal", "seal_run", "short_header"]
+__all__ = ["Packet", "PacketRows", "seal_run", "short_header"]
 
 _CIPHERS: Final = (CipherSuite.AES_128_GCM_SHA256, CipherSuite.AES_256_GCM_SHA384)
 
 _FORM, _SHORT = 0xC0, 0x40  # of a packet's first byte (RFC 9000 17.3.1)
+_FIRST: Final = PACKET_FIXED_BIT | PACKET_NUMBER_SEND_SIZE - 1  # but for spin and phase
 _RESERVED, _PHASE = 0x18, 0x04
 _PLAIN: Final = _FORM | _RESERVED | _PHASE
 _PROTECTED: Final = 0x1F  # bits of it (RFC 9001 5.4.1)
@@ -181,32 +182,28 @@ class Packet(OneRtt):
         return frames
 
     def sealed(self, context: CryptoContext, spin: bool, cid: bytes) -> bytes:
-        """The datagram, when all frames are written."""
+        """The datagram, when all frames are written. `context` is aioquic's CryptoContext."""
         frames = self._frames
         del self._frames  # it is long
-        padding = _LEAST - frames.tell()
-        if padding > 0:
-            frames.push_bytes(bytes(padding))
-        datagram = seal(context, spin, cid, self.packet_number, frames.data)
+        if frames.tell() < _LEAST:
+            frames.push_bytes(bytes(_LEAST - frames.tell()))
+        aead: Any = context.aead
+        protection: Any = context.hp
+        number, cut = self.packet_number, self.packet_number & _NUMBER
+        first = _FIRST | spin << 5 | context.key_phase << 2
+        header = b"%c%b%b" % (first, cid, cut.to_bytes(PACKET_NUMBER_SEND_SIZE))
+        sealed = aead._aead.encrypt((aead._iv ^ number).to_bytes(_NONCE), frames.data, header)
+        mask, bits = _MASK.unpack_from(protection._mask(sealed[_SEALED]))
+        first, cut = first ^ mask & _PROTECTED, cut ^ bits
+        datagram = b"%c%b%b%b" % (first, cid, cut.to_bytes(PACKET_NUMBER_SEND_SIZE), sealed)
         self.sent_bytes = len(datagram)
         return datagram
 
 
 def short_header(spin: bool, key_phase: int, cid: bytes, number: int) -> bytes:
     """The header of a 1-RTT packet (RFC 9000 17.3.1)."""
-    first = PACKET_FIXED_BIT | spin << 5 | key_phase << 2 | (PACKET_NUMBER_SEND_SIZE - 1)
+    first = _FIRST | spin << 5 | key_phase << 2
     return b"%c%b%b" % (first, cid, (number & _NUMBER).to_bytes(PACKET_NUMBER_SEND_SIZE))
-
-
-def seal(context: CryptoContext, spin: bool, cid: bytes, number: int, payload: bytes) -> bytes:
-    """One 1-RTT packet. `context` is aioquic's CryptoContext."""
-    aead: Any = context.aead
-    protection: Any = context.hp
-    header = short_header(spin, context.key_phase, cid, number)
-    sealed = aead._aead.encrypt((aead._iv ^ number).to_bytes(_NONCE), payload, header)
-    mask, bits = _MASK.unpack_from(protection._mask(sealed[_SEALED]))
-    cut = (number & _NUMBER ^ bits).to_bytes(PACKET_NUMBER_SEND_SIZE)
-    return b"%c%b%b%b" % (header[0] ^ mask & _PROTECTED, cid, cut, sealed)
 
 
 def seal_run(
@@ -221,10 +218,9 @@ def seal_run(
     """
     aead: Any = context.aead
     encrypt, iv = aead._aead.encrypt, aead._iv
-    bits = PACKET_FIXED_BIT | spin << 5 | context.key_phase << 2 | PACKET_NUMBER_SEND_SIZE - 1
     size = 1 + len(cid) + PACKET_NUMBER_SEND_SIZE
     # A header is a number, of which the packet's number is a part.
-    header = int.from_bytes(bytes([bits]) + cid + bytes(PACKET_NUMBER_SEND_SIZE), "big")
+    header = int.from_bytes(short_header(spin, context.key_phase, cid, 0))
     numbers = range(first, first + len(payloads))
     headers = [header | each & _NUMBER for each in numbers]
     sealed = [

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from quiver.config import PoolConfig
 from quiver.h3 import events
-from quiver.quic.aioquic.packet_rows import seal, seal_run, short_header
+from quiver.quic.aioquic.packet_rows import Packet, seal_run, short_header
 from quiver.quic.aioquic.sent_runs import BodyPacket, Run, packet_of
 from quiver.quic.congestion import Cubic, Reno
 from quiver.testing import Authority
@@ -140,8 +140,11 @@ def test_a_run_is_sealed_as_aioquic_seals_each_packet(suite: CipherSuite, spin: 
                 for at, payload in enumerate(payloads, first)
             ]
             assert seal_run(keys, spin, cid, first, payloads) == theirs
-            alone = [seal(keys, spin, cid, at, each) for at, each in enumerate(payloads, first)]
-            assert alone == theirs
+            for at, (payload, sealed) in enumerate(zip(payloads, theirs, strict=True), first):
+                alone: Any = Packet(at, len(payload), 0.0)
+                alone._frames.push_bytes(payload)
+                assert alone.sealed(keys, spin, cid) == sealed
+                assert alone.sent_bytes == len(sealed)
 
 
 @pytest.mark.parametrize(
