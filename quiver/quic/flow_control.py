@@ -119,13 +119,6 @@ class FlowControl:
 
     def passed_on(self, stream_id: int, size: int) -> None:
         """Count content that has gone to the stream's reader."""
-        self._add(stream_id, size)
-
-    def consumed(self, stream_id: int, size: int) -> None:
-        """Count bytes that the reader has taken."""
-        self._add(stream_id, -size)
-
-    def _add(self, stream_id: int, size: int) -> None:
         credit = self._streams.get(stream_id)
         if credit is None:
             return
@@ -134,6 +127,10 @@ class FlowControl:
             self._unread += size
         else:
             credit.came += size
+
+    def consumed(self, stream_id: int, size: int) -> None:
+        """Count bytes that the reader has taken."""
+        self.passed_on(stream_id, -size)
 
     def limit(self, received: int, limit: int) -> int:
         """The connection's next limit, as `StreamCredit.limit` has it for streams."""

@@ -253,7 +253,8 @@ class AioquicEngine:
     # streams --------------------------------------------------------------------------------
 
     def open_stream(self, content: bytes, ended: bool, window: int | None) -> int:
-        connection, stream_id = self.connection, self.next_stream_id
+        connection = self.connection
+        stream_id: int = connection._local_next_stream_id_bidi
         if stream_id >= 4 * connection._remote_max_streams_bidi:
             raise ValueError(f"the peer lets {self.max_streams} streams be opened, and they are")
         connection.flow_control.open(stream_id, window)

@@ -198,7 +198,9 @@ class FastSend(PlainSend):
     # when -----------------------------------------------------------------------------------
 
     def _due(self, now: float) -> bool:
-        return bool(self._unsent or self.connection._ping_pending) or self._acks(now)
+        if self._unsent or self.connection._ping_pending:
+            return True
+        return self._acks(now)
 
     def _acks(self, now: float) -> bool:
         ack_at = self._space.ack_at
@@ -213,7 +215,9 @@ class FastSend(PlainSend):
             return False
         loss = quic._loss
         return loss.congestion_window - loss.bytes_in_flight >= quic._max_datagram_size and (
-            self._acks(now) or loss._pacer.next_send_time(now=now) is None
+            loss._pacer.packet_time is None
+            or self._acks(now)
+            or loss._pacer.next_send_time(now=now) is None
         )
 
     # one packet -----------------------------------------------------------------------------
@@ -287,22 +291,25 @@ class FastSend(PlainSend):
 
     def _write_requests(self, packet: Packet) -> None:
         """As many as there is room and credit for."""
-        written, quic = 0, self.connection
-        for stream_id, content in self._unsent:
+        quic, unsent = self.connection, self._unsent
+        while unsent:
+            stream_id, content = unsent[0]
             size = len(content)
-            room = packet.remaining_buffer_space - 3 - size_uint_var(stream_id)
-            if size > room or size > quic._remote_max_data - quic._remote_max_data_used:
+            if size > quic._remote_max_data - quic._remote_max_data_used:
                 break
-            buffer = packet.start_frame(_WHOLE, 1, self._on_request_delivery, (stream_id, content))
-            buffer.push_uint_var(stream_id)
-            buffer.push_uint16(size | 0x4000)
-            buffer.push_bytes(content)
+            length = 3 + size_uint_var(stream_id) + size
+            try:
+                frame = packet.start_frame(_WHOLE, length, self._on_request_delivery, unsent[0])
+            except QuicPacketBuilderStop:
+                break
+            frame.push_uint_var(stream_id)
+            frame.push_uint16(size | 0x4000)
+            frame.push_bytes(content)
             sender = quic._streams[stream_id].sender
             sender.highest_offset = sender._buffer_stop = sender._buffer_fin = size
             quic._remote_max_data_used += size
             self.parked.add(stream_id)
-            written += 1
-        del self._unsent[:written]
+            del unsent[0]
 
     def _write_body(self, packet: Packet, stream: QuicStream) -> None:
         """As much of it as there is room and credit for."""
