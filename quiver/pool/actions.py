@@ -9,6 +9,7 @@ Tickets, connections and streams are integers; nothing here refers to an actor o
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 import attrs
 
@@ -149,7 +150,7 @@ class End:
 
 @attrs.define(unsafe_hash=True)
 class Release:
-    """Tell the coordinator that the ticket's stream slot is free."""
+    """The ticket's exchange is over without an outcome: its caller has left."""
 
     ticket: int
 
@@ -173,8 +174,7 @@ class Hear:
 class Retry:
     """Give the request back to the pool: the peer proved that it did not act on it.
 
-    It follows its ticket's `Release`, so that the table knows the ticket to be free when it is
-    submitted again.
+    The coordinator knows the ticket to be free before it is submitted again.
     `error` is the answer if there can be no second attempt.
     """
 
@@ -184,3 +184,6 @@ class Retry:
 
 RoutingAction = Forward | OpenConnection | SendEarly | Reject | CancelExchange | Retire | Redial
 ExchangeAction = Answer | Inform | Begin | Deliver | End | Hear | Release | ResetStream | Retry
+
+ENDS: Final = (Answer, End, Release, Retry)
+"""By one of these a ticket's exchange is over, and its stream slot is free."""

@@ -32,6 +32,7 @@ from quiver.h3.codes import ErrorCode
 from quiver.h3.headers import request_fields, trailer_fields
 from quiver.models import Response
 from quiver.pool.actions import (
+    ENDS,
     Answer,
     Begin,
     Deliver,
@@ -39,7 +40,6 @@ from quiver.pool.actions import (
     ExchangeAction,
     Hear,
     Inform,
-    Release,
     ResetStream,
     Retry,
 )
@@ -372,13 +372,11 @@ class ExchangeRunner:
     # what the table asks for ----------------------------------------------------------------
 
     def _do(self, actions: Sequence[ExchangeAction]) -> None:
-        released = [each.ticket for each in actions if type(each) is Release]
+        released = [each.ticket for each in actions if isinstance(each, ENDS)]
         if released:  # before its caller hears of it, who may ask again at once
             self._owner.released(tuple(released))
         failed: tuple[int, ...] = ()
         for action in actions:
-            if type(action) is Release:
-                continue
             try:
                 self._carry_out(action)
             except BaseException as error:
@@ -393,7 +391,8 @@ class ExchangeRunner:
     def _carry_out(self, action: ExchangeAction) -> None:
         match action:
             case Answer(ticket, outcome):
-                self._end_sending(ticket)
+                if self.sending:
+                    self._end_sending(ticket)
                 caller = self._callers.answer(ticket, outcome)
                 if type(outcome) is Response:
                     self._failures = 0

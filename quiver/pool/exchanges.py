@@ -3,9 +3,8 @@
 An exchange is one request and its response on a stream. It is opened with its ticket; each event
 of its stream says what arrived; it ends with exactly one outcome: an `Answer` (a whole response,
 or an error), or an `End` when its response was streamed, or a `Retry` when the server proved that
-it did not act on the request, or, when its caller gave up, none. With the outcome comes one
-`Release` of the stream slot. Events about streams that are no longer here are legitimate races and
-return `()`.
+it did not act on the request, or, when its caller gave up, a `Release`. With that its stream slot
+is free. Events about streams that are no longer here are legitimate races and return `()`.
 
     BUFFERED                                          Answer(Response)
     STREAMED    Begin, Deliver*                       End
@@ -399,15 +398,15 @@ class Exchanges:
             return self._violation(exchange, "the stream ended before a final response")
         self._close(exchange)
         if exchange.mode is not Mode.BUFFERED:
-            return End(exchange.ticket, trailers or []), Release(exchange.ticket)
+            return (End(exchange.ticket, trailers or []),)
         content = last if exchange.body is None else exchange.body.whole(last)
         status, headers, fields = exchange.status, exchange.headers, trailers or []
         response = Response(status, headers, content, fields, self.connection)
-        return Answer(exchange.ticket, response), Release(exchange.ticket)
+        return (Answer(exchange.ticket, response),)
 
     def _fail(self, exchange: Exchange, error: BaseException) -> Actions:
         self._close(exchange)
-        return Answer(exchange.ticket, error), Release(exchange.ticket)
+        return (Answer(exchange.ticket, error),)
 
     def _abort(self, exchange: Exchange, error: BaseException, code: int) -> Actions:
         return ResetStream(exchange.stream_id, code), *self._fail(exchange, error)
@@ -416,7 +415,7 @@ class Exchanges:
         if exchange.begun:  # its caller holds what cannot be begun anew
             return self._fail(exchange, error)
         self._close(exchange)
-        return Release(exchange.ticket), Retry(exchange.ticket, error)
+        return (Retry(exchange.ticket, error),)
 
     def _violation(self, exchange: Exchange, fault: str) -> Actions:
         error = errors.ProtocolViolation(f"malformed response: {fault}", origin=self._origin)

@@ -9,7 +9,7 @@ import pytest
 from quiver.errors import QuiverError
 from quiver.fields import Pairs
 from quiver.h3 import events
-from quiver.pool.actions import Answer, Release, ResetStream
+from quiver.pool.actions import Answer, ResetStream
 from quiver.pool.exchanges import Actions, Exchanges, Mode
 from quiver.pool.time_limits import Limits
 
@@ -80,11 +80,11 @@ def table(mode: Mode = Mode.BUFFERED, /, **options: Any) -> Table:
 
 def failure(actions: Any, kind: type[QuiverError], said: str, *resets: int) -> QuiverError:
     """The error in actions that end ticket 7 with one, after these resets of its stream."""
-    *before, answer, release = actions
+    *before, answer = actions
     assert before == [ResetStream(0, code) for code in resets]
     assert isinstance(answer, Answer)
     assert isinstance(answer.outcome, kind)
-    assert (answer.ticket, release) == (TICKET, Release(TICKET))
+    assert answer.ticket == TICKET
     assert answer.outcome.origin == "https://a"
     assert said in answer.outcome.message
     return answer.outcome

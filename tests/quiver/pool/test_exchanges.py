@@ -44,7 +44,7 @@ def test_a_buffered_response_is_answered_as_a_whole() -> None:
     assert exchanges.body(0, b"he", False, 1.0) == ()
     assert exchanges.body(0, b"llo", False, 1.0) == ()
     whole = Response(200, [("a", "1")], b"hello", [("x-sum", "5")])
-    assert exchanges.trailers(0, [("x-sum", "5")], 1.0) == (Answer(TICKET, whole), Release(TICKET))
+    assert exchanges.trailers(0, [("x-sum", "5")], 1.0) == (Answer(TICKET, whole),)
     assert (len(exchanges), exchanges.tickets()) == (0, [])
 
 
@@ -59,7 +59,6 @@ def test_a_streamed_response_comes_as_it_arrives(mode: Mode) -> None:
     assert exchanges.body(0, b"llo", True, 1.0) == (
         Deliver(TICKET, b"llo"),
         End(TICKET, []),
-        Release(TICKET),
     )
     assert len(exchanges) == 0
 
@@ -67,13 +66,13 @@ def test_a_streamed_response_comes_as_it_arrives(mode: Mode) -> None:
 @pytest.mark.parametrize("mode", [Mode.STREAMED, Mode.CHANNEL])
 def test_a_streamed_response_may_end_in_three_ways(mode: Mode) -> None:
     at_once, empty, with_trailers = (table(mode) for _ in range(3))
-    end = (End(TICKET, []), Release(TICKET))
+    end = (End(TICKET, []),)
     assert at_once.headers(0, 200, [], True, 1.0) == (Begin(TICKET, 200, []), *end)
     for each in (empty, with_trailers):
         each.headers(0, 200, [], False, 1.0)
     assert empty.body(0, b"", True, 1.0) == end
     last = [("x-sum", "0")]
-    assert with_trailers.trailers(0, last, 1.0) == (End(TICKET, last), Release(TICKET))
+    assert with_trailers.trailers(0, last, 1.0) == (End(TICKET, last),)
 
 
 @every_mode
@@ -107,9 +106,8 @@ def test_what_comes_at_once_is_what_comes_in_two_events(
 def test_too_early_is_for_what_was_early(mode: Mode, ended: bool) -> None:
     """It is sent again, and not for what was sent after the handshake (RFC 8470 5.2)."""
     exchanges = table(mode, early=True)
-    reset, release, retry = exchanges.headers(0, 425, [], ended, 1.0)
+    reset, retry = exchanges.headers(0, 425, [], ended, 1.0)
     assert reset == ResetStream(0, ErrorCode.H3_REQUEST_CANCELLED)
-    assert release == Release(TICKET)
     assert isinstance(retry, Retry) and retry.ticket == TICKET
     assert retry.error.unprocessed
     assert len(exchanges) == 0
@@ -118,7 +116,7 @@ def test_too_early_is_for_what_was_early(mode: Mode, ended: bool) -> None:
 
 
 def test_an_empty_body_in_two_ways() -> None:
-    answer = (Answer(TICKET, Response(200)), Release(TICKET))
+    answer = (Answer(TICKET, Response(200)),)
     exchanges = table()
     assert exchanges.headers(0, 200, [], True, 1.0) == answer
     exchanges = table()
@@ -143,7 +141,7 @@ def test_many_at_once_are_kept_apart() -> None:
         body = bytes([number])
         exchanges.headers(4 * number, 200, [], False, 1.0)
         done = exchanges.body(4 * number, body, True, 1.0)
-        assert done == (Answer(number, Response(200, [], body)), Release(number))
+        assert done == (Answer(number, Response(200, [], body)),)
         assert exchanges.ticket_of(4 * number) is None
 
 
@@ -176,9 +174,9 @@ def test_a_body_shorter_than_declared_is_none(mode: Mode) -> None:
     by_body, by_trailers = table(mode), table(mode)
     for each in (by_body, by_trailers):
         each.headers(0, 200, LENGTH_2, False, 1.0)
-    *delivered, reset, answer, release = by_body.body(0, b"1", True, 1.0)
+    *delivered, reset, answer = by_body.body(0, b"1", True, 1.0)
     assert delivered == ([] if mode is Mode.BUFFERED else [Deliver(TICKET, b"1")])
-    failure((reset, answer, release), ProtocolViolation, said, 0x10E)
+    failure((reset, answer), ProtocolViolation, said, 0x10E)
     by_trailers.body(0, b"1", False, 1.0)
     failure(by_trailers.trailers(0, [], 1.0), ProtocolViolation, said, 0x10E)
 
@@ -214,9 +212,9 @@ def test_where_no_content_may_be_the_length_means_nothing(
     begun = exchanges.headers(0, status, headers, False, 1.0)
     done = (*begun, *exchanges.body(0, b"", True, 1.0))
     if mode is Mode.BUFFERED:
-        assert done == (Answer(TICKET, Response(status, headers)), Release(TICKET))
+        assert done == (Answer(TICKET, Response(status, headers)),)
     else:
-        assert done == (Begin(TICKET, status, headers), End(TICKET, []), Release(TICKET))
+        assert done == (Begin(TICKET, status, headers), End(TICKET, []))
 
 
 @pytest.mark.parametrize("mode", [Mode.BUFFERED, Mode.STREAMED])
@@ -228,8 +226,8 @@ def test_content_where_none_may_be_is_left_aside(
     """The server is told to stop; what it sends meanwhile is for nobody."""
     exchanges = table(mode, method=method)
     exchanges.headers(0, status, [], False, 1.0)
-    stop, outcome, release = exchanges.body(0, b"x", ended, 1.0)
-    assert (stop, release) == (ResetStream(0, 0x10C), Release(TICKET))
+    stop, outcome = exchanges.body(0, b"x", ended, 1.0)
+    assert stop == ResetStream(0, 0x10C)
     whole = Answer(TICKET, Response(status))
     assert outcome == (whole if mode is Mode.BUFFERED else End(TICKET, []))
     assert exchanges.body(0, b"x", ended, 1.0) == () and not len(exchanges)
@@ -288,8 +286,7 @@ def test_what_was_rejected_is_retried_unless_it_has_begun(mode: Mode, answered: 
     if mode is Mode.CHANNEL or (answered and mode is Mode.STREAMED):
         failure(done, StreamReset, "0x10b")
         return
-    release, retry = done
-    assert release == Release(TICKET)
+    (retry,) = done
     assert isinstance(retry, Retry)
     assert (retry.ticket, type(retry.error)) == (TICKET, StreamReset)
 
@@ -323,11 +320,11 @@ def test_a_goaway_hands_back_what_it_refuses() -> None:
     done = exchanges.goaway(4)
     assert exchanges.tickets() == [0]
     assert [type(each) for each in done] == [
-        *(ResetStream, Release, Retry),
-        *(ResetStream, Answer, Release),
-        *(ResetStream, Answer, Release),
+        *(ResetStream, Retry),
+        *(ResetStream, Answer),
+        *(ResetStream, Answer),
     ]
-    errors: Any = [done[2].error, done[4].outcome, done[7].outcome]  # type: ignore[union-attr]
+    errors: Any = [done[1].error, done[3].outcome, done[5].outcome]  # type: ignore[union-attr]
     assert [type(error) for error in errors] == [GoAway] * 3
     assert [error.id for error in errors] == [4] * 3
     assert len({str(error) for error in errors}) == 3  # each names its stream
@@ -353,8 +350,8 @@ def test_a_lost_connection_fails_all_with_an_error_each() -> None:
     for number, mode in enumerate(Mode):
         exchanges.begin(4 * number, number, mode=mode)
     done: Any = exchanges.lost(ConnectionLost("gone", origin="https://a", code=5))
-    assert done[1::2] == tuple(Release(number) for number in range(3))
-    errors = [each.outcome for each in done[::2]]
+    assert [each.ticket for each in done] == [0, 1, 2]
+    errors = [each.outcome for each in done]
     assert len({id(error) for error in errors}) == 3
     assert [(type(error), error.code) for error in errors] == [(ConnectionLost, 5)] * 3
     assert exchanges.lost(ConnectionLost("gone")) == ()
@@ -373,7 +370,6 @@ def test_a_body_that_cannot_go_on_is_the_outcome(mode: Mode) -> None:
     assert exchanges.break_off(TICKET, error) == (
         ResetStream(0, 0x10C),
         Answer(TICKET, error),
-        Release(TICKET),
     )
     assert exchanges.break_off(TICKET, error) == ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quiver.models import Handshake, ResponseConnection
-from quiver.pool.actions import Answer, Begin, Hear, Release, ResetStream, Retry
+from quiver.pool.actions import Answer, Begin, Hear, ResetStream, Retry
 from quiver.pool.exchanges import Mode
 from quiver.pool.told_heads import Misdirected
 from tests.support.exchange_table import TICKET, Table
@@ -25,7 +25,7 @@ def table(mode: Mode = Mode.BUFFERED, *, hears: bool = True, elsewhere: bool = F
 
 @pytest.mark.parametrize("status", [200, 304, 404, 503])
 def test_any_final_response_may_say_so(status: int) -> None:
-    heard, answer, _ = table().headers(0, status, [("a", "b"), FIELD], True, 1.0)
+    heard, answer = table().headers(0, status, [("a", "b"), FIELD], True, 1.0)
     assert heard == Hear('h3=":1"') and isinstance(answer, Answer)
     heard, begun = table(Mode.STREAMED).headers(0, status, [FIELD, ("alt-svc", "x")], False, 1.0)
     assert heard == Hear('h3=":1", x') and isinstance(begun, Begin), "several are one (RFC 9110)"
@@ -36,15 +36,15 @@ def test_an_interim_one_says_nothing() -> None:
 
 
 def test_nobody_hears_where_there_is_no_choice() -> None:
-    (answer, _) = table(hears=False).headers(0, 200, [FIELD], True, 1.0)
+    (answer,) = table(hears=False).headers(0, 200, [FIELD], True, 1.0)
     assert isinstance(answer, Answer)
 
 
 @pytest.mark.parametrize("mode", [Mode.BUFFERED, Mode.STREAMED])
 def test_421_of_another_place_is_no_answer(mode: Mode) -> None:
     exchanges = table(mode, elsewhere=True)
-    reset, release, retry = exchanges.headers(0, 421, [FIELD], False, 1.0)
-    assert isinstance(reset, ResetStream) and release == Release(TICKET)
+    reset, retry = exchanges.headers(0, 421, [FIELD], False, 1.0)
+    assert isinstance(reset, ResetStream)
     assert isinstance(retry, Retry) and isinstance(retry.error, Misdirected)
     assert "edge.example:443 does not answer for it" in str(retry.error)
     assert retry.error.unprocessed and len(exchanges) == 0

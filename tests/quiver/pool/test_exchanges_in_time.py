@@ -7,7 +7,7 @@ import math
 import pytest
 
 from quiver.errors import ReceiveTimeout, RequestTimeout, SendTimeout, StreamIdleTimeout
-from quiver.pool.actions import Release
+from quiver.pool.actions import Answer
 from quiver.pool.exchanges import Mode
 from tests.support.exchange_table import TICKET, Table, every_mode, failure, table
 
@@ -124,7 +124,7 @@ def test_the_first_of_many_is_due_first() -> None:
     exchanges.cancel(3)
     assert exchanges.sweep(7.0) == ()
     assert exchanges.due == 8.0
-    ended = [action.ticket for action in exchanges.sweep(9.0) if isinstance(action, Release)]
+    ended = [action.ticket for action in exchanges.sweep(9.0) if isinstance(action, Answer)]
     assert ended == [2, 1]
     assert exchanges.tickets() == [0]
 
