@@ -61,12 +61,6 @@ _REQUEST, _SERVERS_REQUEST, _OURS = 0x00, 0x01, 0x02
 _LARGEST_QUARTER: Final = (1 << 60) - 1
 """The last request's id by 4 (RFC 9297 2.1)."""
 
-_FAULTS: Final[dict[type, ErrorCode]] = {
-    events.StreamMalformed: ErrorCode.H3_MESSAGE_ERROR,
-    events.HeadersTooLarge: ErrorCode.H3_EXCESSIVE_LOAD,
-}
-"""What ends a stream, and with which code."""
-
 
 class ClientConnection:
     """One connection to `origin`. Nothing is sent before `connect`.
@@ -333,12 +327,11 @@ class ClientConnection:
         reader = self._responses.get(stream_id)
         if reader is None:  # it was given up
             return
-        happened = reader.feed(event.data, event.ended)
-        self._events += happened
-        if happened and (code := _FAULTS.get(type(happened[-1]))) is not None:
-            self._engine.reset_stream(stream_id, code)
+        self._events += reader.feed(event.data, event.ended)
+        if reader.fault is not None:
+            self._engine.reset_stream(stream_id, reader.fault)
             if not event.ended:
-                self._engine.stop_sending(stream_id, code)
+                self._engine.stop_sending(stream_id, reader.fault)
             self._forget(stream_id)
         elif event.ended:
             del self._responses[stream_id]

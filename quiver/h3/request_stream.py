@@ -157,11 +157,11 @@ class FrameWriter:
 
 
 class _GivenUp(Exception):
-    """This response is of no more use; `event` says why."""
+    """This response is of no more use; `event` says why, `code` why to the server."""
 
-    def __init__(self, event: events.StreamMalformed | events.HeadersTooLarge) -> None:
+    def __init__(self, code: ErrorCode, event: events.Event) -> None:
         super().__init__()
-        self.event = event
+        self.code, self.event = code, event
 
 
 class ResponseReader:
@@ -174,6 +174,9 @@ class ResponseReader:
             all together, or they could go on for ever.
         passed_on: told of the bytes of content that an event holds, unless it is the last.
         on_content: told the length of each DATA frame, for a log.
+
+    Attributes:
+        fault: the code to end the stream with, once that was said to be of no more use.
     """
 
     __slots__ = (
@@ -187,6 +190,7 @@ class ResponseReader:
         "_on_content",
         "_passed_on",
         "_trailers",
+        "fault",
         "stream_id",
     )
 
@@ -209,6 +213,7 @@ class ResponseReader:
         self._interim = 0  # bytes of interim sections
         self._begun = False  # the final header section has come
         self._trailers: Pairs | None = None
+        self.fault: ErrorCode | None = None
 
     def feed(self, chunk: bytes, ended: bool) -> list[events.Event]:
         """What these bytes say; `ended` with the last. Raises a ProtocolError."""
@@ -219,6 +224,7 @@ class ResponseReader:
                 self._end(happened)
         except _GivenUp as given_up:
             happened.append(given_up.event)
+            self.fault = given_up.code
         return happened
 
     def _read(self, chunk: bytes, ended: bool, happened: list[events.Event]) -> None:
@@ -243,7 +249,7 @@ class ResponseReader:
                 self._take_content(chunk[at:stop], ended and stop == end, happened)
             elif kind == _HEADERS:
                 if stop - at > self._limit:
-                    raise _GivenUp(events.HeadersTooLarge(self.stream_id, stop - at, self._limit))
+                    raise self._too_large(stop - at)
                 if stop > end:
                     self._held = chunk[begun:]
                     return
@@ -294,11 +300,19 @@ class ResponseReader:
                 self._begun = True
                 happened.append(events.Headers(self.stream_id, status, fields, last))
         except Malformed as fault:
-            raise _GivenUp(events.StreamMalformed(self.stream_id, str(fault))) from fault
+            raise self._malformed(str(fault)) from fault
 
     def _check_size(self, size: int) -> None:
         if size > self._limit:
-            raise _GivenUp(events.HeadersTooLarge(self.stream_id, size, self._limit))
+            raise self._too_large(size)
+
+    def _too_large(self, size: int) -> _GivenUp:
+        event = events.HeadersTooLarge(self.stream_id, size, self._limit)
+        return _GivenUp(ErrorCode.H3_EXCESSIVE_LOAD, event)
+
+    def _malformed(self, reason: str) -> _GivenUp:
+        event = events.StreamMalformed(self.stream_id, reason)
+        return _GivenUp(ErrorCode.H3_MESSAGE_ERROR, event)
 
     def _check_interim(self, section: Fields, last: bool) -> None:
         if last:
@@ -312,8 +326,7 @@ class ResponseReader:
             reason = "Frame is truncated by the end of the stream"
             raise ProtocolError(ErrorCode.H3_FRAME_ERROR, reason)
         if not self._begun:
-            reason = "the response ended before its header section"
-            raise _GivenUp(events.StreamMalformed(self.stream_id, reason))
+            raise self._malformed("the response ended before its header section")
         if self._trailers is not None:
             happened.append(events.TrailersReceived(self.stream_id, self._trailers))
         else:

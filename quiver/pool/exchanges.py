@@ -182,8 +182,8 @@ class Exchanges:
         """Add a request that goes out. Raises ValueError: its stream or ticket is open already."""
         if stream_id in self._open or ticket in self._streams:
             raise ValueError(f"stream {stream_id} or ticket {ticket} is open already")
-        exchange = Exchange(stream_id, ticket, mode, method == "HEAD", limits, now)
-        exchange.begun, exchange.early = mode is Mode.CHANNEL, early
+        begun, bodiless = mode is Mode.CHANNEL, method == "HEAD"
+        exchange = Exchange(stream_id, ticket, mode, bodiless, limits, now, begun, early)
         self._open[stream_id] = exchange
         self._streams[ticket] = stream_id
         self._arm(exchange)
