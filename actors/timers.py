@@ -26,7 +26,7 @@ class _Entry:
     def __init__(self) -> None:
         self.watcher: Any = None
         self.deadline: float | None = None
-        self.armed_for: float | None = None
+        self.armed_for = math.inf  # it is not
 
     def stop(self) -> None:
         if self.watcher is not None:
@@ -69,8 +69,7 @@ class Timers:
         if entry is None:
             entry = self._entries[key] = _Entry()
         entry.deadline = when
-        armed_for = entry.armed_for
-        if armed_for is None or armed_for > when or (rests and armed_for < when):
+        if entry.armed_for > when or (rests and entry.armed_for < when):
             self._arm(key, entry)
 
     def cancel(self, key: Hashable) -> None:
@@ -100,7 +99,7 @@ class Timers:
         return True
 
     def _forget_idle(self, key: Hashable, entry: _Entry) -> None:
-        if entry.armed_for is None:
+        if entry.armed_for == math.inf:
             entry.stop()
             del self._entries[key]
 
@@ -113,7 +112,7 @@ class Timers:
         entry.watcher.start(self._fire, key, entry, update=True)
 
     def _fire(self, key: Hashable, entry: _Entry) -> None:
-        entry.armed_for = None
+        entry.armed_for = math.inf
         if entry.deadline is None:
             self._forget_idle(key, entry)
         elif _due(entry.deadline):
