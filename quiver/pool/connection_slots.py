@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 __all__ = ["ConnectionSlots", "least_loaded"]
@@ -72,8 +73,9 @@ def least_loaded(
     """
     if channel:
         lending = [each for each in lending if each.channels] or lending
-    least: ConnectionSlots | None = None
+    least, lightest = None, (math.inf, 0)
     for each in lending:
-        if each.has_room and (least is None or each.load < least.load):
-            least = each
+        load = each.load
+        if load < lightest and each.has_room:
+            least, lightest = each, load
     return least

@@ -260,7 +260,8 @@ class RoutingTable:
         out, sent = self._early.settle(connection)
         if early:
             known.opened = sent - len(out)  # those that were given up have had streams as well
-            self._wear(known, actions)
+            if known.opened >= self._worn_at:
+                self._relieve(known, actions)
             for ticket in out:
                 self._waiting.discard(ticket)
                 actions += self._take_back(ticket)
@@ -365,14 +366,14 @@ class RoutingTable:
         self._leased[ticket] = connection
         connection.lend(ticket)
         actions.append(Forward(ticket, connection.id))
-        self._wear(connection, actions)
-
-    def _wear(self, connection: ConnectionSlots, actions: list[RoutingAction]) -> None:
-        """Have one relieved that has nearly carried as many requests as it may; all: it retires."""
         if connection.opened >= self._worn_at:
-            self._retiring[connection.id] = connection
-            if connection.opened >= self._max_requests:
-                actions.append(self._retire(connection))
+            self._relieve(connection, actions)
+
+    def _relieve(self, connection: ConnectionSlots, actions: list[RoutingAction]) -> None:
+        """Have one relieved that has nearly carried as many requests as it may; all: it retires."""
+        self._retiring[connection.id] = connection
+        if connection.opened >= self._max_requests:
+            actions.append(self._retire(connection))
 
     def _dial(self, now: float, eager: bool, actions: list[RoutingAction]) -> None:
         """One connecting for each that waits and each that retires; when eager, one more."""
