@@ -51,6 +51,7 @@ class Ending:
         if forked:
             actor.renew_locks()
         actor.safely(actor.actor_ref.actor_stopped.set)
+        actor.actor_inbox.limit = 0  # whoever finds it full looks whether its actor is alive
         actor.safely(pykka.ActorRegistry.unregister, actor.actor_ref)
         _log(actor, reason)
         actor.safely(_call_hook, actor, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -31,7 +32,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.death_watch = DeathWatch()
-        self.limit: int | None = None  # items beyond which an ask is refused
+        self.limit = math.inf  # items beyond which an ask is refused; 0 when its actor has ended
         self.items: deque[Any] = deque()
         self.get = self.items.popleft
         self._aside: list[Any] = []
@@ -74,7 +75,7 @@ class Mailbox:
 
     @property
     def full(self) -> bool:
-        return self.limit is not None and len(self.items) + len(self._aside) >= self.limit
+        return len(self.items) + len(self._aside) >= self.limit
 
     def empty(self) -> bool:
         return not self.items

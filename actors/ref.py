@@ -89,13 +89,15 @@ class GeventActorRef(pykka.ActorRef[A]):
             actor.kill(reason)
 
     def _send(self, message: object, reply: AnyReply) -> None:
-        kind = self.actor_class
-        if not self.is_alive():
+        kind, inbox = self.actor_class, self.actor_inbox
+        if not inbox.full:
+            inbox.put((message, reply))
+        elif not self.is_alive():
             reply.fail(kind.dead_error(self, message))
-        elif self.actor_inbox.full and not isinstance(message, kind.always_taken):
-            reply.fail(kind.overflow_error(self, message))
+        elif isinstance(message, kind.always_taken):
+            inbox.put((message, reply))
         else:
-            self.actor_inbox.put((message, reply))
+            reply.fail(kind.overflow_error(self, message))
 
 
 AnyGeventActorRef: TypeAlias = GeventActorRef[Any]
