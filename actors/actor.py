@@ -166,7 +166,7 @@ class GeventActor(pykka.Actor):
             reply = self.defer()
         in_hand, inbox = self._in_hand, ref.actor_inbox
         if in_hand is not None and in_hand[1] is reply:
-            self._in_hand = in_hand[0], None  # it travels: a failure here is not its answer
+            self._in_hand = None  # it travels: a failure here is not its answer
         if isinstance(inbox, Mailbox):
             inbox.put((message, reply))
             return reply

@@ -268,7 +268,7 @@ class LoopWakeup:
     def __init__(self, hub: Hub) -> None:
         self._hub = weakref.proxy(hub)
         self._loop: Any = hub.loop
-        self.thread = get_ident()
+        self.thread = get_ident()  # the loop's; 0 when that is gone
         self._calls: deque[Callable[[], object]] = deque()
         self._holds = 0
         self.disconnected = False
@@ -285,16 +285,14 @@ class LoopWakeup:
 
     def call_soon(self, call: Callable[[], object]) -> None:
         """Run `call` in the loop, soon. From any thread; never blocks."""
-        if self.disconnected:
-            return
         if get_ident() == self.thread:
             self._loop.run_callback(call)
-            return
-        self._calls.append(call)
-        try:
-            self._async.send()  # libev makes one wake-up of many
-        except ValueError:  # the loop was destroyed in this moment
-            self.disconnect()
+        elif not self.disconnected:
+            self._calls.append(call)
+            try:
+                self._async.send()  # libev makes one wake-up of many
+            except ValueError:  # the loop was destroyed in this moment
+                self.disconnect()
 
     def call_after_look(self, call: Callable[[], object]) -> None:
         """Run `call` when the loop has looked at its sockets, timers and other threads' calls.
@@ -319,7 +317,7 @@ class LoopWakeup:
 
         Returns whether it will: not where there are none, nor from another thread.
         """
-        if self.disconnected or get_ident() != self.thread or not self._loop._callbacks:
+        if get_ident() != self.thread or not self._loop._callbacks:
             return False
         self._loop.run_callback(call)
         return True
@@ -338,7 +336,7 @@ class LoopWakeup:
 
     def disconnect(self) -> None:
         """Ignore later calls: the loop is gone, or belongs to the parent of a fork."""
-        self.disconnected = True
+        self.disconnected, self.thread = True, 0
         self._calls.clear()
 
     def _answer(self) -> None:
