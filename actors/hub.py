@@ -129,8 +129,11 @@ class Hub:
             self._start_thread()
 
     @classmethod
-    def current(cls) -> Hub:
+    def current(cls, meanwhile: Callable[[], object] | None = None) -> Hub:
         """The hub that runs this process's actors, started if there is none.
+
+        Args:
+            meanwhile: called if it is made in a thread now, which takes half a millisecond.
 
         Raises:
             HubStopped: the interpreter is exiting.
@@ -143,19 +146,21 @@ class Hub:
         if cls._exiting:
             raise HubStopped(_EXITING)
         if not _embedded():
-            return cls._made_by_a_thread()
+            return cls._made_by_a_thread(meanwhile)
         # No lock: this is the one thread that embeds, and no greenlet has its turn in between.
         hub = cls._current = cls._latest = cls()
         wake_chain.loop = hub.wakeup
         return hub
 
     @classmethod
-    def _made_by_a_thread(cls) -> Hub:
+    def _made_by_a_thread(cls, meanwhile: Callable[[], object] | None) -> Hub:
         """Whatever interrupts the wait, the hub is made, and the next who looks finds it."""
         made: list[Hub | BaseException] = []
         gate = allocate_lock()
         gate.acquire()
         _started(start_new_thread, cls._make, (made, gate))
+        if meanwhile is not None:
+            meanwhile()
         if not gate.acquire(True, START_TIMEOUT):
             raise HubStalled(f"the loop under the actors did not begin in {START_TIMEOUT} seconds")
         hub = made[0]

@@ -39,12 +39,14 @@ from quiver.pool.checkout import PoolTimeout, exhausted
 from quiver.pool.choice import Choices
 from quiver.pool.client_pools import ClientPools, Owner
 from quiver.pool.http3_pool import HTTP3Pool
+from quiver.pool.http3_stack import Http3Stack
 from quiver.pool.http_pool import HTTPPool
 from quiver.pool.origin_memory import OriginMemory
 from quiver.pool.protocols import H3_ALONE, Stacks, stacks_for
 from quiver.pool.ref import LentRef, PoolRef
 from quiver.pool.target import PoolTarget
 from quiver.proxies import Proxy
+from quiver.quic.trust_options import trusted_roots
 
 logger = logging.getLogger("quiver.pool")
 
@@ -112,13 +114,25 @@ class Manager:
             return found
         stacks = stacks_for(origin, self._protocols, self._proxy_of(origin))
         try:
-            return Hub.current().run(partial(self._start, origin, stacks))
+            hub = Hub.current(partial(self._read_ahead, origin, stacks))
+            return hub.run(partial(self._start, origin, stacks))
         except NoneLeft as error:
             raise exhausted(error, str(origin)) from error
         except HubStopped as error:  # the interpreter exits
             raise PoolStopped(f"it was not started: {error!r}", origin=str(origin)) from error
         except HubStalled as error:
             raise PoolTimeout(f"it was not started: {error}", origin=str(origin)) from error
+
+    def _read_ahead(self, origin: Origin, stacks: Stacks) -> None:
+        """Read whom to trust, which is kept. What is wrong with it is said to who needs it."""
+        if stacks.first is not Http3Stack:
+            return
+        try:
+            trusted_roots(self._rules.config_for(origin))
+        except QuiverError as error:
+            raised = error.__cause__
+            if raised is not None and raised_by_signal(raised):
+                raise raised from None
 
     def _find(self, origin: Origin) -> GeventActorRef[Any] | None:
         """The pool that lives; where the registry is shared, also one of HTTP/3 alone."""

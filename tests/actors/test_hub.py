@@ -49,6 +49,19 @@ def test_racing_threads_find_one_hub() -> None:
     assert len(found) == 20 and len(set(found)) == 1
 
 
+def test_something_else_is_done_while_it_is_made() -> None:
+    Hub.current().stop()
+    done: list[bool] = []
+    hub = Hub.current(lambda: done.append(True))
+    assert done == [True] and hub is Hub.running()
+    assert Hub.current(lambda: done.append(False)) is hub
+    assert done == [True], "there was one"
+    Hub.current().stop()
+    with pytest.raises(ZeroDivisionError):
+        Hub.current(lambda: 1 / 0)
+    assert Hub.current().run(lambda: "it is made all the same")
+
+
 def test_spawn_kill_and_stop() -> None:
     hub = Hub()  # beside the current one
     residents = [Resident() for _ in range(10)]

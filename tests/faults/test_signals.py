@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +76,30 @@ def test_signals_in_a_patched_program(loop: str, kind: str, rounds: str, origin:
     """The actors live in the thread that is hit, and none is hit."""
     seen = walk(origin, kind, loop, rounds, patched=True)["seen"]
     assert seen["interrupted SoftTimeLimitExceeded"] > 0
+
+
+AMID_A_READ = """
+import os, signal, sys
+import quiver
+url, cafile = sys.argv[1:]
+os.mkfifo("roots")  # whoever opens it waits
+
+def late(*_):
+    raise TimeoutError("late")  # an OSError, as what is wrong with a file
+
+signal.signal(signal.SIGALRM, late)
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+try:
+    quiver.Client(cafile="roots").get(url + "/ok")
+except TimeoutError as error:
+    print(error)
+print(quiver.Client(cafile=cafile).get(url + "/ok").status)
+"""
+
+
+def test_interrupted_while_the_roots_are_read(origin: Origin, tmp_path: Path) -> None:
+    script = f"import os; os.chdir({str(tmp_path)!r})" + AMID_A_READ
+    assert run_script(script, origin.url, origin.cafile) == "late\n200\n"
 
 
 NO_THREAD = """
