@@ -258,7 +258,7 @@ class Connection(StateMachine):
             self._dialed(self._dialer.receive)
             ended = time.thread_time()
         else:
-            self.lingers = LINGERS if self._runner.exchanges else 0
+            self.lingers = LINGERS if self._runner.exchanges.by_stream else 0
             ended = self._take_datagrams(now, begun)
         if ended - begun > SLICE:
             let_threads_run()
@@ -330,7 +330,7 @@ class Connection(StateMachine):
         runner, transport = self._runner, self._transport
         if runner.sending and transport.socket is not None:
             runner.pump(time.monotonic())
-        is_open = bool(runner.exchanges)
+        is_open = bool(runner.exchanges.by_stream)
         if self._may_rest:
             self._may_rest = False
             if not (is_open or runner.busy):

@@ -94,22 +94,15 @@ class Exchange:
         if not self.bodiless:
             self.expected = content_length(headers)
 
-    def receive(self, size: int, now: float) -> None:
-        """Count content that came."""
+    def receive(self, size: int, now: float) -> bool:
+        """Count content that came. Returns whether it is more than was declared."""
         self.heard = now
         self.size += size
         if self.mode is not Mode.BUFFERED:
             if not self.unread:
                 self.read = now
             self.unread += size
-
-    @property
-    def too_long(self) -> bool:
         return self.expected is not None and self.size > self.expected
-
-    @property
-    def too_short(self) -> bool:
-        return self.expected is not None and self.size < self.expected
 
     def due(self) -> float:
         """The time at which it ends if nothing more happens; infinity for never."""
@@ -145,6 +138,7 @@ class Exchanges:
 
     Attributes:
         connection: what the responses come by.
+        by_stream: what is open.
         due: when `sweep` may have something to do; it may be too early, never too late; infinity
             for never.
     """
@@ -154,13 +148,13 @@ class Exchanges:
         self._max_body_size = math.inf if max_body_size is None else max_body_size
         self._origin = origin
         self.connection: ResponseConnection | None = None
-        self._open: dict[int, Exchange] = {}
+        self.by_stream: dict[int, Exchange] = {}
         self._streams: dict[int, int] = {}  # ticket -> stream
         self._due: list[tuple[float, int]] = []
         self.due = math.inf
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self.by_stream)
 
     def tickets(self) -> list[int]:
         """The tickets of all that is open, oldest first."""
@@ -180,17 +174,17 @@ class Exchanges:
         early: bool = False,
     ) -> None:
         """Add a request that goes out. Raises ValueError: its stream or ticket is open already."""
-        if stream_id in self._open or ticket in self._streams:
+        if stream_id in self.by_stream or ticket in self._streams:
             raise ValueError(f"stream {stream_id} or ticket {ticket} is open already")
         begun, bodiless = mode is Mode.CHANNEL, method == "HEAD"
         exchange = Exchange(stream_id, ticket, mode, bodiless, limits, now, begun, early)
-        self._open[stream_id] = exchange
+        self.by_stream[stream_id] = exchange
         self._streams[ticket] = stream_id
         self._arm(exchange)
 
     def ticket_of(self, stream_id: int) -> int | None:
         """The ticket whose exchange is on this stream, while it is open."""
-        exchange = self._open.get(stream_id)
+        exchange = self.by_stream.get(stream_id)
         return None if exchange is None else exchange.ticket
 
     def is_read(self, ticket: int, unread: int, read: float) -> None:
@@ -206,7 +200,7 @@ class Exchanges:
 
         Silence is not counted for that time; the deadlines of whole requests stay.
         """
-        for exchange in self._open.values():
+        for exchange in self.by_stream.values():
             exchange.excuse(seconds, now)  # its entry may now be too early, which does no harm
 
     def is_sent(self, ticket: int, now: float) -> None:
@@ -235,7 +229,7 @@ class Exchanges:
         stream_id = self._streams.get(ticket)
         if stream_id is None:
             return ()
-        self._close(self._open[stream_id])
+        self._close(self.by_stream[stream_id])
         return ResetStream(stream_id, ErrorCode.H3_REQUEST_CANCELLED), Release(ticket)
 
     def sweep(self, now: float) -> Actions:
@@ -243,7 +237,7 @@ class Exchanges:
         actions: list[ExchangeAction] = []
         while self._due and self._due[0][0] <= now:
             entry, stream_id = heapq.heappop(self._due)
-            exchange = self._open.get(stream_id)
+            exchange = self.by_stream.get(stream_id)
             if exchange is None or entry != exchange.entry:
                 continue
             exchange.entry = math.inf
@@ -253,7 +247,7 @@ class Exchanges:
                 unread, untaken = bool(exchange.unread), exchange.untaken
                 error = exchange.limits.exceeded(self._origin, now, unread, untaken)
                 actions += self._abort(exchange, error, ErrorCode.H3_REQUEST_CANCELLED)
-        while self._due and self._due[0][1] not in self._open:
+        while self._due and self._due[0][1] not in self.by_stream:
             heapq.heappop(self._due)
         self.due = self._due[0][0] if self._due else math.inf
         return tuple(actions)
@@ -262,7 +256,7 @@ class Exchanges:
 
     def take(self, event: Any, now: float) -> Actions:
         """What an event of a stream, one of those in `OF_STREAMS`, means for its caller."""
-        exchange = self._open.get(event.stream_id)
+        exchange = self.by_stream.get(event.stream_id)
         return () if exchange is None else OF_STREAMS[type(event)](self, exchange, event, now)
 
     def _interim(self, exchange: Exchange, event: events.Informational, now: float) -> Actions:
@@ -277,8 +271,10 @@ class Exchanges:
             if refusal is not None:
                 reset = ResetStream(exchange.stream_id, ErrorCode.H3_REQUEST_CANCELLED)
                 return reset, *self._hand_back(exchange, refusal)
-        told = [value for name, value in event.headers if name == "alt-svc"] if self._hears else ()
-        heard: Actions = heard_in(event.status, told) if told else ()
+        heard: Actions = ()
+        if self._hears:
+            told = [value for name, value in event.headers if name == "alt-svc"]
+            heard = heard_in(event.status, told) if told else ()
         try:
             exchange.respond(event.status, event.headers, now)
         except ValueError as fault:
@@ -293,12 +289,12 @@ class Exchanges:
     def _body(self, exchange: Exchange, event: events.Body | events.Headers, now: float) -> Actions:
         """A piece of content. Where none may be (HEAD, 204, 304), the response ends before it."""
         content = event.content
-        exchange.receive(len(content), now)
+        too_long = exchange.receive(len(content), now)
         if content:
             if exchange.bodiless:  # RFC 9110 6.4.1, 9.3.2: as others do, it is not listened to
                 stop = ResetStream(exchange.stream_id, ErrorCode.H3_REQUEST_CANCELLED)
                 return (stop, *self._complete(exchange))
-            if exchange.too_long:
+            if too_long:
                 return self._wrong_length(exchange)
             if exchange.mode is not Mode.BUFFERED:
                 self._arm(exchange)
@@ -346,7 +342,7 @@ class Exchanges:
     def goaway(self, stream_id: int, cause: QuiverError | None = None) -> Actions:
         """Streams from this id on were not acted upon (RFC 9114 5.2); for a `cause`, never left."""
         actions: list[ExchangeAction] = []
-        for exchange in [e for e in self._open.values() if e.stream_id >= stream_id]:
+        for exchange in [e for e in self.by_stream.values() if e.stream_id >= stream_id]:
             said = f"refused by GOAWAY with id {stream_id}, on stream {exchange.stream_id}"
             refused = errors.GoAway(said, origin=self._origin, id=stream_id)
             actions.append(ResetStream(exchange.stream_id, ErrorCode.H3_REQUEST_CANCELLED))
@@ -356,7 +352,7 @@ class Exchanges:
     def lost(self, error: QuiverError) -> Actions:
         """The connection is gone: each caller gets its own copy of `error`."""
         actions: list[ExchangeAction] = []
-        for exchange in list(self._open.values()):
+        for exchange in list(self.by_stream.values()):
             actions += self._fail(exchange, copy.copy(error))
         return tuple(actions)
 
@@ -364,7 +360,7 @@ class Exchanges:
 
     def _of(self, ticket: int) -> Exchange | None:
         stream_id = self._streams.get(ticket)
-        return None if stream_id is None else self._open[stream_id]
+        return None if stream_id is None else self.by_stream[stream_id]
 
     def _arm(self, exchange: Exchange) -> None:
         due = exchange.due()
@@ -373,26 +369,26 @@ class Exchanges:
             heapq.heappush(self._due, (due, exchange.stream_id))
             if due < self.due:
                 self.due = due
-            if len(self._due) > 2 * len(self._open) + 64:
+            if len(self._due) > 2 * len(self.by_stream) + 64:
                 self._trim()
 
     def _close(self, exchange: Exchange) -> None:
-        del self._open[exchange.stream_id]
+        del self.by_stream[exchange.stream_id]
         del self._streams[exchange.ticket]
-        if not self._open:
+        if not self.by_stream:
             self._due.clear()
             self.due = math.inf
 
     def _trim(self) -> None:
         """Entries of exchanges long gone, and those that an earlier one has replaced, go."""
-        kept = [each for each in self._open.values() if each.entry < math.inf]
+        kept = [each for each in self.by_stream.values() if each.entry < math.inf]
         self._due = [(each.entry, each.stream_id) for each in kept]
         heapq.heapify(self._due)
 
     def _complete(
         self, exchange: Exchange, last: bytes = b"", trailers: Pairs | None = None
     ) -> Actions:
-        if exchange.too_short:
+        if exchange.size < (exchange.expected or 0):
             return self._wrong_length(exchange)
         if not exchange.status:
             return self._violation(exchange, "the stream ended before a final response")

@@ -271,19 +271,19 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def what_is_due_is_never_named_too_late(self) -> None:
-        due = min((each.due() for each in self.table._open.values()), default=math.inf)
+        due = min((each.due() for each in self.table.by_stream.values()), default=math.inf)
         assert self.table.due <= due
 
     @invariant()
     def what_is_held_is_in_proportion_to_what_is_open(self) -> None:
-        assert len(self.table._streams) == len(self.table._open)
+        assert len(self.table._streams) == len(self.table.by_stream)
         assert len(self.table._due) <= 2 * len(self.table) + 64
 
     def teardown(self) -> None:
         """Time alone ends all that has a limit; the rest ends with its connection."""
         self.time_passes(LONG)
         for ticket in self.table.tickets():
-            exchange = self.table._open[self.told[ticket].stream_id]
+            exchange = self.table.by_stream[self.told[ticket].stream_id]
             assert exchange.due() == math.inf
         self.take(self.table.lost(ConnectionLost("gone", origin="https://a")))
         self.each_is_open_or_has_one_outcome_or_is_released()
