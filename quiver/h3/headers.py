@@ -48,8 +48,14 @@ class Malformed(Exception):
 
 
 @lru_cache(maxsize=256)
-def _authority(origin: Origin) -> bytes:
-    return origin.authority.encode("ascii")
+def _pseudo_headers(method: str, origin: Origin) -> Fields:
+    """Those that many requests have in common."""
+    authority = origin.authority.encode("ascii")
+    return [
+        (b":method", method.encode("ascii")),
+        (b":scheme", b"https"),
+        (b":authority", authority),
+    ]
 
 
 def request_fields(
@@ -65,12 +71,8 @@ def request_fields(
     agent goes by `user_agent` (RFC 9110 10.1.5). One that goes to an `alternative` service, by host
     and port, says so (RFC 7838 5).
     """
-    section = [
-        (b":method", request.method.encode("ascii")),
-        (b":scheme", b"https"),
-        (b":authority", _authority(origin)),
-        (b":path", request.target.encode("ascii")),
-    ]
+    common = _pseudo_headers(request.method, origin)
+    section = [*common, (b":path", request.target.encode("ascii"))]
     length_given, agent_given = False, False
     for name, value in request.headers:
         if name == "host":

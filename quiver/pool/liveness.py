@@ -68,6 +68,7 @@ class Suspicion:
 
     Attributes:
         cause: the socket error that raised it; None for silence.
+        open: whether a packet would be news: it is suspected, or is going to be.
     """
 
     def __init__(self) -> None:
@@ -76,35 +77,30 @@ class Suspicion:
         self._asked = 0  # PINGs; 0 when it is trusted
         self._asked_at = -math.inf
         self._rests_until = -math.inf
-        self._put_off = False  # a hint waits for the end of the rest
+        self.open = False
 
     @property
     def raised(self) -> bool:
         """Whether it is suspected now."""
         return self._asked > 0
 
-    @property
-    def open(self) -> bool:
-        """Whether a packet would be news: it is suspected, or is going to be."""
-        return self._asked > 0 or self._put_off
-
     def due(self) -> float | None:
         """The time at which `tick` has something to do, None for never."""
         if self.raised:
             return self._asked_at + self._pause
-        return self._rests_until if self._put_off else None
+        return self._rests_until if self.open else None  # a hint waits for the end of the rest
 
     def hint(self, cause: SocketError | None, wait: float, now: float) -> Step:
         """Suspect it, and see whether it says something within `wait` seconds."""
         if self.raised:
             return Step.NONE
         self.cause, self._pause = cause, wait / _PINGS
-        self._put_off = now < self._rests_until
-        return Step.NONE if self._put_off else self._raise(now)
+        self.open = True
+        return Step.NONE if now < self._rests_until else self._raise(now)
 
     def heard(self, now: float) -> Step:
         """Note a packet that is the peer's beyond doubt."""
-        self._put_off = False
+        self.open = False
         if not self.raised:
             return Step.NONE
         self._asked = 0
@@ -135,7 +131,7 @@ class Suspicion:
         return Step.ASK
 
     def _raise(self, now: float) -> Step:
-        self._put_off, self._asked, self._asked_at = False, 1, now
+        self._asked, self._asked_at = 1, now
         return Step.SUSPEND
 
 
