@@ -322,8 +322,10 @@ class SlowStartExit:
 
     def round_ended(self) -> bool:
         """Whether slow start ends with this one."""
-        self._rounds += self._baseline is not None
-        return self._baseline is not None and self._rounds >= _SLOWED_ROUNDS
+        if self._baseline is None:
+            return False  # as mostly
+        self._rounds += 1
+        return self._rounds >= _SLOWED_ROUNDS
 
 
 def _rise(round_trip: float) -> float:

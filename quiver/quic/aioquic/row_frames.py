@@ -43,10 +43,9 @@ class StreamRun:
     def __init__(self, connection: Connection, send: FastSend) -> None:
         self._connection = connection
         self._send = send
-        self._stream_id = 0
-        self._id = b""  # the same, as its frames have it
         self._stream: Any = None
-        self._begin = self._at = 0  # offsets: of its first byte, and of the next one
+        self._id = b""  # the stream's, as its frames have it
+        self._at = 0  # offset of the next byte
         self._most = 0  # how far the peer may send, on the stream and in all
         self.pieces: list[bytes] = []
 
@@ -59,9 +58,9 @@ class StreamRun:
             kind = payload[at]
             if kind & _KINDS != _STREAM:
                 break
-            named = at + 1
-            if known := bool(self.pieces) and payload.startswith(self._id, named):
-                stream_id, begin = self._stream_id, named + len(self._id)
+            named, stream_id = at + 1, -1
+            if self.pieces and payload.startswith(self._id, named):  # one more of its own
+                begin = named + len(self._id)
             elif payload[named] & 0xC0 == 0x40:
                 stream_id, begin = (payload[named] & 0x3F) << 8 | payload[named + 1], named + 2
             else:
@@ -83,7 +82,7 @@ class StreamRun:
             end = offset + stop - begin
             if not begin < stop <= size:
                 break
-            if known:
+            if stream_id < 0:
                 if offset != self._at or end > self._most:
                     break
             elif self._start(stream_id, offset, end):
@@ -114,17 +113,16 @@ class StreamRun:
             or receiver._final_size is not None
         ):
             return False
-        self._stream_id, self._stream = stream_id, stream
-        self._begin, self._most = offset, most
+        self._stream, self._most = stream, most
         return True
 
     def end(self, *, fin: bool = False) -> None:
         """Tell of it; with `fin`, that the stream has ended."""
-        stream_id, stream, pieces, at = self._stream_id, self._stream, self.pieces, self._at
+        stream, pieces, at = self._stream, self.pieces, self._at
         self.pieces = []
-        receiver, quic = stream.receiver, self._connection
+        stream_id, receiver, quic = stream.stream_id, stream.receiver, self._connection
+        quic._local_max_data.used += at - receiver.highest_offset
         receiver._buffer_start = receiver.highest_offset = at
-        quic._local_max_data.used += at - self._begin
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         quic._events.append(StreamDataReceived(stream_id, data, fin))  # type: ignore[arg-type]
         if fin:
