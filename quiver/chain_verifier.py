@@ -34,6 +34,9 @@ Authentication = Literal["ecdsa", "rsa"]
 _Flight = Callable[[Sequence[bytes], bytes], bytes]
 """Makes a server's first flight of a chain and the client's first record."""
 
+_Client = tuple[ssl.SSLObject, ssl.MemoryBIO, bytes]
+"""One that waits for a server's first flight, what it will read that from, and its first record."""
+
 _BASE: Final = ("_ssl", "_SSLContext")
 
 _UNTRUSTED: Final = base64.b64decode(
@@ -93,6 +96,7 @@ class ChainVerifier:
         self.roots: LazyRoots | None = None
         self._given = given
         self._flights: dict[Authentication, _Flight] = {}
+        self._begun: dict[str, _Client] = {}  # at most one, by the name that it is for
         faults: list[ValueError] = []
         for by, flights in _flights(context).items():
             for flight in flights:
@@ -114,6 +118,12 @@ class ChainVerifier:
         except (ssl.SSLError, NoFlight) as error:
             raise ValueError(f"it does not come to verifying: {error}") from error
         raise ValueError("it accepts a certificate that nobody can trust")
+
+    def begin(self, name: str) -> None:
+        """Do what the next `verify` of a chain for `name` begins with: a third of its work."""
+        if not self._given and name not in self._begun:
+            with contextlib.suppress(ssl.SSLError, ValueError, TypeError):  # `verify` says it
+                self._begun = {name: self._client(name)}
 
     def rules(self) -> tuple[object, ...]:
         """What can be told of its rules as they are now, if they may change."""
@@ -166,18 +176,22 @@ class ChainVerifier:
             raise ChainRefused(0, f"the name cannot be verified: {error}") from error
 
     def _show(self, chain: Sequence[bytes], name: str, flight: _Flight) -> None:
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = self.context.wrap_bio(incoming, outgoing, server_hostname=name)
-        try:
-            client.do_handshake()
-        except ssl.SSLWantReadError:
-            incoming.write(flight(chain, outgoing.read()))
+        begun = self._begun.pop(name) if name in self._begun else self._client(name)
+        client, incoming, hello = begun
+        incoming.write(flight(chain, hello))
         try:
             client.do_handshake()
         except ssl.SSLWantReadError:
             if not incoming.pending:  # it has read all of it
                 return
         raise ssl.SSLError("the handshake does not go on as it should")
+
+    def _client(self, name: str) -> _Client:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = self.context.wrap_bio(incoming, outgoing, server_hostname=name)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        return client, incoming, outgoing.read()
 
 
 def default_context() -> ssl.SSLContext:

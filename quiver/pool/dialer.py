@@ -210,9 +210,11 @@ class Dialer:
         return None
 
     def flush(self) -> None:
-        """Send what they have to send."""
+        """Send what they have to send; then do what can be done until there is an answer."""
         for transport in self._attempts.values():
             transport.flush()
+        for transport in self._attempts.values():
+            transport.get_ready()
 
     def judge_socket_errors(self, now: float) -> Outcome:
         """See what to make of the errors that the sockets have met; none of them is raised."""

@@ -60,6 +60,12 @@ class Http3Stack:
         """Offer none of those that there are: a server could do nothing with one of them."""
         self._tickets.forget(str(self._origin), self._configuration.trust())
 
+    def get_ready(self) -> None:
+        """Begin to judge the certificate that a server is about to show."""
+        made = self._configuration
+        if made.roots is not None and made.server_name is not None:
+            made.roots.value.begin(made.server_name)
+
     def client_connection(self, ticket: SessionTicket | None, *, early: bool) -> ClientConnection:
         """A connection that has not begun, and offers that ticket."""
         made = self._configuration

@@ -241,6 +241,9 @@ class Transport(Protocol):
             uploads: there is more of bodies than the HTTP connection was handed.
         """
 
+    def get_ready(self) -> None:
+        """Do what can be done for the handshake while the server has not answered."""
+
     def take_error(self) -> SocketError | None:
         """An error that the socket has met, each once; None when there are no more."""
 

@@ -197,6 +197,9 @@ class TcpTransport:
         if socket.broken is not None and http.reads and not http.closed:
             self._on_ready()  # behind what is not read yet; who has enough is asked again here
 
+    def get_ready(self) -> None:
+        """There is nothing: ssl does all of the handshake."""
+
     def take_error(self) -> SocketError | None:
         """Why the server cannot be reached, once; None when there is nothing to tell."""
         refusal, self._refusal = self._refusal, None

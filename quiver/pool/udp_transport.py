@@ -37,6 +37,9 @@ class ConnectionMaker(Protocol):
     def forget_tickets(self) -> None:
         """Offer none of those that there are."""
 
+    def get_ready(self) -> None:
+        """Do what can be done for a full handshake while the server has not answered."""
+
     def client_connection(self, ticket: SessionTicket | None, *, early: bool) -> ClientConnection:
         """A connection that has not begun; `early`: it may send early data."""
 
@@ -186,6 +189,11 @@ class UdpTransport:
             self.left = self.http.next_stream_id
         if socket.errors:
             self._tell(SocketEvent.FAILED)
+
+    def get_ready(self) -> None:
+        """Prepare for the server's answer, if it is to show a certificate."""
+        if self._ticket is None and not self.http.answered:
+            self._maker.get_ready()
 
     def take_error(self) -> SocketError | None:
         """An error that the socket has met, each once; None when there are no more."""

@@ -44,6 +44,50 @@ def test_a_chain_is_accepted_by_its_root_and_name(authority: Authority) -> None:
     assert "unable to get local issuer" in verdict(context, chain[:1])
 
 
+def test_what_was_begun_judges_one_chain(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, others = chain_of(authority.issue()[0]), chain_of(authority.issue(["a.example"])[0])
+    context, made = default_context(), list[str]()
+    verifier, wrap_bio = ChainVerifier(context), context.wrap_bio
+
+    def counted(
+        incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *, server_hostname: str
+    ) -> ssl.SSLObject:
+        made.append(server_hostname)
+        return wrap_bio(incoming, outgoing, server_hostname=server_hostname)
+
+    monkeypatch.setattr(context, "wrap_bio", counted)
+    verifier.begin("localhost")
+    verifier.begin("localhost")
+    context.load_verify_locations(cadata=authority.cadata.decode())  # it trusts what comes later
+    assert made == ["localhost"]
+    verifier.verify(others, "a.example", "ecdsa")
+    assert made == ["localhost", "a.example"], "what was begun is for its name alone"
+    verifier.verify(chain, "localhost", "ecdsa")
+    assert made == ["localhost", "a.example"]
+    with pytest.raises(ChainRefused):
+        verifier.verify(others, "localhost", "ecdsa")
+    assert made == ["localhost", "a.example", "localhost"], "and for one chain"
+    verifier.begin("a.example")
+    verifier.begin("")  # nobody can be judged by that name
+    with pytest.raises(ChainRefused, match="the name cannot be verified"):
+        verifier.verify(chain, "", "ecdsa")
+    verifier.begin("localhost")
+    with pytest.raises(ChainRefused, match="Hostname mismatch"):
+        verifier.verify(others, "localhost", "ecdsa")
+
+
+def test_a_context_of_the_program_s_own_is_asked_as_it_is_then(authority: Authority) -> None:
+    context = trusting(authority)
+    verifier = ChainVerifier(context, given=True)
+    verifier.begin("localhost")
+    context.hostname_checks_common_name = False
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    with pytest.raises(ChainRefused, match="unable to get certificate CRL"):
+        verifier.verify(chain_of(authority.issue()[0]), "localhost", "ecdsa")
+
+
 def test_it_says_which_error_it_was(authority: Authority) -> None:
     with pytest.raises(ChainRefused) as caught:
         ChainVerifier(default_context()).verify(chain_of(authority.issue()[0]), "a", "ecdsa")

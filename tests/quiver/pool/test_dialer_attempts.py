@@ -81,6 +81,7 @@ class FakeTransport:
         self.socket = self  # with the name that our end of it has
         self.name = ("192.0.2.77", 50_000)
         self.received = self.flushed = 0
+        self.ready_after: list[int] = []  # so many flushes, of all attempts
         self.ended: str | None = None
         self.moved: bool | None = False  # None where there is no way
         self.ticket = self.no_way = False
@@ -117,6 +118,9 @@ class FakeTransport:
 
     def flush(self) -> None:
         self.flushed += 1
+
+    def get_ready(self) -> None:
+        self.ready_after.append(sum(each.flushed for each in self.made))
 
     def take_error(self) -> SocketError | None:
         return self.errors.pop() if self.errors and self.ended is None else None
@@ -172,6 +176,7 @@ def test_they_are_tried_side_by_side_and_the_first_handshake_wins(dialling: Dial
     dialer.flush()
     first, second = dialling.transports
     assert (first.flushed, second.flushed) == (1, 1)
+    assert first.ready_after == second.ready_after == [2], "all that asks a server is sent by then"
     ready = events.Ready(100, False)
     second.http.happened = [ready]
     outcome = dialer.receive(0.3)
