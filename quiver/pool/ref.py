@@ -179,7 +179,7 @@ class PoolRef(GeventActorRef["OriginPool"]):
             timeout = None if within is None else within + GRACE
         observer = telemetry.observer
         if observer is None or not isinstance(message, Request):
-            return super().ask(message, block=block, timeout=timeout)
+            return GeventActorRef.ask(self, message, block=block, timeout=timeout)
         ask = partial(super().ask, block=block, timeout=timeout)
         return ask_observed(observer, self.origin, message, ask)
 
@@ -204,7 +204,7 @@ class RequestReply(PoolReply):
     """
 
     def __init__(self) -> None:
-        super().__init__(_request_cancelled)
+        Reply.__init__(self, _request_cancelled)  # for each request: `super` costs as much again
         self.since = time.monotonic()
 
 
