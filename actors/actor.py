@@ -56,6 +56,7 @@ class GeventActor(pykka.Actor):
     always_taken: ClassVar[tuple[type, ...]] = (_ActorStop,)  # also by a full inbox
     never_waits: bool = False  # refuse blocking asks made in it: others wait for it meanwhile
     takes_undelivered: ClassVar[bool] = False  # it has a say in what reaches it after its end
+    _reason: BaseException | None = None  # why it leaves
     lingers: int = 0  # turns of a loop that is busy, at most, in which more may come to a batch
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -68,12 +69,10 @@ class GeventActor(pykka.Actor):
         self._actor_ref = self.ref_class(self)
         inbox = self.actor_inbox  # not `self`: an actor that has ended is freed at once
         self.timers = Timers(lambda firing: inbox.put((firing, None)))
-        self.open_asks = OpenAsks()
         self.hub: Hub | None = None
         self._in_hand: Asked | None = None
         self._own_reply: AnyReply | None = None  # until that is deferred
         self._begun = self._leaving = False
-        self._reason: BaseException | None = None
         self._ending = Ending()
 
     @classmethod
@@ -85,6 +84,11 @@ class GeventActor(pykka.Actor):
     def actor_ref(self) -> GeventActorRef[Self]:
         """The ref of this actor, which others hold."""
         return cast("GeventActorRef[Self]", self._actor_ref)
+
+    @property
+    def open_asks(self) -> OpenAsks:
+        """The asks that it has out, which end with it."""
+        return self._ending.open_asks
 
     # to be overridden -----------------------------------------------------------------------
 

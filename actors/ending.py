@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pykka
 from greenlet import GreenletExit
 
+from quiver.actors.handle import OpenAsks
 from quiver.actors.hub import HubStopped
 from quiver.actors.native_threads import allocate_lock
 from quiver.actors.system_messages import ForkedAway
@@ -29,9 +30,14 @@ Asked: TypeAlias = "tuple[object, AnyReply | None]"
 
 
 class Ending:
-    """The end of one actor, which comes once."""
+    """The end of one actor, which comes once.
+
+    Attributes:
+        open_asks: those that it has out, which end with it.
+    """
 
     def __init__(self) -> None:
+        self.open_asks = OpenAsks()
         self._once = allocate_lock()  # acquired by who brings it, and never released
         self._waiting: list[AnyReply] = []
 
@@ -63,7 +69,7 @@ class Ending:
         actor.actor_inbox.close(_refuser(actor))
         actor.safely(actor.actor_inbox.death_watch.end, reason)
         if not forked:  # else whom it asked are gone as well
-            actor.safely(actor.open_asks.cancel)
+            actor.safely(self.open_asks.cancel)
         for reply in self._waiting:
             reply.answer(None)
 

@@ -77,6 +77,8 @@ class OriginPool(StartedPool):
 
     answers_with = (QuiverError,)
     never_waits = True  # whoever listens to telemetry is called in it
+    _stopping = False
+    _failure: BaseException | None = None  # what it ended of, if it was that
 
     def __init__(self, target: PoolTarget, client_pools: ClientPools | None = None) -> None:
         if not isinstance(target, PoolTarget):
@@ -105,11 +107,8 @@ class OriginPool(StartedPool):
         self._asks: dict[int, PendingRequest] = {}  # those that wait for a slot
         self._spoken = Spoken(target.only)
         self._connections: dict[int, AnyGeventActorRef] = {}
-        self._numbers: dict[str, int] = {}  # of connections, by urn
         self._crashes = RestartIntensity(MAX_CRASHES, WITHIN)
         self._queue_report = QueueReport(target.name)
-        self._stopping = False
-        self._failure: BaseException | None = None  # what it ended of, if it was that
         self._client_pools = client_pools  # None: started by itself, it ends when it is stopped
         self._idle_policy = IdlePolicy(
             None if client_pools is None else config.pool_idle_timeout, time.monotonic()
@@ -346,7 +345,6 @@ class OriginPool(StartedPool):
     def _open(self, number: int, early: bool) -> None:
         ref = Connection.start(number, self.target, self.actor_ref, early)
         self._connections[number] = ref
-        self._numbers[ref.actor_urn] = number
         self.dials.came(number, Progress())
         self.watch(ref)
 
@@ -402,7 +400,7 @@ class OriginPool(StartedPool):
     # its end --------------------------------------------------------------------------------
 
     def _terminated(self, ref: AnyActorRef, reason: BaseException | None, now: float) -> None:
-        number = self._numbers.pop(ref.actor_urn)
+        number = next(each for each, known in self._connections.items() if known is ref)
         del self._connections[number]
         self.dials.ended(number)
         self._spoken.ended(number)

@@ -29,6 +29,7 @@ from quiver.errors import (
     RequestTimeout,
 )
 from quiver.models import GetConnections
+from quiver.pool.connection import Connection
 from quiver.pool.coordinator import OriginPool
 from quiver.pool.messages import Returned, StartExchange
 from quiver.testing import Origin
@@ -37,6 +38,7 @@ from tests.support.waiting import until
 
 PoolRef = GeventActorRef[OriginPool]
 SINGLE = {"max_connections": 1, "max_streams_per_connection": 1}
+MOST_INLINE = 29  # attributes of an object that CPython keeps without a dict, and finds at once
 LATE = 3.0  # seconds that a loaded machine may add; what would end it otherwise comes later
 
 
@@ -365,3 +367,12 @@ def test_whatever_callers_do_every_slot_comes_back(origin: Origin) -> None:
         assert pool.ask(quiver.GetStats()).queued == 0
         listed = pool.ask(GetConnections())
         assert [each.active for each in listed] == [0] * len(listed) != []
+
+
+def test_the_actors_of_each_request_have_no_dict(single: PoolRef) -> None:
+    get(single, "/ok").get(timeout=LATE)
+    actors = Hub.current()._dispatcher.residents()
+    held = {
+        type(each): len(vars(each)) for each in actors if isinstance(each, OriginPool | Connection)
+    }
+    assert len(held) == 2 and max(held.values()) <= MOST_INLINE, held
