@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
+import threading
 import time
 import weakref
 from collections import deque
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from gevent._hub_local import get_hub, get_hub_if_exists
 from greenlet import getcurrent
 
-from quiver.actors.native_threads import allocate_lock, get_ident, thread_local
+from quiver.actors.native_threads import Lock, allocate_lock, get_ident, thread_local
 from quiver.actors.propagation import must_propagate_from_call
 from quiver.actors.wake_chain import wake_chain
 
@@ -48,6 +49,7 @@ class WouldWaitForItself(RuntimeError):  # noqa: N818 - what would be, not an er
 _LONGEST: Final = 1e9  # seconds; much beyond, some systems can wait for ever only
 _LATE: Final = 0.1  # seconds after its time that a waiter has its turn, if nothing has stopped it
 _CHANCE: Final = 0.5  # seconds for the loop after that
+_LOOK: Final = 0.5  # seconds between a main thread's looks at signals
 _TURN: Final = 1.0  # seconds at most for the turn of a thread that was called as its time was up
 
 
@@ -196,13 +198,25 @@ def _wait_in_thread(wakes: WaitQueue, met: Callable[[], bool], seconds: float) -
     gate = _Gate()
     wakes.append(gate)
     try:
-        if not met():  # looked at again after the call was left: who changed it wakes, or we see it
-            gate.lock.acquire(True, -1 if seconds > _LONGEST else seconds)
+        # Looked at again after the call was left: who changed it wakes, or we see it.
+        if not met() and not gate.lock.acquire(True, min(seconds, _LOOK)):
+            _wait_on(gate.lock, seconds - _LOOK)
     finally:
         # Whoever was called passes it on, or nobody after it in the row is woken. A call that can
         # no longer be taken back is being made in this moment: its turn comes at once.
         if gate.called or (not take_back(wakes, gate) and gate.lock.acquire(True, _TURN)):
             wake_chain.pass_on()
+
+
+def _wait_on(lock: Lock, seconds: float) -> None:
+    """Wait as long again as there is left; in the main thread not at all, so that it looks whether
+    a signal has come.
+
+    One that comes while a thread drops the interpreter's lock, in order to wait for another, does
+    not interrupt that wait. It drops it when the thread that wants it has it, which takes a moment.
+    """
+    if seconds > 0 and threading.current_thread() is not threading.main_thread():
+        lock.acquire(True, -1 if seconds > _LONGEST else seconds)
 
 
 class _Sleeper:

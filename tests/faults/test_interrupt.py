@@ -106,6 +106,32 @@ def test_interrupted_while_it_waits_for(awaited: str, program: str, origin: Orig
     until(lambda: origin.streams_open() == 0)
 
 
+def test_a_signal_that_does_not_interrupt_the_wait_is_heeded_all_the_same(origin: Origin) -> None:
+    """As one that comes just before it: here another thread gets it, as this one has it blocked."""
+    printed = run_script(
+        f"""
+import signal, threading, os
+import quiver
+options = {{"cafile": {origin.cafile!r}, "receive_timeout": None}}
+with quiver.Client(pools={{"default": options}}) as client:
+    client.get({origin.url!r} + "/ok")
+    unblocked = threading.Event()
+    def interrupt():
+        unblocked.wait()
+        client.get({origin.url!r} + "/delay/0.3")  # the main thread waits by then
+        os.kill(os.getpid(), signal.SIGINT)
+    threading.Thread(target=interrupt).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    unblocked.set()
+    try:
+        client.get({origin.url!r} + "/hang")
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+    )
+    assert printed == "interrupted\n"
+
+
 def test_interrupt_that_an_actor_gets_goes_on_to_the_main_greenlet() -> None:
     printed = run_script(
         PATCHED
