@@ -52,7 +52,7 @@ class Http3Stack:
     def take_ticket(self) -> SessionTicket | None:
         """The newest ticket that there is for a connection of now, which is no other's then."""
         made = self._configuration
-        if not made.session_tickets:
+        if not (made.session_tickets and self._tickets):
             return None
         return self._tickets.take(str(self._origin), made.trust(), time.time())
 
