@@ -41,11 +41,6 @@ class ConnectionSlots:
         """Whether it is any, for who need not know how much."""
         return not self.suspended and self.opened < self.limit and len(self.leases) < self.cap
 
-    @property
-    def load(self) -> tuple[int, int]:
-        """By which they are compared: what is lent of it, and then its number."""
-        return len(self.leases), self.id
-
     def allow(self, limit: int, most: int | None = None) -> None:
         """Raise the cumulative limit; a smaller one is void (RFC 9000 19.11). Of those that are
         open `most` stands as it was said last."""
@@ -75,7 +70,7 @@ def least_loaded(
         lending = [each for each in lending if each.channels] or lending
     least, lightest = None, (math.inf, 0)
     for each in lending:
-        load = each.load
+        load = len(each.leases), each.id
         if load < lightest and each.has_room:
             least, lightest = each, load
     return least
