@@ -114,7 +114,7 @@ class _Worker(greenlet):
         return None if self.dead else super().throw(*args)
 
     def _live(self) -> None:
-        hub, dispatcher = self.parent, self._dispatcher
+        hub, dispatcher, switch = self.parent, self._dispatcher, greenlet.switch
         idle = dispatcher.idle
         assert hub is not None
         unused = weakref.getweakrefcount(self)  # one, if coverage measures
@@ -124,7 +124,7 @@ class _Worker(greenlet):
             idle.append(self)
             try:
                 while self.cell is None:
-                    greenlet.switch(hub)
+                    switch(hub)
             except BaseException:  # noqa: BLE001 - of a turn that is over: it is nobody's any more
                 with contextlib.suppress(ValueError):
                     idle.remove(self)

@@ -172,6 +172,11 @@ class Event:
         return wait(self._wakes, self.is_set, timeout)
 
 
+# Bound once: a method of what was imported is looked up in 40 ns, each time.
+_call_in_turn: Final = wake_chain.call
+_pass_on: Final = wake_chain.pass_on
+
+
 class _Gate:
     """A lock that a thread waits to acquire, and that says itself that it was released.
 
@@ -187,7 +192,7 @@ class _Gate:
         self.lock.acquire()
 
     def __call__(self) -> None:
-        wake_chain.call(self)
+        _call_in_turn(self)
 
     def release(self) -> None:
         self.called = True
@@ -205,7 +210,7 @@ def _wait_in_thread(wakes: WaitQueue, met: Callable[[], bool], seconds: float) -
         # Whoever was called passes it on, or nobody after it in the row is woken. A call that can
         # no longer be taken back is being made in this moment: its turn comes at once.
         if gate.called or (not take_back(wakes, gate) and gate.lock.acquire(True, _TURN)):
-            wake_chain.pass_on()
+            _pass_on()
 
 
 def _wait_on(lock: Lock, seconds: float) -> None:
