@@ -4,8 +4,8 @@
 
 Fresh programs ask Caddy once each, as in the measure `first`. The functions of each step note the
 CPU of their thread when they begin and end, without that of steps within them; what is in none of
-them is its thread's. What is left of the time is waiting: for the server, and for a core. So the
-rows add up to the whole.
+them is its thread's. What is left of the time is waiting: for the server, and for a core; less what
+threads have done at once. So the rows add up to the whole.
 """
 
 from __future__ import annotations
@@ -101,7 +101,10 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "Certificate": ("aioquic.tls:Context._client_handle_certificate",),
     "CertificateVerify": ("aioquic.tls:Context._client_handle_certificate_verify",),
-    "the chain is verified": ("quiver.chain_verifier:ChainVerifier.verify",),
+    "the chain is verified": (
+        "quiver.chain_verifier:ChainVerifier.begin",
+        "quiver.chain_verifier:ChainVerifier.verify",
+    ),
     "Finished, of both": ("aioquic.tls:Context._client_handle_finished",),
     "packets are opened": ("quiver.quic.aioquic.engine:AioquicEngine.receive",),
     "packets are sealed": ("quiver.quic.aioquic.engine:AioquicEngine.datagrams",),
@@ -250,7 +253,7 @@ def report(rows: Mapping[str, float]) -> str:
     steps = [row for row in rows if row not in IMPORTS and row != WAITING]
     lines += [f"| {row} | {rows[row]:.2f} | {rows[row] / cpu:.1%} |" for row in steps]
     lines.append(f"| **the first request** | **{cpu:.2f}** | 100% |")
-    lines.append(f"| {WAITING} | +{rows[WAITING]:.2f} | |")
+    lines.append(f"| {WAITING} | {rows[WAITING]:+.2f} | |")
     return "\n".join(lines)
 
 
