@@ -38,6 +38,7 @@ class Mailbox:
         self._aside: list[Any] = []
         self._awake = True  # until its actor first rests
         self._wakeup: LoopWakeup  # from `attach` on
+        self._call_soon: Callable[[Callable[[], object]], None]  # its own, bound once
         self._turn: Callable[[], object] = _nothing
         self._refuse: Callable[[Any], None] | None = None
 
@@ -49,12 +50,12 @@ class Mailbox:
         if self._refuse is not None:
             self._return_all()
         elif wakes and not self._awake:
-            self._ring(self._wakeup.call_soon)
+            self._ring(self._call_soon)
 
     def wake(self) -> None:
         """Wake the actor if it waits and there is something that it has not heard of."""
         if self.items and not self._awake and self._refuse is None:
-            self._ring(self._wakeup.call_soon)
+            self._ring(self._call_soon)
 
     def _ring(self, call: Callable[[Callable[[], object]], None]) -> None:
         try:
@@ -87,12 +88,12 @@ class Mailbox:
         """Have the actor woken when there is an item, or at once. At the end of its turn."""
         self._awake = False
         if self.items:  # also if put just before that, by one who saw that it was awake
-            wakeup, backlog = self._wakeup, len(self.items) >= _BACKLOG
-            self._ring(wakeup.call_after_look if backlog else wakeup.call_soon)
+            backlog = len(self.items) >= _BACKLOG
+            self._ring(self._wakeup.call_after_look if backlog else self._call_soon)
 
     def attach(self, wakeup: LoopWakeup, turn: Callable[[], object]) -> None:
         """Name the loop of the actor, and what gives the actor a turn there."""
-        self._wakeup, self._turn = wakeup, turn
+        self._wakeup, self._call_soon, self._turn = wakeup, wakeup.call_soon, turn
 
     def close(self, refuse: Callable[[Any], None]) -> None:
         """Hand everything here, and everything put from now on, to `refuse`, each item once."""
