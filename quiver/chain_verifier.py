@@ -26,7 +26,14 @@ from typing import Final, Literal, Protocol, TypeGuard
 
 from quiver.tls_flights import NoFlight, by_tls_1_2, by_tls_1_3
 
-__all__ = ["Authentication", "ChainRefused", "ChainVerifier", "default_context", "is_context"]
+__all__ = [
+    "UNTRUSTED",
+    "Authentication",
+    "ChainRefused",
+    "ChainVerifier",
+    "default_context",
+    "is_context",
+]
 
 Authentication = Literal["ecdsa", "rsa"]
 """By what kind of key a server proves who it is; EdDSA goes with ECDSA (RFC 8422)."""
@@ -39,7 +46,7 @@ _Client = tuple[ssl.SSLObject, ssl.MemoryBIO, bytes]
 
 _BASE: Final = ("_ssl", "_SSLContext")
 
-_UNTRUSTED: Final = base64.b64decode(
+UNTRUSTED: Final = base64.b64decode(
     "MIIBFDCBu6ADAgECAgEBMAoGCCqGSM49BAMCMBQxEjAQBgNVBAMMCXVudHJ1c3RlZDAeFw0wMDAxMDEwMDAwMDBaFw"
     "0wMTAxMDEwMDAwMDBaMBQxEjAQBgNVBAMMCXVudHJ1c3RlZDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABPF0yo53"
     "k/K6v7lQZhy/l2Tt3o435Km5VuBsI91bad0t25wlJbRGyul+jdln42LcQQAepWGwKTx0T+BaSroUPcEwCgYIKoZIzj"
@@ -112,7 +119,7 @@ class ChainVerifier:
 
     def _check(self, flight: _Flight) -> None:
         try:
-            self._show([_UNTRUSTED], "localhost", flight)
+            self._show([UNTRUSTED], "localhost", flight)
         except ssl.SSLCertVerificationError:
             return
         except (ssl.SSLError, NoFlight) as error:

@@ -9,10 +9,12 @@ from typing import Any, Final, TextIO, cast
 
 import cryptography.hazmat.backends.openssl.backend  # noqa: F401 - else the first handshake would
 from aioquic.quic.configuration import QuicConfiguration
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, x25519
+from cryptography.hazmat.primitives.asymmetric import x25519
 
 from quiver import fields
+from quiver.chain_verifier import UNTRUSTED
 from quiver.config import PoolConfig
 from quiver.errors import InvalidOptions
 from quiver.origin import Origin
@@ -25,11 +27,12 @@ from quiver.quic.varint import LARGEST_VARINT
 
 __all__ = ["make_configuration"]
 
-# OpenSSL makes its tables of algorithms when it is first asked for one: here, a millisecond of the
-# import, instead of in the first handshake; those of curves of which there are many when it is
-# asked for one of these. ssl has an OpenSSL of its own: see `trust_roots`.
+# OpenSSL makes its tables of algorithms when it is first asked for one, and some for each kind of
+# key and signature: here, a millisecond of the import, instead of in the first handshake. ssl has
+# an OpenSSL of its own: see `trust_roots`.
 x25519.X25519PrivateKey.generate()
-ec.generate_private_key(ec.SECP256R1())
+_self_signed: Final = x509.load_der_x509_certificate(UNTRUSTED)
+_self_signed.verify_directly_issued_by(_self_signed)
 
 _UNLIMITED_IDLE: Final = 600.0
 """Seconds; aioquic knows no connection without an idle timeout."""
