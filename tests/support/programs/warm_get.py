@@ -1,7 +1,8 @@
 """What one warm GET enters: the files of ours, and the calls of Python that are made for it.
 
 `python -m tests.support.programs.warm_get` prints both, as JSON. They are counted in the caller's
-thread and in the loop's, from the call of `get` until nothing is left to do for it.
+thread and in the loop's, from the call of `get` until the turn of the loop is over in which it
+was answered. What acknowledges the response goes with the next request, if there is one at once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from types import FrameType
 from typing import Any, Final
 
 import quiver
+from quiver.actors.actor import GeventActor
 from quiver.actors.hub import Hub
 from quiver.testing import Authority, Origin
 
@@ -22,20 +24,31 @@ __all__ = ["main"]
 
 ROOT: Final = Path(quiver.__file__).resolve().parents[1]
 OURS: Final = tuple(f"{ROOT / room}/" for room in ("actors", "quiver"))
+TURN: Final = GeventActor.run.__code__
 TRIES: Final = 31
 QUIET: Final = 0.05  # seconds after which a response's last acknowledgement has been sent
 
 
 class Account:
-    """Counts calls while it is open, in each thread that has `heard` as its profiler."""
+    """Counts calls while it is open, in each thread that has `heard` as its profiler.
+
+    Attributes:
+        answered: the end of an actor's turn closes it.
+    """
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        self.open = False
+        self.open = self.answered = False
+
+    def begin(self) -> None:
+        self.calls.clear()
+        self.open, self.answered = True, False
 
     def heard(self, frame: FrameType, event: str, _: Any) -> None:
         if self.open and event == "call":
             self.calls[frame.f_code.co_filename] += 1
+        elif self.answered and event == "return" and frame.f_code is TURN:
+            self.open = False
 
 
 def main() -> None:
@@ -57,10 +70,10 @@ def main() -> None:
         Hub.current().run(lambda: sys.setprofile(account.heard))
         for _ in range(TRIES):
             time.sleep(QUIET)
-            account.calls.clear()
+            account.begin()
             sys.setprofile(account.heard)
-            account.open = True
             client.get(url)
+            account.answered = True
             sys.setprofile(None)
             time.sleep(QUIET)
             account.open = False
