@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 from aioquic.quic.connection import QuicConnection
 from aioquic.tls import Epoch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from quiver.config import PoolConfig
@@ -260,6 +260,12 @@ fates = st.lists(
     strange=st.lists(st.tuples(st.integers(0, 19), frames), max_size=3),
     fates=fates,
     size=st.integers(1, 20),
+)
+@example(
+    sizes=[1] * 10,
+    strange=[(11, b"\x05\x04\x41\x0c")],
+    fates=["comes"] * 9 + ["is lost"] + ["comes"] * 14,
+    size=3,
 )
 def test_whatever_becomes_of_a_body_it_comes_to_the_same(
     authority: Authority,

@@ -102,12 +102,18 @@ def standing(wire: Wire) -> dict[str, Any]:
         "next": quic._local_next_stream_id_bidi,
         "packets": (quic._packet_number, sorted(space.sent_packets), space.largest_acked_packet),
         "received": (list(space.ack_queue), space.largest_received_packet, space.ack_at),
-        "times": (quic._close_at, space.largest_received_time, loss._rtt_smoothed),
+        # aioquic has an ACK that is due in this moment keep its pace, as one that is overdue need
+        # not: microseconds later.
+        "times": _to_fractions(quic._close_at, space.largest_received_time, loss._rtt_smoothed),
         "flow": (quic._remote_max_data_used, quic._local_max_data.used, quic._local_max_data.value),
         "in flight": (loss.bytes_in_flight, space.ack_eliciting_in_flight, loss.congestion_window),
         "spin": (quic._spin_bit, quic._spin_highest_pn),
         "end": _end(quic._close_event),
     }
+
+
+def _to_fractions(*times: float | None) -> list[float | None]:
+    return [each and round(each, 4) for each in times]
 
 
 def _stream(stream: Any) -> tuple[Any, ...]:
