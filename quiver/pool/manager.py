@@ -124,11 +124,15 @@ class Manager:
             raise PoolTimeout(f"it was not started: {error}", origin=str(origin)) from error
 
     def _read_ahead(self, origin: Origin, stacks: Stacks) -> None:
-        """Read whom to trust, which is kept. What is wrong with it is said to who needs it."""
-        if stacks.first is not Http3Stack:
+        """Read whom to trust, which is kept. What is wrong with it is said to who needs it.
+
+        Of a context of the program's own nothing is read, nor is kept what is made of it.
+        """
+        config = self._rules.config_for(origin)
+        if stacks.first is not Http3Stack or not isinstance(config.verify, bool):
             return
         try:
-            trusted_roots(self._rules.config_for(origin))
+            trusted_roots(config)
         except QuiverError as error:
             raised = error.__cause__
             if raised is not None and raised_by_signal(raised):

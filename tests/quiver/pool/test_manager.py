@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from quiver.actors.supervisor import Supervisor
 from quiver.errors import InvalidOptions, PoolStopped
 from quiver.origin import Origin as OriginName
 from quiver.pool import manager, ref
+from quiver.quic import trust_options
+from quiver.quic.trust_roots import Roots, roots_by
 from quiver.testing import Origin
 from tests.support.chaos.background_load import run_callers
 from tests.support.waiting import until
@@ -89,6 +92,22 @@ def test_roots_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         for _ in range(2):
             with pytest.raises(InvalidOptions, match="cafile"):
                 client.get("https://localhost:1/")
+
+
+def test_a_context_of_the_program_s_own_is_tried_by_the_pool_alone(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, tried = ssl.create_default_context(cafile=origin.cafile), list[ssl.SSLContext]()
+
+    def tried_by(context: ssl.SSLContext) -> Roots:
+        tried.append(context)
+        return roots_by(context)
+
+    monkeypatch.setattr(trust_options, "roots_by", tried_by)
+    Hub.current().stop()
+    with quiver.Client(verify=context) as client:
+        assert client.get(origin.url + "/ok").status == 200
+    assert tried == [context], "what was made of it is not kept"
 
 
 def test_stats_start_nothing(client: quiver.Client, origin: Origin) -> None:
