@@ -316,6 +316,7 @@ class GeventActor(pykka.Actor):
                 else:
                     if self._own_reply is not None:
                         self._own_reply.answer(answer)
+                    answer = None  # else it is kept while the next message takes its time
         finally:
             # What a reply carries must not be kept alive from here, nor by an error, whose
             # traceback holds this frame.

@@ -20,6 +20,7 @@ from quiver.actors.handle import Handle, OpenAsks, open_asks_of_caller
 from quiver.actors.hub import Hub
 from quiver.actors.reply import Reply, ReplyCancelled
 from quiver.actors.system_messages import Terminated
+from quiver.actors.wait_queue import Event
 from tests.support.memory import uncollected
 from tests.support.waiting import until
 
@@ -379,3 +380,28 @@ def test_an_actor_that_has_ended_is_freed_with_what_it_held(end: str) -> None:
         watcher.stop()
         with pytest.raises(pykka.ActorDeadError):
             doer.ask("too late")
+
+
+def test_an_answer_is_not_kept_while_the_next_message_takes_its_time() -> None:
+    class Treasure:
+        """Something that an actor gives away."""
+
+    doer, go_on = Doer.start(), Event()
+    memory: list[Callable[[], Any]] = []
+
+    def give(_: Doer) -> Treasure:
+        treasure = Treasure()
+        memory.append(weakref.ref(treasure))
+        return treasure
+
+    def ask_both() -> tuple[Any, Any]:
+        return doer.ask(give, block=False), doer.ask(lambda _: go_on.wait(5), block=False)
+
+    with uncollected():
+        given, waiting = Hub.current().run(ask_both)  # in the loop: they are one batch
+        assert isinstance(given.get(timeout=5), Treasure)
+        del given
+        until(lambda: memory[0]() is None)
+    go_on.set()
+    assert waiting.get(timeout=5)
+    doer.stop()
