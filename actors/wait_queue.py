@@ -220,7 +220,8 @@ def _wait_on(lock: Lock, seconds: float) -> None:
     One that comes while a thread drops the interpreter's lock, in order to wait for another, does
     not interrupt that wait. It drops it when the thread that wants it has it, which takes a moment.
     """
-    if seconds > 0 and threading.current_thread() is not threading.main_thread():
+    # Not by `current_thread`, which would have `threading` know of others' threads for ever.
+    if seconds > 0 and get_ident() != threading.main_thread().ident:
         lock.acquire(True, -1 if seconds > _LONGEST else seconds)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from _thread import start_new_thread
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -195,6 +196,20 @@ def test_many_threads_are_woken_again_and_again() -> None:
             wake_chain.wait()
         assert all(outcome.result(20) for outcome in outcomes)
     assert not wake_chain.held
+
+
+def test_threading_does_not_come_to_know_of_a_thread_that_waits_here() -> None:
+    """One that it has not started would be among its own until the program ends."""
+    waited = threading.Event()
+
+    def wait_for_long() -> None:
+        wait([], lambda: False, wait_queue._LOOK + 0.05)
+        waited.set()
+
+    before = threading.enumerate()
+    start_new_thread(wait_for_long, ())
+    assert waited.wait(10)
+    assert threading.enumerate() == before
 
 
 class Interrupted:
