@@ -34,14 +34,13 @@ _MOST_AT_ONCE: Final = AT_ONCE + GROWTH // 2  # the rest is for streams with a r
 class StreamCredit:
     """One account: `unread` bytes of content are passed on but not consumed."""
 
-    __slots__ = ("_measured_at", "_measured_from", "came", "grown", "held_back", "unread", "window")
+    __slots__ = ("_measured_at", "_measured_from", "grown", "held_back", "unread", "window")
 
     def __init__(self, window: int | None) -> None:
         self.held_back = window is not None
         self.window = AT_ONCE if window is None else window
         self.grown = 0  # bytes of the window that it did not begin with
         self.unread = 0
-        self.came = 0  # bytes of content that were consumed as they came
         self._measured_from = 0  # bytes consumed, when the stretch that is measured began
         self._measured_at = math.inf  # then
 
@@ -99,6 +98,7 @@ class FlowControl:
         self.as_it_comes = StreamCredit(None)
         self._window = AT_ONCE  # of the connection
         self._unread = 0
+        self._for_readers = 0  # bytes in all; what else is received is consumed as it comes
         self.growth_left = GROWTH
 
     def open(self, stream_id: int, window: int | None) -> None:
@@ -118,19 +118,19 @@ class FlowControl:
         return self._streams.get(stream_id)
 
     def passed_on(self, stream_id: int, size: int) -> None:
-        """Count content that has gone to the stream's reader."""
+        """Count content that has gone to the stream's reader, unless it was the last."""
         credit = self._streams.get(stream_id)
-        if credit is None:
-            return
-        if credit.held_back:
+        if credit is not None and credit.held_back:
             credit.unread += size
             self._unread += size
-        else:
-            credit.came += size
+            self._for_readers += size
 
     def consumed(self, stream_id: int, size: int) -> None:
         """Count bytes that the reader has taken."""
-        self.passed_on(stream_id, -size)
+        credit = self._streams.get(stream_id)
+        if credit is not None and credit.held_back:
+            credit.unread -= size
+            self._unread -= size
 
     def limit(self, received: int, limit: int) -> int:
         """The connection's next limit, as `StreamCredit.limit` has it for streams."""
@@ -159,7 +159,7 @@ class FlowControl:
         if raised == limit:
             return raised
         credit = self.as_it_comes
-        if credit.is_in_the_way(credit.came, now, round_trip):
+        if credit.is_in_the_way(received - self._for_readers, now, round_trip):
             self._grow(credit, min(self._most, _MOST_AT_ONCE))
         return self.limit(received, limit)
 

@@ -221,6 +221,27 @@ def test_the_share_of_what_is_consumed_as_it_comes_grows_too() -> None:
     assert accounts.raise_stream(credit, received, received, 9.0, ROUND_TRIP) == limit
 
 
+def test_what_comes_in_whole_responses_makes_it_grow_as_well() -> None:
+    accounts, limit, received = FlowControl(2 * AT_ONCE), AT_ONCE, 0
+    for number in range(8):
+        accounts.open(4 * number, None)  # of one that has come at once nobody is told: it is over
+        accounts.close(4 * number)
+        received += AT_ONCE // 2
+        limit = accounts.raise_connection(received, limit, number * ROUND_TRIP, ROUND_TRIP)
+    assert limit == received + 2 * AT_ONCE
+
+
+def test_what_readers_take_does_not_make_it_grow() -> None:
+    accounts, limit, received = FlowControl(2 * AT_ONCE), AT_ONCE, 0
+    accounts.open(0, WINDOW)
+    for number in range(8):
+        accounts.passed_on(0, AT_ONCE // 2)
+        accounts.consumed(0, AT_ONCE // 2)
+        received += AT_ONCE // 2
+        limit = accounts.raise_connection(received, limit, number * ROUND_TRIP, ROUND_TRIP)
+    assert accounts.as_it_comes.grown == 0
+
+
 # Any order ----------------------------------------------------------------------------------
 
 
