@@ -273,8 +273,8 @@ class Connection(QuicConnection):
         """
         happened: list[Event] = []
         pieces: dict[int, list[StreamDataReceived]] = {}
-        while self._events:  # to ask for one more costs an exception, each time
-            event: Any = self.next_event()
+        next_event: Callable[[], Any] = self.next_event
+        while (event := next_event()) is not None:
             if type(event) is _THEIR_DATA:  # by aioquic's way; ours are made on the short one
                 event = StreamDataReceived(event.stream_id, event.data, event.end_stream)
             if type(event) is StreamDataReceived and not event.stream_id & 3:
