@@ -68,6 +68,10 @@ class LazyRoots(Protocol):
         """All that are left."""
 
 
+class _Useless(ValueError):
+    """A flight is of no use: never what a signal's handler has raised meanwhile."""
+
+
 class ChainRefused(Exception):
     """The chain is not accepted.
 
@@ -104,12 +108,12 @@ class ChainVerifier:
         self._given = given
         self._flights: dict[Authentication, _Flight] = {}
         self._begun: dict[str, _Client] = {}  # at most one, by the name that it is for
-        faults: list[ValueError] = []
+        faults: list[_Useless] = []
         for by, flights in _flights(context).items():
             for flight in flights:
                 try:
                     self._check(flight)
-                except ValueError as fault:
+                except _Useless as fault:
                     faults.append(fault)
                 else:
                     self._flights[by] = flight
@@ -123,8 +127,8 @@ class ChainVerifier:
         except ssl.SSLCertVerificationError:
             return
         except (ssl.SSLError, NoFlight) as error:
-            raise ValueError(f"it does not come to verifying: {error}") from error
-        raise ValueError("it accepts a certificate that nobody can trust")
+            raise _Useless(f"it does not come to verifying: {error}") from error
+        raise _Useless("it accepts a certificate that nobody can trust")
 
     def begin(self, name: str) -> None:
         """Do what the next `verify` of a chain for `name` begins with: a third of its work."""

@@ -15,6 +15,7 @@ import errno
 import os
 import re
 import ssl
+import stat
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from typing import Final
@@ -70,16 +71,25 @@ def _system_roots(file: str | None, folder: str | None) -> Roots:
     usual = ssl.get_default_verify_paths()
     files = [file] if file else []
     if file is None:
-        files = [each for each in (usual.openssl_cafile,) if os.path.isfile(each)]
+        files = [each for each in (usual.openssl_cafile,) if stat.S_ISREG(_mode(each))]
     within = usual.openssl_capath if folder is None else folder
-    folders = [each for each in within.split(os.pathsep) if os.path.isdir(each)]
-    if folder and os.path.isfile(folder) and ssl.OPENSSL_VERSION_INFO >= (3,):
+    folders = [each for each in within.split(os.pathsep) if stat.S_ISDIR(_mode(each))]
+    if folder and stat.S_ISREG(_mode(folder)) and ssl.OPENSSL_VERSION_INFO >= (3,):
         files.append(folder)  # to OpenSSL a store is either
     if folder and not folders and not files:
         raise NotADirectoryError(errno.ENOTDIR, "it is no folder", folder)
     if file is folder is None and not files and not any(map(_has_roots, folders)):
         return roots_of(certifi.where(), None)
     return FileCache(files, partial(_read, files, folders, None))
+
+
+def _mode(path: str) -> int:
+    """What is there, 0 for nothing. What a signal's handler raises meanwhile may be an OSError as
+    well, which `os.path.isfile` takes for the file's absence: for ever, as this is kept."""
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return 0
 
 
 def _has_roots(folder: str) -> bool:

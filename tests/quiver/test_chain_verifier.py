@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from quiver import chain_verifier
 from quiver.chain_verifier import ChainRefused, ChainVerifier, default_context, is_context
 from quiver.testing import Authority
+from quiver.tls_flights import by_tls_1_2
 
 
 def chain_of(certfile: str) -> list[bytes]:
@@ -257,6 +259,23 @@ def test_what_does_not_verify_when_it_should_is_refused(monkeypatch: pytest.Monk
     monkeypatch.undo()
     monkeypatch.setattr("quiver.chain_verifier.by_tls_1_2", lambda *_: b"")
     with pytest.raises(ValueError, match="that nobody can trust"):
+        ChainVerifier(default_context())
+
+
+def test_what_a_signal_raises_meanwhile_is_no_fault_of_the_context(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would lack a kind of key from then on."""
+
+    made, late = by_tls_1_2, [ValueError("late")]
+
+    def interrupted_once(*given: Any) -> bytes:
+        if late:
+            raise late.pop()
+        return made(*given)
+
+    monkeypatch.setattr(chain_verifier, "by_tls_1_2", interrupted_once)
+    with pytest.raises(ValueError, match="late"):
         ChainVerifier(default_context())
 
 

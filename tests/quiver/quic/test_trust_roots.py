@@ -242,3 +242,21 @@ def test_a_context_of_the_programs_own_is_asked_as_it_is(authority: Authority) -
     assert not trusts(verifier, authority)
     context.load_verify_locations(cafile=authority.cafile)
     assert trusts(verifier, authority)
+
+
+def test_what_a_signal_raises_meanwhile_does_not_say_that_there_are_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others would be trusted from then on."""
+
+    def interrupted(*_: object) -> os.stat_result:
+        raise TimeoutError("late")
+
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    trust_roots._system_roots.cache_clear()
+    with monkeypatch.context() as within:
+        within.setattr(os, "stat", interrupted)
+        with pytest.raises(TimeoutError, match="late"):
+            system_roots()
+    assert system_roots().value
