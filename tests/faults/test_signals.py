@@ -79,20 +79,29 @@ def test_signals_in_a_patched_program(loop: str, kind: str, rounds: str, origin:
 
 
 AMID_A_READ = """
-import os, signal, sys
+import os, signal, sys, threading
 import quiver
 url, cafile = sys.argv[1:]
-os.mkfifo("roots")  # whoever opens it waits
+client = quiver.Client()  # all is imported
+os.mkfifo("roots")
 
 def late(*_):
     raise TimeoutError("late")  # an OSError, as what is wrong with a file
 
+def interrupt():
+    with open("roots", "wb"):  # when it is being read; and who reads it waits
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+        interrupted.wait()
+
 signal.signal(signal.SIGALRM, late)
-signal.setitimer(signal.ITIMER_REAL, 0.3)
+interrupted = threading.Event()
+threading.Thread(target=interrupt, daemon=True).start()
+os.environ["SSL_CERT_FILE"] = "roots"
 try:
-    quiver.Client(cafile="roots").get(url + "/ok")
+    client.get(url + "/ok")
 except TimeoutError as error:
     print(error)
+interrupted.set()
 print(quiver.Client(cafile=cafile).get(url + "/ok").status)
 """
 
