@@ -21,7 +21,7 @@ def _nothing() -> None:
 
 
 class Mailbox:
-    """One actor's queue of envelopes.
+    """One actor's queue of messages, each with the reply of who asked.
 
     Lock-free under the GIL: of two who race, each writes before it reads what the other writes.
 
