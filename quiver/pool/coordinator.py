@@ -56,8 +56,7 @@ MAX_CRASHES, WITHIN = 10, 5.0  # within so many seconds
 # A caller that does not wait for its answers may have as many asks unread beyond `max_waiting`.
 UNREAD_ASKS = 10_000
 
-# Seconds that early data waits for its own connection, when another one has room: more than a round
-# trip, after which it may reach the server twice.
+# Seconds that early data waits for its own connection: sent by another, it may arrive twice.
 EARLY_PATIENCE = 1.0
 
 AFTER_STALL = 0.05  # seconds for connections to take what came while the loop was deaf
@@ -236,22 +235,25 @@ class OriginPool(StartedPool):
 
     def _submit(self, ask: PendingRequest, now: float, *, front: bool = False) -> None:
         if ask.reply.done:  # given up on its way here
-            return
+            return None
         ticket = next(self._tickets)
         self._asks[ticket] = ask
         ask.reply.on_cancel(self._on_cancel, ticket)
         channel = isinstance(ask.request, OpenChannel)
-        actions = self._table.lend(ticket, now, channel=channel)
+        late = ask.deadline is not None and ask.deadline <= now  # the loop was, and came to it now
+        actions = () if late else self._table.lend(ticket, now, channel=channel)
         if not actions:  # what is only for those that wait
             try:
                 until = ask.limits(self._config).until(connected=self._table.lends)
                 early = not front and ask.request.goes_early(self._config.early_data)
             except Exception as error:  # noqa: BLE001 - as in `_accept`
                 self._asks.pop(ticket).reply.fail(self.target.failed(error))
-                return
+                return None
+            if late:
+                return self._reject(Reject(ticket, Rejection.CHECKOUT_TIMEOUT))
             submit = self._table.submit
             actions = submit(ticket, until, now, front=front, early=early, channel=channel)
-        self._do(actions)
+        return self._do(actions)
 
     def _take_back(self, returned: messages.Returned, reply: PoolReply, now: float) -> None:
         exchange = returned.exchange

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -175,7 +176,15 @@ def test_the_requests_own_timeout_holds_in_the_queue(single: PoolRef, origin: Or
 def test_time_in_the_inbox_counts(single: PoolRef) -> None:
     """A request's own time begins when it is asked for, also when the loop is busy just then: it is
     over when the loop comes to it, though there is room."""
-    Hub.current().wakeup.call_soon(lambda: time.sleep(1.5))
+    assert get(single, "/ok").get(timeout=20.0).status == 200  # else a handshake ends meanwhile
+    busy = threading.Event()
+
+    def block() -> None:
+        busy.set()
+        time.sleep(1.5)
+
+    Hub.current().wakeup.call_soon(block)
+    assert busy.wait(10.0)  # else a turn that goes on may take it before
     with pytest.raises(RequestTimeout):
         single.ask(quiver.Request("GET", "/ok", timeout=0.5))
 
