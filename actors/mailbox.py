@@ -26,15 +26,13 @@ class Mailbox:
     Lock-free under the GIL: of two who race, each writes before it reads what the other writes.
 
     Attributes:
-        items: what is there, the oldest first. For its actor to look at; `put` and `get` change it.
-        get: takes the oldest item. Raises IndexError when there is none.
+        items: what is there, the oldest first. Its actor takes from them at once.
     """
 
     def __init__(self) -> None:
         self.death_watch = DeathWatch()
         self.limit = math.inf  # items beyond which an ask is refused; 0 when its actor has ended
         self.items: deque[Any] = deque()
-        self.get = self.items.popleft
         self._aside: list[Any] = []
         self._awake = True  # until its actor first rests
         self._wakeup: LoopWakeup  # from `attach` on
@@ -51,6 +49,10 @@ class Mailbox:
             self._return_all()
         elif wakes and not self._awake:
             self._ring(self._call_soon)
+
+    def get(self) -> Any:
+        """Take the oldest item. Raises IndexError when there is none."""
+        return self.items.popleft()
 
     def wake(self) -> None:
         """Wake the actor if it waits and there is something that it has not heard of."""
