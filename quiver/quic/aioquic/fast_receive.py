@@ -138,11 +138,7 @@ class FastReceive(PlainReceive):
         if self._run.pieces:
             self._run.end()
         if begin < end:
-            space, quic = self._space, self.connection
-            self.heard = now
-            # None is as large: those of a row are above all that came before.
-            space.expected_packet_number = end
-            quic._spin_highest_pn, quic._spin_bit = end - 1, not first & _SPIN
+            self._note_header(first, end - 1, now)
             self._note_received(begin, end, eliciting, now)
 
     def _take_max_streams(self, payload: bytes, at: int) -> int:
