@@ -27,7 +27,7 @@ TRIED: Final = "1.7.2"
 REQUIRED: Final[Mapping[str, Names]] = {
     "a QuicConnection": {
         "_close_event": object,
-        "_handshake_complete": bool,
+        "_handle_stream_frame": object,
         "_host_cids": list,
         "_local_max_streams_bidi.frame_type": int,
         "_local_max_streams_bidi.name": str,
@@ -141,6 +141,7 @@ class ServerQuic(QuicConnection):
         self._server_token_of = token_of
         self._server_active_migration = active_migration
         self._server_spare_ids = spare_connection_ids
+        self._server_early: set[int] = set()  # streams
         self._server_replaced: int | None = None  # a stream
         self._server_replacement = b""
         theirs = self._local_max_streams_bidi
@@ -165,10 +166,16 @@ class ServerQuic(QuicConnection):
         if epoch is not tls.Epoch.ZERO_RTT or not self._server_rejects_early_data:
             super()._update_traffic_key(direction, epoch, *secret)
 
-    @property
-    def is_early(self) -> bool:
-        """Whether the handshake is not over: what comes is early data (RFC 9001 4.6)."""
-        return not self._handshake_complete
+    def _handle_stream_frame(self, context: Any, frame_type: int, buf: Any) -> None:
+        if context.epoch is tls.Epoch.ZERO_RTT:
+            start = buf.tell()
+            self._server_early.add(buf.pull_uint_var())
+            buf.seek(start)
+        super()._handle_stream_frame(context, frame_type, buf)
+
+    def came_early(self, stream_id: int) -> bool:
+        """Whether some of a stream was early data (RFC 9001 4.6), though all is over by now."""
+        return stream_id in self._server_early
 
     @property
     def closing(self) -> bool:

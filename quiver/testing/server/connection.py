@@ -191,7 +191,7 @@ class ServerConnection:
         self._incoming[stream.id] = stream
         self._next = max(self._next, stream.id + _STEP)
         self._remember(stream)
-        if self.quic.is_early and self.options.early_data == "too_early":
+        if self.options.early_data == "too_early" and self.quic.came_early(stream.id):
             return stream.answer(_TOO_EARLY, [])
         stream.receiver = self._receiver_of(stream.asked, stream)
         if stream.receiver is not None:
