@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import aioquic
 from aioquic import tls
+from aioquic.buffer import Buffer  # type: ignore[attr-defined]
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import QuicConnection
+from aioquic.quic.connection import QuicConnection, QuicReceiveContext
 from aioquic.quic.stream import QuicStream
 
 from quiver.required_names import Names, missing
@@ -166,7 +167,9 @@ class ServerQuic(QuicConnection):
         if epoch is not tls.Epoch.ZERO_RTT or not self._server_rejects_early_data:
             super()._update_traffic_key(direction, epoch, *secret)
 
-    def _handle_stream_frame(self, context: Any, frame_type: int, buf: Any) -> None:
+    def _handle_stream_frame(
+        self, context: QuicReceiveContext, frame_type: int, buf: Buffer
+    ) -> None:
         if context.epoch is tls.Epoch.ZERO_RTT:
             start = buf.tell()
             self._server_early.add(buf.pull_uint_var())
