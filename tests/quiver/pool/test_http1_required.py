@@ -141,7 +141,7 @@ def test_what_http_3_does_not_serve_is_asked_over_http_1_1(
     authority: Authority, server: BothOrigin
 ) -> None:
     """Not over HTTP/2, which is spoken there as well."""
-    with speaking(authority) as client:
+    with speaking(authority, max_connections=1) as client:
         assert client.get(server.url + "/ok").http_version == "HTTP/3"
         response = client.get(server.url + "/reset/0x110", timeout=30.0)
         assert response.http_version == "HTTP/1.1"
