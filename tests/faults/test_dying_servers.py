@@ -101,27 +101,20 @@ def wait_for(met: Callable[[], bool], within: float = 10.0) -> None:
 
 
 def test_goaway_at_random_times(origin: Origin) -> None:
-    """Whenever it comes, what it refuses is carried on, and nobody notices.
-
-    Two connections bear to be refused by both, not a third time: of those that have met two GOAWAYs
-    some may be told.
-    """
+    """Whenever it comes, what it refuses is carried on, and nobody notices."""
     dice = random.Random(a_seed())
-    met_two: set[int] = set()
     with client_of(origin) as client:
         with Load(client, asking(origin.url, TIMEOUT)) as load:
-            for turn in range(15):
+            for _ in range(15):
                 load.wait_answered(dice.randrange(1, 60))
-                before = load.out
                 origin.goaway()
-                if turn % 2:
-                    met_two |= before | load.out
-                    load.wait_ended()
-                    load.wait_ended()  # nor is one out that was asked before the client heard of it
+                # Two connections bear to be refused by both, not a third time: none meets the next
+                # one that was out, nor that was asked before the client heard of it.
+                load.wait_ended()
+                load.wait_ended()
             load.wait_answered(50)
-        account(load, origin, quiver.GoAway)
-        assert {outcome.id for outcome in load.failed} <= met_two
-        assert origin.seen_ids().keys() == {str(outcome.id) for outcome in load.answered}
+        account(load, origin)
+        assert origin.seen_ids().keys() == {str(outcome.id) for outcome in load.outcomes}
 
 
 def test_no_streams_at_first(authority: Authority) -> None:

@@ -130,12 +130,6 @@ class Load:
         """The asks that got an error so far."""
         return [outcome for outcome in self.outcomes if outcome.error is not None]
 
-    @property
-    def out(self) -> set[int]:
-        """The ids of the asks that have not ended."""
-        with self._changed:
-            return set(range(self.asked)) - {outcome.id for outcome in self.outcomes}
-
     def wait_answered(self, more: int, within: float = 20.0) -> None:
         """Wait until `more` asks than now have got a 200."""
         with self._changed:
@@ -145,8 +139,8 @@ class Load:
 
     def wait_ended(self, within: float = 20.0) -> None:
         """Wait until all asks that are out now have ended."""
-        out = self.out
         with self._changed:
+            out = set(range(self.asked)) - {outcome.id for outcome in self.outcomes}
             if not self._changed.wait_for(lambda: not out - {o.id for o in self.outcomes}, within):
                 raise AssertionError(f"not ended within {within} s: {out}; {self.summary()}")
 
