@@ -17,12 +17,6 @@ Given = dict[bytes, tls.SessionTicket]
 
 
 @pytest.fixture
-def given() -> Given:
-    """The tickets that the server has given out."""
-    return {}
-
-
-@pytest.fixture
 def configuration(authority: Authority) -> QuicConfiguration:
     made = QuicConfiguration(is_client=False, alpn_protocols=["h3"])
     made.load_cert_chain(*authority.issue())
@@ -58,8 +52,9 @@ def deliver(receiver: Any, datagrams: list[tuple[bytes, Any]], now: float = 0.0)
 
 
 def test_it_is_early_by_its_packet_though_the_handshake_is_over(
-    authority: Authority, configuration: QuicConfiguration, given: Given
+    authority: Authority, configuration: QuicConfiguration
 ) -> None:
+    given: Given = {}
     kept: list[tls.SessionTicket] = []
     first = client_of(authority, None, kept)
     server = server_for(first, configuration, given)
